@@ -1,0 +1,1 @@
+"""The upload-session service: takes files in safely and hands exactly the verified bytes out."""
