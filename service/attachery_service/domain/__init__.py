@@ -1,0 +1,1 @@
+"""What the service means by its words: pure, of the standard library only."""

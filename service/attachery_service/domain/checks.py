@@ -1,0 +1,191 @@
+"""Verification: what was declared against what storage holds, each check by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from attachery_service.domain.checksums import Algorithm, Checksums
+from attachery_service.domain.content_types import agree, essence, same
+from attachery_service.domain.errors import (
+    ChecksumMismatch,
+    ContentTypeMismatch,
+    EmptyObject,
+    ObjectTooLarge,
+    SizeMismatch,
+    VerificationFailed,
+)
+
+
+class CheckKind(StrEnum):
+    """What was verified."""
+
+    EXISTS = "exists"
+    NOT_EMPTY = "not_empty"
+    SIZE = "size"
+    MAX_SIZE = "max_size"
+    MD5 = "md5"
+    SHA256 = "sha256"
+    CRC32C = "crc32c"
+    CRC64NVME = "crc64nvme"
+    CONTENT_TYPE = "content_type"
+    DETECTED_CONTENT_TYPE = "detected_content_type"
+
+
+class CheckMethod(StrEnum):
+    """How it was verified: by what storage says, computed or keeps as ETag, or by reading."""
+
+    HEAD = "head"
+    ATTESTED = "attested"
+    ETAG = "etag"
+    HASHED = "hashed"
+    SNIFFED = "sniffed"
+
+
+class CheckOutcome(StrEnum):
+    """What came out; REPORTED is a mismatch the policy lets pass."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    REPORTED = "reported"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was verified. `expected` and `actual` are empty where anything would do."""
+
+    kind: CheckKind
+    method: CheckMethod
+    outcome: CheckOutcome
+    expected: str = ""
+    actual: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object as storage describes it.
+
+    `etag` without quotes. `attested`: digests of the whole object that storage computed itself.
+    `etag_is_md5`: a single-part object, not encrypted with a key of its own, so that the ETag is
+    the MD5 of the bytes (S3 API reference, "Common response headers").
+    """
+
+    key: str
+    size: int
+    etag: str
+    etag_is_md5: bool
+    content_type: str
+    content_encoding: str
+    attested: Checksums
+
+    def known_digest(self, algorithm: Algorithm) -> tuple[str, CheckMethod] | None:
+        """A digest that needs no reading of the bytes."""
+        if (digest := self.attested.get(algorithm)) is not None:
+            return digest, CheckMethod.ATTESTED
+        if algorithm is Algorithm.MD5 and self.etag_is_md5:
+            return self.etag, CheckMethod.ETAG
+        return None
+
+    def known_digests(self) -> Checksums:
+        md5 = self.known_digest(Algorithm.MD5)
+        return self.attested.with_defaults(Checksums(md5=md5[0] if md5 else None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What an object must be: sizes (bytes), digests and type declared at Start and at Complete."""
+
+    sizes: tuple[int, ...]
+    max_size: int
+    checksums: tuple[Checksums, ...]
+    content_type: str
+
+    def algorithms(self) -> list[Algorithm]:
+        """The digests somebody declared."""
+        return [a for a in Algorithm if any(c.get(a) is not None for c in self.checksums)]
+
+
+def check_description(expected: Expectation, found: StoredObject) -> list[Check]:
+    """The checks that storage's description of the object answers."""
+    checks = [Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.PASSED)]
+    if not expected.sizes:
+        checks.append(_check(CheckKind.NOT_EMPTY, found.size > 0, "", found.size))
+    checks += [
+        _check(CheckKind.SIZE, found.size == size, size, found.size) for size in expected.sizes
+    ]
+    checks.append(
+        _check(CheckKind.MAX_SIZE, found.size <= expected.max_size, expected.max_size, found.size)
+    )
+    checks.append(_check_content_type(expected.content_type, found))
+    return checks
+
+
+def check_digest(
+    algorithm: Algorithm, expected: Iterable[Checksums], actual: str, method: CheckMethod
+) -> list[Check]:
+    """One check for each declared digest of this algorithm."""
+    kind = CheckKind(algorithm.value)
+    declared = (digest for c in expected if (digest := c.get(algorithm)) is not None)
+    return [_check(kind, digest == actual, digest, actual, method) for digest in declared]
+
+
+def check_detected_type(declared: str, detected: Sequence[str], *, enforced: bool) -> Check:
+    """Whether the types that the first bytes speak for allow the declared one."""
+    allowed = not detected or any(agree(declared, candidate) for candidate in detected)
+    mismatch = CheckOutcome.FAILED if enforced else CheckOutcome.REPORTED
+    return Check(
+        CheckKind.DETECTED_CONTENT_TYPE,
+        CheckMethod.SNIFFED,
+        CheckOutcome.PASSED if allowed else mismatch,
+        essence(declared),
+        detected[0] if detected else "",
+    )
+
+
+def failures(checks: Iterable[Check]) -> Iterator[Check]:
+    return (check for check in checks if check.outcome is CheckOutcome.FAILED)
+
+
+def as_error(check: Check) -> VerificationFailed:
+    """The error a failed check answers with."""
+    match check.kind:
+        case CheckKind.NOT_EMPTY:
+            return EmptyObject(actualSize=check.actual)
+        case CheckKind.SIZE:
+            return SizeMismatch(expectedSize=check.expected, actualSize=check.actual)
+        case CheckKind.MAX_SIZE:
+            return ObjectTooLarge(maxSize=check.expected, actualSize=check.actual)
+        case CheckKind.MD5 | CheckKind.SHA256 | CheckKind.CRC32C | CheckKind.CRC64NVME:
+            return ChecksumMismatch(
+                algorithm=check.kind.value, expected=check.expected, actual=check.actual
+            )
+        case CheckKind.CONTENT_TYPE:
+            return ContentTypeMismatch(
+                expectedContentType=check.expected, actualContentType=check.actual
+            )
+        case CheckKind.DETECTED_CONTENT_TYPE:
+            return ContentTypeMismatch(
+                expectedContentType=check.expected, detectedContentType=check.actual
+            )
+        case CheckKind.EXISTS:
+            raise AssertionError(check)  # a missing object is no failed verification
+
+
+def _check(
+    kind: CheckKind,
+    passed: bool,
+    expected: object,
+    actual: object,
+    method: CheckMethod = CheckMethod.HEAD,
+) -> Check:
+    outcome = CheckOutcome.PASSED if passed else CheckOutcome.FAILED
+    return Check(kind, method, outcome, str(expected), str(actual))
+
+
+def _check_content_type(declared: str, found: StoredObject) -> Check:
+    # An encoded object would be decoded by whoever downloads it: other bytes than were verified.
+    encoding = found.content_encoding
+    note = f" (Content-Encoding: {encoding})" if encoding else ""
+    passed = same(declared, found.content_type) and not encoding
+    return _check(CheckKind.CONTENT_TYPE, passed, declared, found.content_type + note)

@@ -1,0 +1,48 @@
+"""Digests as hexadecimal text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+
+class Algorithm(StrEnum):
+    """A digest Attachery knows, named as in its messages."""
+
+    MD5 = "md5"
+    SHA256 = "sha256"
+    CRC32C = "crc32c"
+    CRC64NVME = "crc64nvme"
+
+
+DIGITS = {Algorithm.MD5: 32, Algorithm.SHA256: 64, Algorithm.CRC32C: 8, Algorithm.CRC64NVME: 16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checksums:
+    """Digests of one object, lower-case hexadecimal; None where not known."""
+
+    md5: str | None = None
+    sha256: str | None = None
+    crc32c: str | None = None
+    crc64nvme: str | None = None
+
+    def get(self, algorithm: Algorithm) -> str | None:
+        digest: str | None = getattr(self, algorithm.value)
+        return digest
+
+    def known(self) -> dict[Algorithm, str]:
+        """The digests that are given, in the order of `Algorithm`."""
+        return {a: digest for a in Algorithm if (digest := self.get(a)) is not None}
+
+    def with_defaults(self, other: Checksums) -> Checksums:
+        """These digests, completed from `other`."""
+        pairs = {f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)}
+        return Checksums(**pairs)
+
+    @classmethod
+    def of(cls, digests: dict[Algorithm, str]) -> Checksums:
+        return cls(**{algorithm.value: digest for algorithm, digest in digests.items()})
+
+
+NO_CHECKSUMS = Checksums()

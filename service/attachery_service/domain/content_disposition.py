@@ -1,0 +1,21 @@
+"""The Content-Disposition header (RFC 6266)."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from attachery_service.domain.sessions import Disposition
+
+# attr-char of RFC 5987 beyond what `quote` leaves alone anyway.
+_ATTR_CHARS = "!#$&+^`|"
+
+
+def content_disposition(disposition: Disposition, filename: str) -> str:
+    """The header for a file: its name in ASCII for old readers, exact in `filename*` for the rest.
+
+    Holds no control character, and no quote or backslash but the two that enclose the ASCII name,
+    whatever the filename.
+    """
+    ascii_name = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in filename)
+    exact = quote(filename, safe=_ATTR_CHARS)
+    return f"{disposition.value}; filename=\"{ascii_name}\"; filename*=UTF-8''{exact}"

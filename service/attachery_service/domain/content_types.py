@@ -1,0 +1,75 @@
+"""Media types (RFC 9110, section 8.3.1)."""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*"'
+_PARAMETER = rf"[ \t]*;[ \t]*(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?"
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:{_PARAMETER})*")
+
+# What a browser can show without running anything of it.
+_SAFE_INLINE = frozenset({
+    "image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/webp",
+    "audio/aac", "audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg", "audio/wav", "audio/webm",
+    "video/mp4", "video/ogg", "video/webm",
+    "text/plain",
+})  # fmt: skip
+
+# Names of one type that libraries and browsers use for each other.
+_SYNONYMS = {
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "audio/mp3": "audio/mpeg",
+    "audio/wave": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "application/gzip-compressed": "application/gzip",
+    "application/zip-compressed": "application/zip",
+    "text/xml": "application/xml",
+    "text/javascript": "application/javascript",
+}
+
+# Says nothing of the content.
+OPAQUE = "application/octet-stream"
+
+
+def is_media_type(text: str) -> bool:
+    """Whether `text` is `type/subtype` with optional parameters."""
+    return _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def essence(content_type: str) -> str:
+    """`type/subtype` in lower case, without parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two spellings mean one type with the same parameters; stores fold case and space."""
+    return _folded(one) == _folded(other)
+
+
+def agree(declared: str, detected: str) -> bool:
+    """Whether bytes that look like `detected` may be declared as `declared`."""
+    return _canonical(declared) in (OPAQUE, _canonical(detected))
+
+
+def safe_to_serve(content_type: str, *, inline: bool) -> str:
+    """The type to serve bytes with, so that no browser runs them: RFC 9110's octet-stream unless
+    shown inline and of a type that cannot carry code."""
+    kind = essence(content_type)
+    if inline and kind in _SAFE_INLINE:
+        return "text/plain; charset=utf-8" if kind == "text/plain" else kind
+    return OPAQUE
+
+
+def _canonical(content_type: str) -> str:
+    kind = essence(content_type)
+    kind = _SYNONYMS.get(kind, kind)
+    family, _, subtype = kind.partition("/")
+    return f"{family}/{subtype.removeprefix('x-')}"
+
+
+def _folded(content_type: str) -> str:
+    kind, _, parameters = content_type.partition(";")
+    return f"{kind.strip().lower()};{''.join(parameters.split())}"

@@ -1,0 +1,307 @@
+"""Every way a call can fail, as the caller sees it.
+
+AttacheryError
+├── InvalidRequest              the request itself; carries one violation per field
+│   ├── RequestIdReused
+│   └── MalformedRequest
+├── Unauthenticated
+│   ├── CredentialsMissing
+│   └── CredentialsInvalid
+├── PermissionDenied
+│   ├── TenantDenied
+│   └── ScopeMissing
+├── NotFound
+│   └── AttachmentNotFound
+├── FailedPrecondition          the state of the session or attachment
+│   ├── UploadAlreadyCompleted
+│   ├── UploadFailed
+│   ├── UploadCancelled
+│   ├── UploadExpired
+│   ├── ObjectNotUploaded
+│   ├── UploadNotReady
+│   ├── ObjectPurged
+│   └── VerificationFailed      the bytes that arrived; the session is FAILED
+│       ├── SizeMismatch
+│       ├── EmptyObject
+│       ├── ObjectTooLarge
+│       ├── ChecksumMismatch
+│       └── ContentTypeMismatch
+├── Aborted
+│   ├── ObjectChanging
+│   └── BatchAborted
+├── Unavailable                 nothing was lost, the same call may succeed later
+│   ├── StorageUnavailable
+│   └── DatabaseUnavailable
+├── DeadlineExceeded
+├── Internal
+│   ├── StorageMisconfigured
+│   └── UnexpectedError
+├── Unimplemented
+└── DataLoss
+    ├── ObjectMissing
+    └── ObjectChanged
+
+Each class's docstring is its message; `reason` is the name callers decide on; `facts` are what
+they need to know, by lower-camel name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+class AttacheryError(Exception):
+    """The call failed."""
+
+    reason: str = "INTERNAL"
+
+    def __init__(self, **facts: object) -> None:
+        super().__init__(self.__doc__)
+        self.facts = {name: str(value) for name, value in facts.items() if value is not None}
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field that breaks its rule: its path, the reason, and a sentence that says the rule."""
+
+    field: str
+    reason: str
+    description: str
+
+
+class InvalidRequest(AttacheryError):
+    """The request is invalid."""
+
+    def __init__(self, violations: Sequence[Violation] = (), **facts: object) -> None:
+        super().__init__(**facts)
+        self.violations = tuple(violations)
+        if self.violations:
+            self.reason = self.violations[0].reason
+
+    @property
+    def message(self) -> str:
+        if not self.violations:
+            return str(self)
+        first = self.violations[0]
+        return f"{first.field}: {first.description}"
+
+
+class RequestIdReused(InvalidRequest):
+    """This request_id was used for another payload in the last 24 hours."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class MalformedRequest(InvalidRequest):
+    """The request is not a valid encoding of its message."""
+
+    reason = "MALFORMED_REQUEST"
+
+
+class Unauthenticated(AttacheryError):
+    """The caller is not known."""
+
+
+class CredentialsMissing(Unauthenticated):
+    """The call carries no credential: send 'authorization: Bearer KEY'."""
+
+    reason = "CREDENTIALS_MISSING"
+
+
+class CredentialsInvalid(Unauthenticated):
+    """The credential is not valid."""
+
+    reason = "CREDENTIALS_INVALID"
+
+
+class PermissionDenied(AttacheryError):
+    """The caller may not do this."""
+
+
+class TenantDenied(PermissionDenied):
+    """The credential does not cover this tenant."""
+
+    reason = "TENANT_DENIED"
+
+
+class ScopeMissing(PermissionDenied):
+    """The credential lacks the scope this method needs."""
+
+    reason = "SCOPE_MISSING"
+
+
+class NotFound(AttacheryError):
+    """There is no such thing."""
+
+
+class AttachmentNotFound(NotFound):
+    """There is no attachment of this id in this tenant."""
+
+    reason = "ATTACHMENT_NOT_FOUND"
+
+
+class FailedPrecondition(AttacheryError):
+    """The state does not allow this."""
+
+
+class UploadAlreadyCompleted(FailedPrecondition):
+    """The upload is already complete."""
+
+    reason = "UPLOAD_ALREADY_COMPLETED"
+
+
+class UploadFailed(FailedPrecondition):
+    """The upload has failed verification."""
+
+    reason = "UPLOAD_FAILED"
+
+
+class UploadCancelled(FailedPrecondition):
+    """The upload was cancelled."""
+
+    reason = "UPLOAD_CANCELLED"
+
+
+class UploadExpired(FailedPrecondition):
+    """The upload's deadline has passed."""
+
+    reason = "UPLOAD_EXPIRED"
+
+
+class ObjectNotUploaded(FailedPrecondition):
+    """Nothing has arrived in storage yet; upload the bytes, then complete."""
+
+    reason = "OBJECT_NOT_UPLOADED"
+
+
+class UploadNotReady(FailedPrecondition):
+    """The upload is not complete."""
+
+    reason = "UPLOAD_NOT_READY"
+
+
+class ObjectPurged(FailedPrecondition):
+    """The bytes are gone, their time has passed; the metadata remains."""
+
+    reason = "OBJECT_PURGED"
+
+
+class VerificationFailed(FailedPrecondition):
+    """What arrived in storage is not what was declared."""
+
+
+class SizeMismatch(VerificationFailed):
+    """What arrived in storage has another size than declared."""
+
+    reason = "SIZE_MISMATCH"
+
+
+class EmptyObject(VerificationFailed):
+    """What arrived in storage is empty."""
+
+    reason = "EMPTY_OBJECT"
+
+
+class ObjectTooLarge(VerificationFailed):
+    """What arrived in storage is larger than allowed."""
+
+    reason = "OBJECT_TOO_LARGE"
+
+
+class ChecksumMismatch(VerificationFailed):
+    """What arrived in storage has another checksum than declared."""
+
+    reason = "CHECKSUM_MISMATCH"
+
+
+class ContentTypeMismatch(VerificationFailed):
+    """What arrived in storage has another content type than declared."""
+
+    reason = "CONTENT_TYPE_MISMATCH"
+
+
+class Aborted(AttacheryError):
+    """The call was given up; it may be repeated."""
+
+
+class ObjectChanging(Aborted):
+    """The object was replaced again and again while it was being verified."""
+
+    reason = "OBJECT_CHANGING"
+
+
+class BatchAborted(Aborted):
+    """Another item of this all-or-nothing call failed."""
+
+    reason = "BATCH_ABORTED"
+
+
+class Unavailable(AttacheryError):
+    """The service cannot answer right now; nothing was lost, try again."""
+
+
+class StorageUnavailable(Unavailable):
+    """Object storage does not answer right now; nothing was lost, try again."""
+
+    reason = "STORAGE_UNAVAILABLE"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database does not answer right now; nothing was lost, try again."""
+
+    reason = "DATABASE_UNAVAILABLE"
+
+
+class DeadlineExceeded(AttacheryError):
+    """The call's deadline left too little time."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
+class Internal(AttacheryError):
+    """The service failed; its operators find the cause by the request id."""
+
+
+class StorageMisconfigured(Internal):
+    """The service's own access to object storage is wrong; its operators must act."""
+
+    reason = "STORAGE_MISCONFIGURED"
+
+
+class UnexpectedError(Internal):
+    """The service failed; its operators find the cause by the request id."""
+
+    reason = "INTERNAL"
+
+
+class Unimplemented(AttacheryError):
+    """There is no such method in this version."""
+
+    reason = "UNKNOWN_METHOD"
+
+
+class DataLoss(AttacheryError):
+    """Verified bytes are gone or changed; the service's operators must act."""
+
+
+class ObjectMissing(DataLoss):
+    """The attachment is ready, but its object is not in storage any more."""
+
+    reason = "OBJECT_MISSING"
+
+
+class ObjectChanged(DataLoss):
+    """The attachment is ready, but its object is not the one that was verified."""
+
+    reason = "OBJECT_CHANGED"
+
+
+def error_of_reason(reason: str, facts: Mapping[str, str]) -> VerificationFailed:
+    """The verification error of this reason, as a FAILED session keeps it."""
+    kinds = {kind.reason: kind for kind in VerificationFailed.__subclasses__()}
+    return kinds.get(reason, VerificationFailed)(**facts)

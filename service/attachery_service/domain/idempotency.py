@@ -1,0 +1,46 @@
+"""Request ids: the same id with the same payload has the same outcome."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from attachery_service.domain.checks import Check
+from attachery_service.domain.errors import RequestIdReused
+
+REQUEST_ID_LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """A request id within its method, and the digest of the payload it came with."""
+
+    method: str
+    request_id: str
+    payload_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a request id came to before: the checks of a Complete, nothing more of the others."""
+
+    payload_digest: bytes
+    checks: tuple[Check, ...] = field(default=())
+
+    def require_same_payload(self, request: RequestKey) -> None:
+        """Raises RequestIdReused."""
+        if self.payload_digest != request.payload_digest:
+            raise RequestIdReused
+
+
+def request_key(
+    method: str, request_id: str | None, payload: Mapping[str, object]
+) -> RequestKey | None:
+    """The key of a request, None if it gave no id. `payload` is all that decides its outcome."""
+    if request_id is None:
+        return None
+    canonical = json.dumps(payload, sort_keys=True, default=str).encode()
+    return RequestKey(method, request_id, hashlib.sha256(canonical).digest())

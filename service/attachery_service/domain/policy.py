@@ -1,0 +1,37 @@
+"""The limits and clocks a session is started under."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+DEFAULT_PURPOSE = "default"
+
+# The limit of the e-mail API this service was first drawn from: 150 MiB.
+DEFAULT_MAX_SIZE = 157_286_400
+
+
+class Sniffing(StrEnum):
+    """What the type that the first bytes speak for is used for.
+
+    OFF: not looked at, and one read of the store is saved. REPORT: shown. ENFORCE: a contradiction
+    to the declared type fails the upload.
+    """
+
+    OFF = "off"
+    REPORT = "report"
+    ENFORCE = "enforce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds for the sessions of one purpose. Sizes in bytes."""
+
+    max_size: int = DEFAULT_MAX_SIZE
+    sniffing: Sniffing = Sniffing.REPORT
+    default_ttl: timedelta = timedelta(hours=1)
+    min_ttl: timedelta = timedelta(minutes=1)
+    max_ttl: timedelta = timedelta(hours=24)
+    object_retention: timedelta = timedelta(hours=1)
+    metadata_retention: timedelta = timedelta(days=60)

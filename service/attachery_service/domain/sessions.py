@@ -1,0 +1,170 @@
+"""Upload sessions, and the attachments they become: one row, one id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+from uuid import UUID
+
+from attachery_service.domain.checksums import Checksums
+from attachery_service.domain.errors import (
+    AttacheryError,
+    ObjectPurged,
+    UploadAlreadyCompleted,
+    UploadCancelled,
+    UploadExpired,
+    UploadFailed,
+    UploadNotReady,
+)
+
+
+class SessionState(StrEnum):
+    """Where a session stands. Every state but PENDING is final."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Disposition(StrEnum):
+    """How a consumer should show an attachment (RFC 6266)."""
+
+    ATTACHMENT = "attachment"
+    INLINE = "inline"
+
+
+class Seal(StrEnum):
+    """How verified bytes are put out of reach of every URL ever handed out.
+
+    WRITE_ONCE: the upload URL can create its key once and never replace it, so the uploaded object
+    is final. COPY: the service copies the verified object to a key no URL was ever signed for.
+    """
+
+    WRITE_ONCE = "write_once"
+    COPY = "copy"
+
+
+@dataclass(frozen=True, slots=True)
+class SealedObject:
+    """Exactly the verified bytes in the store: a key, pinned by its ETag (quotes stripped)."""
+
+    key: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a session is FAILED: the reason and facts its Complete answered with."""
+
+    reason: str
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What the caller said of a file at Start, validated and normalised. Sizes in bytes."""
+
+    filename: str
+    content_type: str
+    size: int | None
+    checksums: Checksums
+    content_id: str | None
+    disposition: Disposition
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSession:
+    """A session about to be stored. Its clocks start with the database's now.
+
+    It ends at `expire_time` if given, else after `ttl`; either way between `min_ttl` and `max_ttl`
+    from now.
+    """
+
+    tenant_id: str
+    attachment_id: UUID
+    declaration: Declaration
+    purpose: str
+    max_size: int
+    seal: Seal
+    upload_key: str
+    ttl: timedelta
+    expire_time: datetime | None
+    min_ttl: timedelta
+    max_ttl: timedelta
+    object_retention: timedelta
+    metadata_retention: timedelta
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSession:
+    """A session as stored, its deadline applied at `read_time`, the database's clock."""
+
+    tenant_id: str
+    attachment_id: UUID
+    state: SessionState
+    revision: int
+    declaration: Declaration
+    purpose: str
+    max_size: int
+    seal: Seal
+    upload_key: str
+    created_by: str
+    create_time: datetime
+    update_time: datetime
+    expire_time: datetime
+    upload_url_expire_time: datetime
+    complete_time: datetime | None
+    object_purge_time: datetime
+    metadata_purge_time: datetime
+    sealed: SealedObject | None
+    size: int | None
+    verified_checksums: Checksums
+    detected_content_type: str | None
+    failure: Failure | None
+    read_time: datetime
+
+    @property
+    def time_left(self) -> timedelta:
+        """Until the deadline; negative once it has passed."""
+        return self.expire_time - self.read_time
+
+    def require_pending(self) -> None:
+        """Raises the error that Complete and Cancel answer in every other state."""
+        if (error := self._not_pending()) is not None:
+            raise error
+
+    def require_attachment(self) -> SealedObject:
+        """The object that was sealed. Raises UploadNotReady, or the error of a dead end."""
+        if self.sealed is None:
+            raise self._not_pending() or UploadNotReady(state=self.state.name)
+        return self.sealed
+
+    def require_bytes(self) -> SealedObject:
+        """The sealed object, still there. Raises as `require_attachment`, and ObjectPurged."""
+        sealed = self.require_attachment()
+        if self.object_purge_time <= self.read_time:
+            raise ObjectPurged(objectPurgeTime=self.object_purge_time.isoformat())
+        return sealed
+
+    def _not_pending(self) -> AttacheryError | None:
+        match self.state:
+            case SessionState.PENDING:
+                return None
+            case SessionState.READY:
+                return UploadAlreadyCompleted(state=self.state.name)
+            case SessionState.FAILED:
+                cause = self.failure.reason if self.failure else None
+                return UploadFailed(state=self.state.name, failureReason=cause)
+            case SessionState.CANCELLED:
+                return UploadCancelled(state=self.state.name)
+            case SessionState.EXPIRED:
+                return UploadExpired(state=self.state.name, expireTime=self.expire_time.isoformat())
+            case _:
+                assert_never(self.state)

@@ -1,0 +1,178 @@
+"""What the use cases need of the world outside, in the domain's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from attachery_service.domain.checks import Check, StoredObject
+from attachery_service.domain.checksums import Algorithm, Checksums
+from attachery_service.domain.idempotency import Outcome, RequestKey
+from attachery_service.domain.identity import Principal
+from attachery_service.domain.sessions import (
+    Failure,
+    NewSession,
+    SealedObject,
+    UploadSession,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A session as read, and what the request id at hand came to before, if anything."""
+
+    session: UploadSession
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a verified and sealed upload adds to its session. Size in bytes."""
+
+    sealed: SealedObject
+    size: int
+    checksums: Checksums
+    detected_content_type: str | None
+    checks: tuple[Check, ...]
+
+
+class SessionStore(Protocol):
+    """Sessions at rest. Every method is one statement (Start and its replay: at most two).
+
+    All raise DatabaseUnavailable. `actor` is the principal's name, for the history.
+    """
+
+    async def start(
+        self, new: NewSession, request: RequestKey | None, *, rehearsal: bool
+    ) -> Found | None:
+        """Stores a PENDING session, or finds the one this request id has started before.
+
+        `outcome` tells which: None for a new one. None: the deadline asked for is out of range. In
+        a rehearsal nothing stays.
+        """
+
+    async def find(
+        self, tenant_id: str, attachment_id: UUID, request: RequestKey | None = None
+    ) -> Found | None:
+        """The session with its deadline applied; None if the tenant has none of this id."""
+
+    async def complete(
+        self, pending: UploadSession, completion: Completion, request: RequestKey | None, actor: str
+    ) -> UploadSession | None:
+        """PENDING and in time → READY; None if it was neither."""
+
+    async def fail(
+        self,
+        pending: UploadSession,
+        failure: Failure,
+        checks: Sequence[Check],
+        request: RequestKey | None,
+        actor: str,
+    ) -> UploadSession | None:
+        """PENDING and in time → FAILED; None if it was neither."""
+
+    async def cancel(
+        self, tenant_id: str, attachment_id: UUID, request: RequestKey | None, actor: str
+    ) -> UploadSession | None:
+        """PENDING and in time → CANCELLED; None if it was neither."""
+
+    async def resolve(
+        self, tenant_id: str, attachment_ids: Sequence[UUID]
+    ) -> Mapping[UUID, UploadSession]:
+        """Those of the sessions that exist in the tenant."""
+
+
+class PreconditionChanged(Exception):
+    """The object is not, or no longer, the one the call was meant for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRequest:
+    """What an upload target must enforce. `size` None: any from 1 byte to `max_size`, as a form."""
+
+    key: str
+    content_type: str
+    size: int | None
+    max_size: int
+    checksums: Checksums
+    write_once: bool
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadTarget:
+    """An HTTP request for the uploader to follow. `lifetime` may be shorter than was asked for,
+    when the credentials that sign it end before."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    form_fields: Mapping[str, str]
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadUrl:
+    """A signed GET. `lifetime` may be shorter than was asked for, as with targets."""
+
+    url: str
+    lifetime: timedelta
+
+
+class TargetSigner(Protocol):
+    """Makes URLs that carry their own permission. All raise StorageMisconfigured."""
+
+    def new_key(self, tenant_id: str, attachment_id: UUID) -> str:
+        """A key that was never used before."""
+
+    async def sign_upload(self, request: TargetRequest) -> UploadTarget:
+        """A target that lets through only what `request` describes."""
+
+    async def sign_download(
+        self, sealed: SealedObject, lifetime: timedelta, content_type: str, disposition: str
+    ) -> DownloadUrl:
+        """A GET of this object that answers with this Content-Type and Content-Disposition."""
+
+
+class ObjectStore(Protocol):
+    """Objects by key. All raise StorageUnavailable or StorageMisconfigured."""
+
+    async def describe(self, key: str) -> StoredObject | None:
+        """What storage says of an object; None if there is none."""
+
+    async def copy(self, source: StoredObject, key: str, content_type: str) -> None:
+        """Copies within the store. Raises PreconditionChanged if the source is not `source`."""
+
+    async def delete(self, key: str) -> None:
+        """Deletes an object; one that is not there is no error."""
+
+    async def first_bytes(self, source: StoredObject, count: int) -> bytes:
+        """The first `count` bytes, fewer if there are fewer. Raises PreconditionChanged."""
+
+    async def digest(self, source: StoredObject, algorithms: Sequence[Algorithm]) -> Checksums:
+        """Reads the whole object in constant memory. Raises PreconditionChanged."""
+
+
+class TypeDetector(Protocol):
+    """Says what bytes look like."""
+
+    def __call__(self, first_bytes: bytes) -> Sequence[str]:
+        """Media types the bytes speak for, the likeliest first; empty when they do not tell."""
+
+
+class ApiKeys(Protocol):
+    """Credentials at rest. Raises DatabaseUnavailable."""
+
+    async def find(self, key_id: str) -> StoredKey | None:
+        """A key that was not revoked; None if there is none of this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key at rest: the SHA-256 of its secret and who it stands for."""
+
+    secret_digest: bytes
+    principal: Principal
