@@ -1,0 +1,18 @@
+"""GetUploadSession: a session in any state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attachery_service.domain.sessions import UploadSession
+from attachery_service.ports import SessionStore
+from attachery_service.usecases.one_attachment import find_session
+
+
+@dataclass(frozen=True, slots=True)
+class GetUploadSession:
+    sessions: SessionStore
+
+    async def __call__(self, tenant_id: str, attachment_id: str) -> UploadSession:
+        """Raises InvalidRequest, AttachmentNotFound, DatabaseUnavailable."""
+        return await find_session(self.sessions, tenant_id, attachment_id)

@@ -1,0 +1,156 @@
+"""StartUploadSession: a PENDING session and a signed target for its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from attachery_service.domain import inputs
+from attachery_service.domain.checksums import Algorithm
+from attachery_service.domain.errors import Violation
+from attachery_service.domain.idempotency import request_key
+from attachery_service.domain.identity import Principal
+from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
+from attachery_service.domain.sessions import (
+    Declaration,
+    Disposition,
+    NewSession,
+    Seal,
+    SessionState,
+    UploadSession,
+)
+from attachery_service.ports import SessionStore, TargetRequest, TargetSigner, UploadTarget
+
+METHOD = "StartUploadSession"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """The request as it came: nothing validated, empty text for what was not given."""
+
+    tenant_id: str
+    request_id: str
+    filename: str
+    content_type: str
+    size: int | None
+    checksums: Mapping[Algorithm, str]
+    content_id: str
+    disposition: str
+    purpose: str
+    metadata: Mapping[str, str]
+    ttl: timedelta | None
+    expire_time: datetime | None
+    validate_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The session, and its target unless there is nothing to upload to."""
+
+    session: UploadSession
+    target: UploadTarget | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartUploadSession:
+    """`put_seal` is how a PUT can be sealed on this store; a form always needs the copy."""
+
+    sessions: SessionStore
+    signer: TargetSigner
+    policies: Mapping[str, Policy]
+    put_seal: Seal
+    new_id: Callable[[], UUID]
+
+    async def __call__(self, principal: Principal, request: StartRequest) -> Started:
+        """Raises InvalidRequest, RequestIdReused, DatabaseUnavailable, StorageMisconfigured."""
+        new, request_id = self._read(principal, request)
+        payload = asdict(request) | asdict(new.declaration) | {"request_id": None}
+        key = request_key(METHOD, request_id, payload)
+        found = await self.sessions.start(new, key, rehearsal=request.validate_only)
+        if found is None:
+            raise inputs.invalid([_deadline_out_of_range(self.policies[new.purpose])])
+        if key is not None and found.outcome is not None:
+            found.outcome.require_same_payload(key)
+        if request.validate_only or found.session.state is not SessionState.PENDING:
+            return Started(found.session, target=None)
+        return Started(found.session, await self.signer.sign_upload(_target(found.session)))
+
+    def _read(self, principal: Principal, request: StartRequest) -> tuple[NewSession, str | None]:
+        reader = inputs.Reader()
+        take = reader.take
+        tenant_id = take("tenant_id", "INVALID_TENANT_ID", inputs.tenant_id, request.tenant_id)
+        request_id = take("request_id", "INVALID_REQUEST_ID", inputs.request_id, request.request_id)
+        purpose_rule = inputs.purpose(self.policies)
+        purpose = take("purpose", "INVALID_PURPOSE", purpose_rule, request.purpose)
+        policy = self.policies[purpose or DEFAULT_PURPOSE]
+        declaration = _read_declaration(reader, request, policy)
+        ttl = _read_ttl(reader, request, policy)
+        reader.done()
+        attachment_id = self.new_id()
+        return NewSession(
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+            declaration=declaration,
+            purpose=purpose,
+            max_size=policy.max_size,
+            seal=Seal.COPY if declaration.size is None else self.put_seal,
+            upload_key=self.signer.new_key(tenant_id, attachment_id),
+            ttl=ttl or policy.default_ttl,
+            expire_time=request.expire_time,
+            min_ttl=policy.min_ttl,
+            max_ttl=policy.max_ttl,
+            object_retention=policy.object_retention,
+            metadata_retention=policy.metadata_retention,
+            created_by=principal.name,
+        ), request_id
+
+
+def _read_declaration(reader: inputs.Reader, request: StartRequest, policy: Policy) -> Declaration:
+    take = reader.take
+    filename = take("filename", "INVALID_FILENAME", inputs.filename, request.filename)
+    content_type = take(
+        "content_type", "INVALID_CONTENT_TYPE", inputs.content_type, request.content_type
+    )
+    size = inputs.size(reader, request.size, policy.max_size)
+    checksums = inputs.checksums(reader, "checksums", request.checksums)
+    content_id = take("content_id", "INVALID_CONTENT_ID", inputs.content_id, request.content_id)
+    disposition = take(
+        "disposition", "INVALID_DISPOSITION", inputs.disposition, request.disposition
+    )
+    metadata = take("metadata", "INVALID_METADATA", inputs.metadata, request.metadata)
+    return Declaration(
+        filename=filename,
+        content_type=content_type,
+        size=size,
+        checksums=checksums,
+        content_id=content_id,
+        disposition=disposition or (Disposition.INLINE if content_id else Disposition.ATTACHMENT),
+        metadata=metadata,
+    )
+
+
+def _read_ttl(reader: inputs.Reader, request: StartRequest, policy: Policy) -> timedelta | None:
+    if request.ttl is not None and request.expire_time is not None:
+        reader.refuse("ttl", "INVALID_TTL", "must not be given together with expire_time")
+    rule = inputs.duration_between(policy.min_ttl, policy.max_ttl)
+    return reader.take("ttl", "INVALID_TTL", rule, request.ttl)
+
+
+def _deadline_out_of_range(policy: Policy) -> Violation:
+    least, most = policy.min_ttl.total_seconds(), policy.max_ttl.total_seconds()
+    rule = f"must be {least:.0f} s to {most:.0f} s from now"
+    return Violation("expire_time", "INVALID_EXPIRE_TIME", rule)
+
+
+def _target(session: UploadSession) -> TargetRequest:
+    return TargetRequest(
+        key=session.upload_key,
+        content_type=session.declaration.content_type,
+        size=session.declaration.size,
+        max_size=session.max_size,
+        checksums=session.declaration.checksums,
+        write_once=session.seal is Seal.WRITE_ONCE,
+        lifetime=session.time_left,
+    )
