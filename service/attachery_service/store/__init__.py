@@ -1,0 +1,1 @@
+"""Everything Postgres: plain SQL in files, one statement per use case, rows become domain here."""

@@ -1,0 +1,42 @@
+"""What goes wrong with Postgres, in the domain's words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from attachery_service.domain.deadline import time_left
+from attachery_service.domain.errors import DatabaseUnavailable, MalformedRequest
+
+# What Postgres answers when it is shutting down, starting, full, or asks for another try.
+_PASSING = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
+# Text that Postgres cannot store, should it ever get past validation: the caller's, not ours.
+_UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+
+
+@asynccontextmanager
+async def within(limit: float) -> AsyncIterator[None]:
+    """Bounds a statement to `limit` seconds or what the call's deadline leaves.
+
+    Raises DatabaseUnavailable for every passing fault, its text only in the cause.
+    """
+    try:
+        async with asyncio.timeout(time_left(limit)):
+            yield
+    except _UNSTORABLE as error:
+        raise MalformedRequest from error
+    except (*_PASSING, OSError) as error:  # TimeoutError is an OSError
+        raise DatabaseUnavailable from error

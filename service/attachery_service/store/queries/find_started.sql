@@ -1,0 +1,7 @@
+-- The session a request id has started before, and with which payload.
+SELECT
+{session_columns},
+    o.payload_digest, o.checks
+FROM request_outcomes AS o
+JOIN upload_sessions AS s USING (tenant_id, attachment_id)
+WHERE o.tenant_id = $1 AND o.method = $2 AND o.request_id = $3

@@ -1,0 +1,98 @@
+"""Rows to domain and back: no row travels further than this file's callers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import asyncpg
+
+from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
+from attachery_service.domain.checksums import Checksums
+from attachery_service.domain.idempotency import Outcome
+from attachery_service.domain.sessions import (
+    Declaration,
+    Disposition,
+    Failure,
+    Seal,
+    SealedObject,
+    SessionState,
+    UploadSession,
+)
+
+Row = asyncpg.Record
+
+
+def to_session(row: Row) -> UploadSession:
+    return UploadSession(
+        tenant_id=row["tenant_id"],
+        attachment_id=row["attachment_id"],
+        state=SessionState(row["effective_state"]),
+        revision=row["revision"],
+        declaration=_to_declaration(row),
+        purpose=row["purpose"],
+        max_size=row["max_size"],
+        seal=Seal(row["seal"]),
+        upload_key=row["upload_key"],
+        created_by=row["created_by"],
+        create_time=row["create_time"],
+        update_time=row["update_time"],
+        expire_time=row["expire_time"],
+        upload_url_expire_time=row["upload_url_expire_time"],
+        complete_time=row["complete_time"],
+        object_purge_time=row["object_purge_time"],
+        metadata_purge_time=row["metadata_purge_time"],
+        sealed=SealedObject(row["sealed_key"], row["sealed_etag"]) if row["sealed_key"] else None,
+        size=row["size"],
+        verified_checksums=_to_checksums(row["verified_checksums"]),
+        detected_content_type=row["detected_content_type"],
+        failure=_to_failure(row),
+        read_time=row["read_time"],
+    )
+
+
+def to_outcome(row: Row) -> Outcome | None:
+    if row["payload_digest"] is None:
+        return None
+    return Outcome(row["payload_digest"], tuple(_to_check(c) for c in json.loads(row["checks"])))
+
+
+def from_checksums(checksums: Checksums) -> str:
+    return json.dumps(checksums.known())
+
+
+def from_checks(checks: Iterable[Check]) -> str:
+    return json.dumps([asdict(check) for check in checks])
+
+
+def _to_declaration(row: Row) -> Declaration:
+    return Declaration(
+        filename=row["filename"],
+        content_type=row["content_type"],
+        size=row["declared_size"],
+        checksums=_to_checksums(row["declared_checksums"]),
+        content_id=row["content_id"],
+        disposition=Disposition(row["disposition"]),
+        metadata=json.loads(row["metadata"]),
+    )
+
+
+def _to_checksums(text: str) -> Checksums:
+    return Checksums(**json.loads(text))
+
+
+def _to_failure(row: Row) -> Failure | None:
+    if row["failure_reason"] is None:
+        return None
+    return Failure(row["failure_reason"], json.loads(row["failure_facts"]))
+
+
+def _to_check(stored: dict[str, str]) -> Check:
+    return Check(
+        CheckKind(stored["kind"]),
+        CheckMethod(stored["method"]),
+        CheckOutcome(stored["outcome"]),
+        stored["expected"],
+        stored["actual"],
+    )
