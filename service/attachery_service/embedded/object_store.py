@@ -1,0 +1,190 @@
+"""Runs the S3 server ministack as a process of its own, for development and tests.
+
+What it keeps, and when: objects and their metadata as they are written; the configuration of
+buckets, and users with their keys, only when it is asked to end. Hence two choices here. The user's
+key is made in a short first run that ends in order, so every later run knows the key, even after a
+`kill -9`. And when our process dies the server is asked to end, not killed: that takes a tenth of
+a second (three when uploads stall), keeps the buckets' configuration, and never leaves an object
+without its metadata.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from attachery_service.embedded.access_key import (
+    OK,
+    REGION,
+    AccessKey,
+    create_key,
+    is_accepted,
+    keep_key,
+    new_root_key,
+    read_key,
+)
+from attachery_service.embedded.errors import EmbeddedServerError, reported
+from attachery_service.embedded.folder import DataFolder, claimed_folder
+from attachery_service.embedded.process import (
+    LOOPBACK,
+    Command,
+    Ready,
+    ServerProcess,
+    StopStep,
+    clean_environment,
+    start_on_free_port,
+)
+
+START_SECONDS = 60.0
+ANSWER_SECONDS = 1.0
+
+# It waits up to three seconds for uploads under way before it writes its state.
+STOP_STEPS = (StopStep(signal.SIGTERM, 10.0),)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """Where the S3 server listens and the key that may do everything there."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the server: the root key it gets, and a word only this run answers."""
+
+    folder: DataFolder
+    root: AccessKey
+    word: str
+
+
+@asynccontextmanager
+async def running_object_store(data_dir: Path) -> AsyncIterator[ObjectStore]:
+    """Run an S3 server on the folder, on loopback, and yield how to use it.
+
+    Buckets, objects and the key outlive it, the port does not; a multipart upload under way does
+    not. The folder belongs to this server alone. Raises EmbeddedServerError when the folder is in
+    use or the server does not start.
+    """
+    if importlib.util.find_spec("ministack") is None:
+        raise EmbeddedServerError(
+            "the embedded object store needs `pip install 'attachery[embedded]'`"
+        )
+    async with claimed_folder(data_dir) as folder, AsyncExitStack() as stack:
+        key_file = folder.path / "access_key.json"
+        key = read_key(key_file) or await _issue_key(folder, key_file)
+        endpoint = await _serve_key(stack, folder, key)
+        if endpoint is None:
+            key = await _issue_key(folder, key_file)
+            endpoint = await _serve_key(stack, folder, key)
+        if endpoint is None:
+            raise EmbeddedServerError("the object store does not remember the key it made")
+        yield ObjectStore(endpoint=endpoint, access_key=key.key_id, secret_key=key.secret)
+
+
+async def _serve_key(stack: AsyncExitStack, folder: DataFolder, key: AccessKey) -> str | None:
+    """Run the server until the stack ends; stop it, and answer None, when it refuses the key."""
+    endpoint = await stack.enter_async_context(_serving(_new_run(folder)))
+    if await asyncio.to_thread(is_accepted, endpoint, key):
+        return endpoint
+    await stack.aclose()
+    return None
+
+
+async def _issue_key(folder: DataFolder, key_file: Path) -> AccessKey:
+    """Run the server once to make a key; its orderly end is what makes it remember the key."""
+    run = _new_run(folder)
+    async with _serving(run) as endpoint:
+        key = await asyncio.to_thread(create_key, endpoint, run.root)
+    with reported(f"write {key_file}"):
+        keep_key(key_file, key)
+    return key
+
+
+def _new_run(folder: DataFolder) -> Run:
+    return Run(folder=folder, root=new_root_key(), word=secrets.token_hex(16))
+
+
+@asynccontextmanager
+async def _serving(run: Run) -> AsyncIterator[str]:
+    server, port = await _start(run)
+    try:
+        yield f"http://{LOOPBACK}:{port}"
+    finally:
+        await server.stop(*STOP_STEPS)
+
+
+async def _start(run: Run) -> tuple[ServerProcess, int]:
+    def command_on(port: int) -> Command:
+        return _server(run, port)
+
+    def ready_on(port: int) -> Ready:
+        return lambda _: _is_ready(port, run.word)
+
+    return await start_on_free_port(command_on, ready_on, within=START_SECONDS)
+
+
+def _server(run: Run, port: int) -> Command:
+    return Command(
+        name="the object store",
+        # By module, not by script, so that PATH does not matter; -P keeps the data folder, where
+        # it runs, from being searched for modules.
+        arguments=(sys.executable, "-P", "-m", "ministack"),
+        environment=_environment(run, port),
+        folder=run.folder,
+        death_signal=signal.SIGTERM,
+    )
+
+
+def _environment(run: Run, port: int) -> dict[str, str]:
+    path = run.folder.path
+    return clean_environment(
+        AUTH="true",
+        AWS_ACCESS_KEY_ID=run.root.key_id,
+        AWS_SECRET_ACCESS_KEY=run.root.secret,
+        BIND_HOST=LOOPBACK,
+        # It removes the containers of every ministack on the machine when it finds a Docker daemon.
+        DOCKER_HOST=f"unix://{path / 'no-docker.sock'}",
+        GATEWAY_PORT=str(port),
+        IOT_MTLS_ENABLED="0",  # else it listens on 8883 too
+        LOG_LEVEL="WARNING",
+        MINISTACK_EDITION=run.word,  # its health answer repeats it
+        MINISTACK_REGION=REGION,
+        PERSIST_STATE="1",
+        S3_DATA_DIR=str(path / "objects"),
+        S3_PERSIST="1",
+        SERVICES="s3,iam,sts",
+        SFTP_ENABLED="0",
+        STATE_DIR=str(path / "state"),
+        TMPDIR=str(path),  # its pid file
+    )
+
+
+async def _is_ready(port: int, word: str) -> bool:
+    """Whether this run of the server, and not a neighbour on its port, answers its health check."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            answer = await _get(port, "/_ministack/health")
+    except OSError:  # refused, cut, or (TimeoutError is one) silent
+        return False
+    return f" {OK} ".encode() in answer[:16] and word.encode() in answer
+
+
+async def _get(port: int, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    try:
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nConnection: close\r\n\r\n".encode()
+        )
+        return await reader.read()
+    finally:
+        writer.close()
