@@ -1,0 +1,77 @@
+"""Settings: read once from `ATTACHERY_*` variables, typed, refused at start if they contradict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from attachery_service.domain.policy import DEFAULT_MAX_SIZE, Sniffing
+
+
+class Settings(BaseSettings):
+    """Every setting of the service. Times in seconds, sizes in bytes.
+
+    An unset AWS credential is looked up as every AWS SDK does: environment, profile, role.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ATTACHERY_", extra="forbid", frozen=True)
+
+    listen: str = Field("127.0.0.1:50051", description="HOST:PORT for gRPC; port 0 picks one.")
+    metrics_listen: str | None = Field(None, description="HOST:PORT for Prometheus; off if unset.")
+    reflection: bool = Field(default=True, description="Serve the contract to grpcurl.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    tls_certificate: Path | None = Field(None, description="PEM file; with tls_key, serve TLS.")
+    tls_key: Path | None = Field(None, description="PEM file.")
+    tls_client_ca: Path | None = Field(None, description="PEM file; demand certificates of it.")
+
+    database_url: SecretStr = Field(description="postgresql://USER:PASSWORD@HOST:PORT/NAME")
+    database_pool_size: PositiveInt = Field(10, description="Connections per process.")
+    database_timeout: PositiveFloat = Field(5.0, description="Longest wait for one statement.")
+    database_prepared_statements: bool = Field(
+        default=True, description="False behind a transaction-pooling proxy without support."
+    )
+
+    s3_bucket: str = Field(description="An existing bucket.")
+    s3_prefix: str = Field("attachery", description="Every key begins with it.")
+    s3_region: str = "us-east-1"
+    s3_endpoint: str | None = Field(None, description="URL of the store; unset for AWS.")
+    s3_public_endpoint: str | None = Field(
+        None, description="URL under which uploaders reach the store, if it is another."
+    )
+    s3_access_key: str | None = None
+    s3_secret_key: SecretStr | None = None
+    s3_timeout: PositiveFloat = Field(5.0, description="Longest wait for one store operation.")
+    s3_digest_timeout: PositiveFloat = Field(
+        60.0, description="Longest time to read one object whose digest the store cannot tell."
+    )
+
+    seal: Literal["auto", "write_once", "copy"] = Field(
+        "auto", description="How verified bytes are sealed; auto asks the store at start."
+    )
+    max_size: PositiveInt = Field(DEFAULT_MAX_SIZE, description="Largest upload.")
+    sniffing: Sniffing = Field(Sniffing.REPORT, description="off, report or enforce.")
+
+    max_call_time: PositiveFloat = Field(
+        30.0, description="Longest a call may take, whatever deadline its caller sets."
+    )
+    drain_delay: float = Field(
+        0.0, ge=0, description="From NOT_SERVING to refusing calls, for balancers to notice."
+    )
+    drain_time: PositiveFloat = Field(20.0, description="Longest wait for calls at work.")
+    key_cache_time: float = Field(
+        5.0, ge=0, description="How long a revoked API key may still work."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+        if (self.s3_access_key is None) != (self.s3_secret_key is None):
+            raise ValueError("s3_access_key and s3_secret_key go together")
+        return self

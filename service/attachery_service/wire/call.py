@@ -1,0 +1,86 @@
+"""What is known of the call at hand, for the servicers and the log."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from attachery_service.domain.errors import CredentialsInvalid, CredentialsMissing
+from attachery_service.domain.identity import Principal
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+REQUEST_ID_KEY = "x-request-id"
+
+# Short and harmless in a log; anything else is replaced, never repeated.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:@/+=-]{1,64}")
+_MAX_ATTEMPT_DIGITS = 2
+_BEARER = "bearer "
+
+_current: ContextVar[Call] = ContextVar("call")
+
+
+@dataclass(slots=True)
+class Call:
+    """One RPC; what its later stages find out is filled in as they do."""
+
+    method: str
+    request_id: str
+    credential: str | None
+    peer: str
+    attempt: int
+    principal: Principal | None = None
+    tenant_id: str | None = None
+
+    @classmethod
+    def of(cls, method: str, context: Context) -> Call:
+        """Reads the call's metadata, and makes it the current one."""
+        metadata = dict(context.invocation_metadata() or ())
+        call = cls(
+            method=method,
+            request_id=_request_id(metadata.get(REQUEST_ID_KEY)),
+            credential=_text(metadata.get("authorization")),
+            peer=context.peer(),
+            attempt=_attempt(metadata.get("grpc-previous-rpc-attempts")),
+        )
+        _current.set(call)
+        return call
+
+    def bearer_token(self) -> str:
+        """Raises CredentialsMissing, CredentialsInvalid."""
+        if not self.credential:
+            raise CredentialsMissing
+        if not self.credential.lower().startswith(_BEARER):
+            raise CredentialsInvalid
+        return self.credential[len(_BEARER) :].strip()
+
+
+def current_call() -> Call:
+    return _current.get()
+
+
+def current_principal() -> Principal:
+    """Who is calling; only within a method that needs a credential."""
+    principal = _current.get().principal
+    if principal is None:
+        raise LookupError("this method was reached without a credential")
+    return principal
+
+
+def _request_id(given: str | bytes | None) -> str:
+    text = _text(given)
+    return text if text and _REQUEST_ID.fullmatch(text) else str(uuid.uuid4())
+
+
+def _attempt(previous: str | bytes | None) -> int:
+    text = _text(previous)
+    return 1 + int(text) if text and text.isdecimal() and len(text) <= _MAX_ATTEMPT_DIGITS else 1
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -1,0 +1,205 @@
+"""The one way in: identity, rights, deadline, errors, log and metrics of every call.
+
+A call's bytes are parsed here rather than by the library, which answers malformed ones with
+UNKNOWN and its own internals; for the same reason nothing a handler raises gets past this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from attachery_service.domain.deadline import set_time_left
+from attachery_service.domain.errors import (
+    AttacheryError,
+    DeadlineExceeded,
+    MalformedRequest,
+    UnexpectedError,
+    Unimplemented,
+)
+from attachery_service.domain.identity import Principal, Scope
+from attachery_service.wire.call import REQUEST_ID_KEY, Call, Context
+from attachery_service.wire.metrics import RpcMetrics
+from attachery_service.wire.scopes import SCOPES
+from attachery_service.wire.status import code_of, to_status
+
+_log = structlog.get_logger("attachery.rpc")
+
+# An answer needs a moment to reach its caller before the caller stops waiting.
+_MARGIN = 0.05
+_TOO_LITTLE = 0.02
+
+_DETAILS_KEY = "grpc-status-details-bin"
+
+
+_Behaviour = Callable[[Any, Context], Awaitable[Any]]
+
+
+class TenantRequest(Protocol):
+    """Every request of the contract names its tenant."""
+
+    tenant_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interception:
+    """What it takes to answer a call. `longest` bounds every call, in seconds."""
+
+    authenticate: Callable[[str], Awaitable[Principal]]
+    metrics: RpcMetrics
+    longest: float
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps each unary method once, on its first call; streams (health, reflection) pass."""
+
+    def __init__(self, interception: Interception) -> None:
+        self._interception = interception
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        method = handler_call_details.method
+        known = self._handlers.get(method)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return _wrapped(_Method("unknown", None, _unimplemented, None, self._interception))
+        if handler.unary_unary is None:
+            return handler
+        scope = SCOPES.get(method)
+        wrapped = _wrapped(
+            _Method(
+                method,
+                handler.request_deserializer,
+                cast("_Behaviour", handler.unary_unary),
+                handler.response_serializer,
+                self._interception,
+                scope,
+            )
+        )
+        self._handlers[method] = wrapped
+        return wrapped
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """One method with everything around it. Without a scope it is open to everybody."""
+
+    name: str
+    parse: Callable[[bytes], Any] | None
+    behaviour: _Behaviour
+    serialize: Callable[[Any], bytes] | None
+    interception: Interception
+    scope: Scope | None = None
+
+    async def __call__(self, raw: bytes, context: Context) -> bytes:
+        call, started = Call.of(self.name, context), time.perf_counter()
+        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+        code, reason = grpc.StatusCode.CANCELLED, ""
+        try:
+            with self.interception.metrics.in_flight.track_inprogress():
+                answer = await self._answer(call, raw, context)
+            code = grpc.StatusCode.OK
+        except AttacheryError as error:
+            code, reason = code_of(error), error.reason
+            await _abort(context, call, error)
+            raise  # not reached: abort raises
+        else:
+            return answer
+        finally:
+            self._record(call, code, reason, time.perf_counter() - started)
+
+    async def _answer(self, call: Call, raw: bytes, context: Context) -> bytes:
+        """The serialised response; every failure but the caller's leaving as an AttacheryError."""
+        try:
+            async with asyncio.timeout(self._limit(context)):
+                request = await self._admit(call, raw)
+                response = await self.behaviour(request, context)
+                return self.serialize(response) if self.serialize else response
+        except AttacheryError as error:
+            if error.__cause__ is not None:
+                _log.warning("fault", **_names(call), exc_info=error.__cause__)
+            raise
+        except TimeoutError as error:
+            raise DeadlineExceeded from error
+        except asyncio.CancelledError:
+            # The library answers nothing at all to a handler that was not cancelled itself.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            _log.exception("leaked cancellation", **_names(call))
+            raise UnexpectedError from None
+        except Exception as error:
+            _log.exception("bug", **_names(call))
+            raise UnexpectedError from error
+
+    def _limit(self, context: Context) -> float:
+        """Seconds the call may take. What waits on something outside gets a little less."""
+        remaining = context.time_remaining()
+        limit = min(remaining or self.interception.longest, self.interception.longest)
+        if limit < _TOO_LITTLE:
+            raise DeadlineExceeded
+        set_time_left(limit - min(_MARGIN, limit / 2))
+        return limit
+
+    async def _admit(self, call: Call, raw: bytes) -> Any:
+        """The parsed request of a caller who may make it: in this order, so that who may not learns
+        nothing of it."""
+        if self.scope is None:
+            return self._parsed(raw)
+        call.principal = await self.interception.authenticate(call.bearer_token())
+        call.principal.require_scope(self.scope)
+        request: TenantRequest = self._parsed(raw)
+        call.principal.require_tenant(request.tenant_id)
+        call.tenant_id = request.tenant_id
+        return request
+
+    def _parsed(self, raw: bytes) -> Any:
+        try:
+            return self.parse(raw) if self.parse else raw
+        except DecodeError as error:
+            raise MalformedRequest from error
+
+    def _record(self, call: Call, code: grpc.StatusCode, reason: str, seconds: float) -> None:
+        self.interception.metrics.answered(self.name, code.name, reason, seconds)
+        _log.info("rpc", **_names(call), code=code.name, reason=reason, ms=round(seconds * 1000, 2))
+
+
+def _wrapped(method: _Method) -> grpc.RpcMethodHandler[Any, Any]:
+    # Without a deserializer the library hands the bytes over as they came.
+    return grpc.unary_unary_rpc_method_handler(method.__call__)
+
+
+async def _unimplemented(_request: object, _context: Context) -> bytes:
+    raise Unimplemented
+
+
+async def _abort(context: Context, call: Call, error: AttacheryError) -> None:
+    details = to_status(error, call.request_id).SerializeToString()
+    trailers = ((REQUEST_ID_KEY, call.request_id), (_DETAILS_KEY, details))
+    await context.abort(code_of(error), error.message, trailers)
+
+
+def _names(call: Call) -> dict[str, object]:
+    return {
+        "method": call.method,
+        "request_id": call.request_id,
+        "tenant": call.tenant_id,
+        "principal": call.principal.name if call.principal else None,
+        "peer": call.peer,
+        "attempt": call.attempt,
+    }

@@ -1,0 +1,28 @@
+"""What the service counts of its calls, for Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class RpcMetrics:
+    """Labels are the service's own names only, so that no caller can add series."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "attachery_rpcs", "Calls answered.", ["method", "code", "reason"], registry=registry
+        )
+        self._seconds = Histogram(
+            "attachery_rpc_seconds",
+            "Time to the answer.",
+            ["method"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.in_flight = Gauge("attachery_rpcs_in_flight", "Calls at work.", registry=registry)
+
+    def answered(self, method: str, code: str, reason: str, seconds: float) -> None:
+        self._calls.labels(method, code, reason).inc()
+        self._seconds.labels(method).observe(seconds)

@@ -1,0 +1,85 @@
+"""The gRPC server: services, limits, and a shutdown that loses no call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+
+from attachery.v1 import attachments_pb2_grpc, upload_sessions_pb2_grpc
+from attachery_service.wire.attachments import AttachmentServicer, AttachmentUseCases
+from attachery_service.wire.health import Health, HealthServicer
+from attachery_service.wire.interceptor import CallInterceptor, Interception
+from attachery_service.wire.reflection import add_reflection
+from attachery_service.wire.scopes import SERVICES
+from attachery_service.wire.tls import TlsFiles, server_credentials
+from attachery_service.wire.upload_sessions import UploadSessionServicer, UploadSessionUseCases
+
+_OPTIONS = (
+    # On by default, it lets two servers share a port by mistake and without a word.
+    ("grpc.so_reuseport", 0),
+    # The largest request is a Resolve of 1,000 ids: 40 KB.
+    ("grpc.max_receive_message_length", 1 << 20),
+    ("grpc.max_metadata_size", 16 << 10),
+    # Callers that balance by DNS find new servers when their connections end now and then.
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+    # Callers may ping every 10 s; by default the library calls that too many.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """All that the server serves."""
+
+    uploads: UploadSessionUseCases
+    attachments: AttachmentUseCases
+    interception: Interception
+    health: Health
+    reflection: bool
+
+
+class Server:
+    """Listens on one address."""
+
+    def __init__(self, server: grpc.aio.Server, health: Health, port: int) -> None:
+        self._server = server
+        self._health = health
+        self.port = port
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more calls, lets those at work finish for `grace` seconds, cancels the rest."""
+        self._health.close()
+        await self._server.stop(grace)
+
+
+async def start_server(wire: Wire, listen: str, tls: TlsFiles | None = None) -> Server:
+    """Serves on `listen` (HOST:PORT, port 0 for a free one). Raises OSError if it is taken."""
+    server = grpc.aio.server(
+        interceptors=[CallInterceptor(wire.interception)], options=list(_OPTIONS)
+    )
+    upload_sessions_pb2_grpc.add_UploadSessionServiceServicer_to_server(
+        UploadSessionServicer(wire.uploads), server
+    )
+    attachments_pb2_grpc.add_AttachmentServiceServicer_to_server(
+        AttachmentServicer(wire.attachments), server
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(wire.health), server)
+    if wire.reflection:
+        add_reflection(server, (*SERVICES, health.SERVICE_NAME))
+    port = _bind(server, listen, tls)
+    await server.start()
+    return Server(server, wire.health, port)
+
+
+def _bind(server: grpc.aio.Server, listen: str, tls: TlsFiles | None) -> int:
+    try:
+        if tls is None:
+            return server.add_insecure_port(listen)
+        return server.add_secure_port(listen, server_credentials(tls))
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {listen}: is another server there?") from error

@@ -1,0 +1,46 @@
+"""Points in time and durations, between messages and Python.
+
+Messages can hold more than Python can: what does not fit becomes the nearest end of the range,
+which no rule lets pass.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf import duration_pb2, timestamp_pb2
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC)
+_NANOS = 1_000_000_000
+
+
+def to_timedelta(message: duration_pb2.Duration) -> timedelta:
+    if abs(message.nanos) >= _NANOS or message.seconds * message.nanos < 0:
+        return timedelta.min
+    try:
+        return timedelta(seconds=message.seconds, microseconds=message.nanos / 1000)
+    except OverflowError:
+        return timedelta.max if message.seconds > 0 else timedelta.min
+
+
+def to_datetime(message: timestamp_pb2.Timestamp) -> datetime:
+    try:
+        moment = _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos / 1000)
+    except OverflowError:
+        return _LATEST if message.seconds > 0 else _EPOCH
+    return min(max(moment, _EPOCH), _LATEST)
+
+
+def from_timedelta(value: timedelta) -> duration_pb2.Duration:
+    message = duration_pb2.Duration()
+    message.FromTimedelta(value)
+    return message
+
+
+def from_datetime(value: datetime | None) -> timestamp_pb2.Timestamp | None:
+    if value is None:
+        return None
+    message = timestamp_pb2.Timestamp()
+    message.FromDatetime(value)
+    return message
