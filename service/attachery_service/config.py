@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None
     s3_timeout: PositiveFloat = Field(5.0, description="Longest wait for one store operation.")
-    s3_digest_timeout: PositiveFloat = Field(
-        60.0, description="Longest time to read one object whose digest the store cannot tell."
+    s3_transfer_timeout: PositiveFloat = Field(
+        50.0, description="Longest time to copy or read one whole object."
     )
 
     seal: Literal["auto", "write_once", "copy"] = Field(
@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     sniffing: Sniffing = Field(Sniffing.REPORT, description="off, report or enforce.")
 
     max_call_time: PositiveFloat = Field(
-        30.0, description="Longest a call may take, whatever deadline its caller sets."
+        60.0, description="Longest a call may take, whatever deadline its caller sets."
     )
     drain_delay: float = Field(
         0.0, ge=0, description="From NOT_SERVING to refusing calls, for balancers to notice."

@@ -132,7 +132,8 @@ class _Method:
                 return self.serialize(response) if self.serialize else response
         except AttacheryError as error:
             if error.__cause__ is not None:
-                _log.warning("fault", **_names(call), exc_info=error.__cause__)
+                facts = {"facts": error.facts, "reason": error.reason}
+                _log.warning("fault", **_names(call), **facts, exc_info=error.__cause__)
             raise
         except TimeoutError as error:
             raise DeadlineExceeded from error

@@ -73,7 +73,10 @@ def _mapping_of(error: errors.AttacheryError) -> _Mapping:
 
 
 def _error_info(error: errors.AttacheryError) -> error_details_pb2.ErrorInfo:
-    facts = {**error.facts, "httpStatus": str(_mapping_of(error).http_status)}
+    # What the service's own troubles are about concerns its operators: the log has it.
+    own_trouble = isinstance(error, errors.Internal | errors.Unavailable)
+    facts = {} if own_trouble else dict(error.facts)
+    facts["httpStatus"] = str(_mapping_of(error).http_status)
     return error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=facts)
 
 

@@ -1,0 +1,76 @@
+# Everything is made from here: `make` alone lists what there is.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .tools/uv/bin/uv
+BUF := node_modules/.bin/buf
+PROTO_PYTHON := .tools/proto/bin/python
+DATA ?= .attachery
+LISTEN ?= 127.0.0.1:50051
+FILE ?= README.md
+# Trust the certificates this machine trusts, as pip and curl do.
+export UV_SYSTEM_CERTS := 1
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test test-ceph check format lint types imports protos proto clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(VENV)/ready ## serve with embedded Postgres and object storage (LISTEN, DATA)
+	@exec $(BIN)/attachery dev --listen $(LISTEN) --data-dir $(DATA)
+
+demo: $(VENV)/ready ## take one file through the whole flow (FILE=README.md)
+	@$(BIN)/attachery demo "$(FILE)"
+
+test: $(VENV)/ready ## the whole suite, on real Postgres and a real S3 server
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+test-ceph: $(VENV)/ready ## storage contract and sealing on Ceph RGW, built once into ~/.cache/attachery
+	tests/ceph/build-root.sh
+	$(BIN)/pytest --store ceph tests/contract tests/rpc/test_sealing.py
+
+check: format lint types imports protos test ## all that CI checks
+
+format: $(VENV)/ready
+	$(BIN)/ruff format --check
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check
+
+types: $(VENV)/ready
+	$(BIN)/mypy
+
+imports: $(VENV)/ready
+	PYTHONPATH=service:generated $(BIN)/lint-imports
+
+protos: $(PROTO_PYTHON) $(BUF) ## lint, format, breaking changes and freshness of the contract
+	scripts/check-protos.sh $(PROTO_PYTHON) $(BUF)
+
+proto: $(PROTO_PYTHON) ## generate the stubs anew
+	scripts/generate-stubs.sh $(PROTO_PYTHON)
+
+clean: ## remove what was installed here (not the data of `make run`)
+	rm -rf $(VENV) .tools node_modules
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Attachery needs Python 3.11 or newer; say which with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv .tools/uv
+	.tools/uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+
+$(VENV)/ready: $(UV) pyproject.toml uv.lock
+	$(UV) sync --quiet --frozen --all-extras --python $(PYTHON)
+	@touch $@
+
+$(PROTO_PYTHON): $(UV) scripts/proto-requirements.txt
+	$(UV) venv --quiet --clear --python $(PYTHON) .tools/proto
+	$(UV) pip install --quiet --python $@ -r scripts/proto-requirements.txt
+	@touch $@
+
+$(BUF): package.json package-lock.json
+	@command -v npm >/dev/null || { echo "make protos needs npm (Debian: apt-get install npm)" >&2; exit 1; }
+	npm ci --silent --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,111 @@
+"""Where the faults of the SDK, of HTTP and of the network become the two that Attachery knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+from botocore.exceptions import (
+    BotoCoreError,
+    ChecksumError,
+    ClientError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
+
+from attachery_service.domain.deadline import time_left
+from attachery_service.domain.errors import StorageMisconfigured, StorageUnavailable
+
+# No answer, half of one, or one that is not S3's. TimeoutError is an OSError.
+_PASSING: Final = (
+    HTTPClientError,
+    BotoConnectionError,
+    IncompleteReadError,
+    ChecksumError,
+    FlexibleChecksumError,
+    ResponseParserError,
+    aiohttp.ClientError,
+    OSError,
+    EOFError,
+    # An answer without the fields S3 promises, or with others in their place.
+    KeyError,
+    ValueError,
+)
+
+# The rest of the SDK's own errors tell of credentials, region, endpoint or bucket name. Credentials
+# that are expired even after their refresh come as a bare RuntimeError.
+_STANDING: Final = (BotoCoreError, RuntimeError)
+
+# Refusals that pass: told by their name, for their status is one of a request that is wrong.
+_PASSING_CODES: Final = frozenset({
+    "BandwidthLimitExceeded",
+    "ConditionalRequestConflict",
+    "IncompleteBody",
+    "OperationAborted",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+})  # fmt: skip
+_PASSING_STATUSES: Final = frozenset({
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+})  # fmt: skip
+# Redirections too: they tell of another region or endpoint.
+_REFUSALS: Final = range(300, 500)
+
+
+@asynccontextmanager
+async def bounded(limit: float) -> AsyncIterator[None]:
+    """Gives what is awaited inside `limit` seconds, fewer if the caller's deadline is nearer.
+
+    Raises StorageUnavailable for what may pass, an exceeded limit included, and
+    StorageMisconfigured for what needs an operator. Neither repeats any of the original text, which
+    may hold keys, hosts and key ids; that stays in `__cause__`. Cancellation passes through.
+    """
+    try:
+        async with asyncio.timeout(time_left(limit)):
+            yield
+    except ClientError as error:
+        raise (StorageUnavailable() if _passes(error) else StorageMisconfigured()) from error
+    except _PASSING as error:
+        raise StorageUnavailable from error
+    except _STANDING as error:
+        raise StorageMisconfigured from error
+
+
+def code_of(error: ClientError) -> str:
+    """S3's name for the refusal; the status as text where the answer had no body (HEAD)."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: ClientError) -> int:
+    """The HTTP status of the refusal, 0 if the answer had none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def is_changed(error: ClientError) -> bool:
+    """Whether the object asked for by key and ETag is gone or another one by now."""
+    if status_of(error) == HTTPStatus.NOT_FOUND:
+        return code_of(error) != "NoSuchBucket"
+    return status_of(error) == HTTPStatus.PRECONDITION_FAILED
+
+
+def _passes(error: ClientError) -> bool:
+    if code_of(error) in _PASSING_CODES:
+        return True
+    status = status_of(error)
+    # A server that has not implemented what we need will not have done so by the next attempt.
+    if status == HTTPStatus.NOT_IMPLEMENTED:
+        return False
+    return status in _PASSING_STATUSES or status not in _REFUSALS
