@@ -1,0 +1,57 @@
+"""One PostgreSQL for the run, a database of its own for every test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from attachery_service.embedded.postgres import running_postgres
+from attachery_service.store.migrating import migrate
+
+_TEMPLATE = "migrated"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A server whose database `migrated` is the template of all others."""
+    folder = tmp_path_factory.mktemp("postgres")
+    async with running_postgres(folder, durable=False) as url:
+        await _execute(url, f"CREATE DATABASE {_TEMPLATE}")
+        await migrate(database_named(url, _TEMPLATE))
+        yield url
+
+
+@pytest.fixture
+async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
+    async for url in _database(postgres_url, "template1"):
+        yield url
+
+
+@pytest.fixture
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A fresh database with the schema."""
+    async for url in _database(postgres_url, _TEMPLATE):
+        yield url
+
+
+def database_named(url: str, name: str) -> str:
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
+async def _database(server_url: str, template: str) -> AsyncIterator[str]:
+    name = f"test_{next(_numbers)}"
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield database_named(server_url, name)
+    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

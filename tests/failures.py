@@ -1,0 +1,76 @@
+"""What tests look at in a refused call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+MAX_STATUS_BYTES = 4096
+_DETAILS = "grpc-status-details-bin"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A call's status with its details unpacked, one of each kind."""
+
+    code: grpc.StatusCode
+    message: str
+    info: error_details_pb2.ErrorInfo
+    request_id: str
+    violations: list[tuple[str, str]]
+    kinds: list[str]
+    status: status_pb2.Status
+    trailers: dict[str, str | bytes]
+
+    @property
+    def reason(self) -> str:
+        return self.info.reason
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return dict(self.info.metadata)
+
+
+async def failure(call: Awaitable[Any]) -> Failure:
+    """The failure of a call that must fail; checks what holds for every failure."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return _unpacked(error)
+    raise AssertionError(f"the call was answered: {answer}")
+
+
+def _unpacked(error: grpc.aio.AioRpcError) -> Failure:
+    trailers = dict(error.trailing_metadata() or ())
+    raw = trailers[_DETAILS]
+    assert isinstance(raw, bytes)
+    assert len(raw) <= MAX_STATUS_BYTES
+    status = status_pb2.Status.FromString(raw)
+    info, bad, request = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RequestInfo(),
+    )
+    for detail in status.details:
+        for message in (info, bad, request):
+            if detail.type_url.endswith(message.DESCRIPTOR.full_name):
+                detail.Unpack(message)
+    kinds = [detail.type_url.rpartition(".")[2] for detail in status.details]
+    assert len(kinds) == len(set(kinds)), "each kind of detail at most once"
+    assert info.domain == "attachery"
+    assert trailers["x-request-id"] == request.request_id
+    assert status.code == error.code().value[0]
+    return Failure(
+        code=error.code(),
+        message=error.details() or "",
+        info=info,
+        request_id=request.request_id,
+        violations=[(v.field, v.reason) for v in bad.field_violations],
+        kinds=kinds,
+        status=status,
+        trailers=trailers,
+    )

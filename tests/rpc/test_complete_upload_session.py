@@ -1,0 +1,420 @@
+"""CompleteUploadSession: READY exactly when what arrived is what was declared."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import pytest
+
+from attachery.v1 import attachments_pb2
+from attachery.v1 import resources_pb2 as pb
+from attachery.v1.upload_sessions_pb2 import VerificationCheck
+from failures import failure
+from service_fixtures import TENANT, MakeService, ServiceUnderTest
+
+BODY = b"hello\n"
+SHA256 = hashlib.sha256(BODY).hexdigest()
+MD5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
+CRC32C = "353dd8be"
+CRC64NVME = "6a43fb4bad5a5607"
+READY = pb.UPLOAD_SESSION_STATE_READY
+PENDING = pb.UPLOAD_SESSION_STATE_PENDING
+FAILED = pb.UPLOAD_SESSION_STATE_FAILED
+
+
+async def uploaded(service: ServiceUnderTest, body: bytes = BODY, **fields: Any) -> str:
+    """The id of a session whose bytes have arrived."""
+    started = await service.start(**{"size_bytes": len(body), **fields})
+    assert await service.send(started.target, body) < 300
+    return started.session.attachment_id
+
+
+async def replace_object(service: ServiceUnderTest, body: bytes, **headers: Any) -> str:
+    """Changes the one object in the store by its owner's credentials, as no URL could."""
+    (key,) = await service.keys_in_store()
+    await service.s3.put_object(
+        Bucket=service.bucket, Key=key, Body=body, **{"ContentType": "text/plain", **headers}
+    )
+    return key
+
+
+async def test_n4_l3_success_is_always_ready_and_shows_the_whole_attachment(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await uploaded(service, filename="hello.txt")
+    completed = await service.complete(attachment_id)
+    assert completed.session.state == READY
+    attachment = completed.attachment
+    assert attachment.attachment_id == attachment_id
+    assert attachment.tenant_id == TENANT
+    assert attachment.state == READY
+    assert attachment.filename == "hello.txt"
+    assert attachment.content_type == "text/plain"
+    assert attachment.size_bytes == len(BODY)
+    assert attachment.checksums.md5 == MD5
+    assert attachment.content_disposition == (
+        "attachment; filename=\"hello.txt\"; filename*=UTF-8''hello.txt"
+    )
+    assert attachment.HasField("create_time")
+    assert attachment.HasField("object_purge_time")
+    assert await service.events(attachment_id) == ["pending", "ready"]
+
+
+async def test_n15_the_session_id_is_the_attachment_id(service: ServiceUnderTest) -> None:
+    attachment_id = await service.ready()
+    request = attachments_pb2.ResolveAttachmentsRequest(
+        tenant_id=TENANT, attachment_ids=[attachment_id]
+    )
+    resolved = await service.attachments.ResolveAttachments(request, metadata=service.metadata)
+    assert resolved.results[0].attachment.attachment_id == attachment_id
+
+
+async def test_l4_l5_the_deadline_is_unset_and_the_completion_time_set_once_ready(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await uploaded(service)
+    before = await service.get(attachment_id)
+    assert before.HasField("expire_time")
+    assert not before.HasField("complete_time")
+    after = (await service.complete(attachment_id)).session
+    assert not after.HasField("expire_time")
+    assert after.HasField("complete_time")
+    assert after.revision == before.revision + 1
+
+
+async def test_n2_n9_n12_a_missing_object_leaves_the_session_pending_and_completable(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start(size_bytes=len(BODY))
+    attachment_id = started.session.attachment_id
+    refused = await failure(service.complete(attachment_id, request_id="r-1"))
+    assert refused.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert refused.reason == "OBJECT_NOT_UPLOADED"
+    assert refused.facts["httpStatus"] == "422"
+    assert (await service.get(attachment_id)).state == PENDING
+    await service.send(started.target, BODY)
+    # The same request id: only final outcomes are kept under it.
+    assert (await service.complete(attachment_id, request_id="r-1")).session.state == READY
+
+
+async def test_n3_n10_another_size_than_declared_fails_the_session_and_deletes_the_bytes(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await uploaded(service)
+    await replace_object(service, BODY + b"!")
+    refused = await failure(service.complete(attachment_id))
+    assert refused.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert refused.reason == "SIZE_MISMATCH"
+    assert refused.facts == {"expectedSize": "6", "actualSize": "7", "httpStatus": "422"}
+    session = await service.get(attachment_id)
+    assert session.state == FAILED
+    assert session.failure.reason == "SIZE_MISMATCH"
+    assert dict(session.failure.metadata) == {"expectedSize": "6", "actualSize": "7"}
+    assert await service.events(attachment_id) == ["pending", "failed"]
+    await service.app.background.drain(5)
+    assert await service.keys_in_store() == set()
+
+
+async def test_n11_an_empty_object_with_no_declared_size_fails(service: ServiceUnderTest) -> None:
+    attachment_id = await uploaded(service, size_bytes=None)
+    await replace_object(service, b"")
+    refused = await failure(service.complete(attachment_id))
+    assert refused.reason == "EMPTY_OBJECT"
+    assert (await service.get(attachment_id)).state == FAILED
+
+
+async def test_n11_an_empty_object_with_a_declared_size_is_a_size_mismatch(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await uploaded(service)
+    await replace_object(service, b"")
+    assert (await failure(service.complete(attachment_id))).reason == "SIZE_MISMATCH"
+
+
+async def test_an_object_above_the_policys_maximum_fails(make_service: MakeService) -> None:
+    service = await make_service(max_size=10)
+    attachment_id = await uploaded(service, size_bytes=None)
+    await replace_object(service, b"x" * 11)
+    refused = await failure(service.complete(attachment_id))
+    assert refused.reason == "OBJECT_TOO_LARGE"
+    assert refused.facts["maxSize"] == "10"
+    assert refused.facts["actualSize"] == "11"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "right"),
+    [("md5", MD5), ("sha256", SHA256), ("crc32c", CRC32C), ("crc64nvme", CRC64NVME)],
+)
+@pytest.mark.parametrize("moment", ["start", "complete"])
+async def test_l2_a_checksum_declared_at_either_moment_is_verified_before_ready(
+    service: ServiceUnderTest, algorithm: str, right: str, moment: str
+) -> None:
+    declared: dict[str, Any] = {"checksums": {algorithm: right}}
+    attachment_id = await uploaded(service, **(declared if moment == "start" else {}))
+    completed = await service.complete(attachment_id, **(declared if moment == "complete" else {}))
+    kind = VerificationCheck.Kind.Value(f"KIND_{algorithm.upper()}")
+    (check,) = [c for c in completed.checks if c.kind == kind]
+    assert check.outcome == VerificationCheck.OUTCOME_PASSED
+    assert check.actual == right
+    assert getattr(completed.attachment.checksums, algorithm) == right
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "digits"), [("md5", 32), ("sha256", 64), ("crc32c", 8), ("crc64nvme", 16)]
+)
+async def test_l2_a_wrong_checksum_never_becomes_ready(
+    service: ServiceUnderTest, algorithm: str, digits: int
+) -> None:
+    attachment_id = await uploaded(service)
+    wrong = "0" * digits
+    refused = await failure(service.complete(attachment_id, checksums={algorithm: wrong}))
+    assert refused.reason == "CHECKSUM_MISMATCH"
+    assert refused.facts["algorithm"] == algorithm
+    assert refused.facts["expected"] == wrong
+    assert refused.facts["actual"] not in ("", wrong)
+    assert (await service.get(attachment_id)).state == FAILED
+
+
+async def test_a_checksum_of_start_is_verified_against_replaced_bytes(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await uploaded(service, checksums={"sha256": SHA256})
+    await replace_object(service, b"HELLO\n")
+    refused = await failure(service.complete(attachment_id))
+    assert refused.reason == "CHECKSUM_MISMATCH"
+    assert refused.facts["actual"] == hashlib.sha256(b"HELLO\n").hexdigest()
+
+
+async def test_two_digests_that_contradict_each_other_fail(service: ServiceUnderTest) -> None:
+    attachment_id = await uploaded(service, checksums={"md5": MD5})
+    refused = await failure(service.complete(attachment_id, checksums={"md5": "0" * 32}))
+    assert refused.reason == "CHECKSUM_MISMATCH"
+
+
+async def test_a_size_given_at_complete_is_verified_too(service: ServiceUnderTest) -> None:
+    attachment_id = await uploaded(service, size_bytes=None)
+    refused = await failure(service.complete(attachment_id, size_bytes=5))
+    assert refused.reason == "SIZE_MISMATCH"
+
+
+async def test_another_stored_type_than_declared_fails(service: ServiceUnderTest) -> None:
+    attachment_id = await uploaded(service)
+    await replace_object(service, BODY, ContentType="text/html")
+    refused = await failure(service.complete(attachment_id))
+    assert refused.reason == "CONTENT_TYPE_MISMATCH"
+    assert refused.facts["expectedContentType"] == "text/plain"
+    assert refused.facts["actualContentType"] == "text/html"
+
+
+async def test_an_object_stored_under_a_content_encoding_fails(service: ServiceUnderTest) -> None:
+    attachment_id = await uploaded(service)
+    await replace_object(service, BODY, ContentEncoding="gzip")
+    assert (await failure(service.complete(attachment_id))).reason == "CONTENT_TYPE_MISMATCH"
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + b"\x00" * 17
+
+
+async def test_the_type_the_first_bytes_speak_for_is_reported_by_default(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await uploaded(service, PNG, content_type="application/pdf")
+    completed = await service.complete(attachment_id)
+    assert completed.attachment.detected_content_type == "image/png"
+    assert completed.attachment.content_type == "application/pdf"
+    assert completed.checks[-1].kind == VerificationCheck.KIND_DETECTED_CONTENT_TYPE
+    assert completed.checks[-1].outcome == VerificationCheck.OUTCOME_REPORTED
+
+
+async def test_the_type_the_first_bytes_speak_for_is_enforced_where_the_policy_says_so(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(sniffing="enforce")
+    right = await uploaded(service, PNG, content_type="image/png")
+    assert (await service.complete(right)).session.state == READY
+    wrong = await uploaded(service, PNG, content_type="application/pdf")
+    refused = await failure(service.complete(wrong))
+    assert refused.reason == "CONTENT_TYPE_MISMATCH"
+    assert refused.facts["detectedContentType"] == "image/png"
+
+
+async def test_sniffing_can_be_off(make_service: MakeService) -> None:
+    service = await make_service(sniffing="off")
+    completed = await service.complete(await uploaded(service, PNG))
+    assert completed.attachment.detected_content_type == ""
+
+
+async def test_the_report_names_every_check_and_how_it_was_made(service: ServiceUnderTest) -> None:
+    attachment_id = await uploaded(service, checksums={"sha256": SHA256, "crc32c": CRC32C})
+    completed = await service.complete(attachment_id, checksums={"md5": MD5})
+    report = {
+        VerificationCheck.Kind.Name(c.kind)[5:]: VerificationCheck.Method.Name(c.method)[7:]
+        for c in completed.checks
+    }
+    assert report == {
+        "EXISTS": "HEAD",
+        "SIZE": "HEAD",
+        "MAX_SIZE": "HEAD",
+        "CONTENT_TYPE": "HEAD",
+        "MD5": "ETAG",
+        "SHA256": "ATTESTED",
+        "CRC32C": "HASHED",
+        "DETECTED_CONTENT_TYPE": "SNIFFED",
+    }
+
+
+async def test_n7_a_ready_session_cannot_be_completed_again(service: ServiceUnderTest) -> None:
+    attachment_id = await service.ready()
+    for fields in ({}, {"request_id": "another"}):
+        refused = await failure(service.complete(attachment_id, **fields))
+        assert refused.code is grpc.StatusCode.FAILED_PRECONDITION
+        assert refused.reason == "UPLOAD_ALREADY_COMPLETED"
+        assert refused.facts["httpStatus"] == "409"
+
+
+async def test_n7_a_failed_session_can_never_be_completed(service: ServiceUnderTest) -> None:
+    attachment_id = await uploaded(service)
+    await failure(service.complete(attachment_id, checksums={"md5": "0" * 32}))
+    refused = await failure(service.complete(attachment_id))
+    assert refused.reason == "UPLOAD_FAILED"
+    assert refused.facts["httpStatus"] == "409"
+    assert refused.facts["failureReason"] == "CHECKSUM_MISMATCH"
+
+
+async def test_n7_a_ready_session_past_its_deadline_is_completed_not_expired(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await service.ready()
+    await service.age(attachment_id, timedelta(hours=2))
+    assert (await failure(service.complete(attachment_id))).reason == "UPLOAD_ALREADY_COMPLETED"
+
+
+async def test_n8_the_deadline_holds_without_any_job_having_run(service: ServiceUnderTest) -> None:
+    attachment_id = await uploaded(service)
+    await service.age(attachment_id, timedelta(hours=1))
+    refused = await failure(service.complete(attachment_id))
+    assert refused.code is grpc.StatusCode.FAILED_PRECONDITION
+    assert refused.reason == "UPLOAD_EXPIRED"
+    assert refused.facts["httpStatus"] == "410"
+    session = await service.get(attachment_id)
+    assert session.state == pb.UPLOAD_SESSION_STATE_EXPIRED
+    assert not session.HasField("expire_time")
+
+
+async def test_the_same_request_id_has_the_same_outcome(service: ServiceUnderTest) -> None:
+    attachment_id = await uploaded(service)
+    first = await service.complete(attachment_id, request_id="r-1")
+    second = await service.complete(attachment_id, request_id="r-1")
+    assert second == first
+    assert await service.events(attachment_id) == ["pending", "ready"]
+
+
+async def test_the_same_request_id_has_the_same_terminal_failure(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await uploaded(service)
+    wrong = {"checksums": {"md5": "0" * 32}, "request_id": "r-1"}
+    first = await failure(service.complete(attachment_id, **wrong))
+    second = await failure(service.complete(attachment_id, **wrong))
+    assert (second.code, second.reason, second.facts) == (first.code, first.reason, first.facts)
+    other = await failure(service.complete(attachment_id, request_id="r-2"))
+    assert other.reason == "UPLOAD_FAILED"
+
+
+async def test_a_request_id_with_another_payload_is_refused(service: ServiceUnderTest) -> None:
+    one, other = await uploaded(service), await uploaded(service)
+    await service.complete(one, request_id="r-1")
+    for call in (
+        service.complete(one, request_id="r-1", size_bytes=6),
+        service.complete(other, request_id="r-1"),
+    ):
+        assert (await failure(call)).reason == "REQUEST_ID_REUSED"
+    assert (await service.get(other)).state == PENDING
+
+
+async def test_of_two_sessions_raced_with_one_request_id_only_one_becomes_ready(
+    service: ServiceUnderTest,
+) -> None:
+    ids = [await uploaded(service) for _ in range(6)]
+    await asyncio.gather(
+        *(service.complete(i, request_id="r-1") for i in ids), return_exceptions=True
+    )
+    states = [(await service.get(i)).state for i in ids]
+    assert sorted(states) == [PENDING] * 5 + [READY]
+
+
+@pytest.mark.parametrize("seal", ["write_once", "copy"])
+async def test_fifty_parallel_completes_end_in_one_transition(
+    make_service: MakeService, seal: str
+) -> None:
+    service = await make_service(seal=seal)
+    attachment_id = await uploaded(service)
+    answers = await asyncio.gather(
+        *(service.complete(attachment_id, request_id="same") for _ in range(25)),
+        *(service.complete(attachment_id, request_id=f"r-{n}") for n in range(25)),
+        return_exceptions=True,
+    )
+    won = [a for a in answers if not isinstance(a, BaseException)]
+    assert len(won) in (1, 25)
+    assert len({a.SerializeToString(deterministic=True) for a in won}) == 1
+    assert await service.events(attachment_id) == ["pending", "ready"]
+    await service.app.background.drain(5)
+    assert len(await service.keys_in_store()) == 1
+
+
+async def test_a_race_of_complete_and_cancel_has_one_winner(service: ServiceUnderTest) -> None:
+    for _ in range(10):
+        attachment_id = await uploaded(service)
+        completed, cancelled = await asyncio.gather(
+            service.complete(attachment_id),
+            service.cancel(attachment_id),
+            return_exceptions=True,
+        )
+        state = (await service.get(attachment_id)).state
+        assert (state == READY) == (not isinstance(completed, BaseException))
+        assert (state == pb.UPLOAD_SESSION_STATE_CANCELLED) == (
+            not isinstance(cancelled, BaseException)
+        )
+        assert len(await service.events(attachment_id)) == 2
+
+
+async def test_validate_only_reports_and_changes_nothing(service: ServiceUnderTest) -> None:
+    started = await service.start(size_bytes=len(BODY))
+    attachment_id = started.session.attachment_id
+    missing = await service.complete(attachment_id, validate_only=True)
+    assert [c.outcome for c in missing.checks] == [VerificationCheck.OUTCOME_FAILED]
+    await service.send(started.target, BODY)
+    wrong = await service.complete(
+        attachment_id, validate_only=True, checksums={"md5": "0" * 32}, request_id="r-1"
+    )
+    assert VerificationCheck.OUTCOME_FAILED in [c.outcome for c in wrong.checks]
+    assert not wrong.HasField("attachment")
+    assert (await service.get(attachment_id)).state == PENDING
+    assert (await service.complete(attachment_id, request_id="r-1")).session.state == READY
+
+
+@pytest.mark.parametrize("body", [b"x", b"x" * 1000])
+async def test_one_byte_and_the_limit_are_ready_by_either_target(
+    make_service: MakeService, body: bytes
+) -> None:
+    service = await make_service(max_size=1000)
+    for declared in (len(body), None):
+        attachment_id = await uploaded(service, body, size_bytes=declared)
+        assert (await service.complete(attachment_id)).session.size_bytes == len(body)
+
+
+async def test_no_byte_and_one_byte_too_many_are_refused_before_they_are_stored(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(max_size=1000)
+    for size in (0, 1001):
+        refused = await failure(service.start(size_bytes=size))
+        assert refused.reason == "SIZE_OUT_OF_RANGE"
+        assert refused.facts["maxSize"] == "1000"
+        form = (await service.start()).target
+        assert 400 <= await service.send(form, b"x" * size) < 500
+    assert await service.keys_in_store() == set()

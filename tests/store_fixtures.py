@@ -1,0 +1,76 @@
+"""The S3 store under test, and a client with full rights to look into it.
+
+`--store ministack` (the default) is the one `attachery dev` runs, `--store ceph` a RADOS Gateway.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+from attachery_service.embedded.object_store import running_object_store
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
+
+_STORES = ("ministack", "ceph")
+
+
+class StoreUnderTest(Protocol):
+    """Where an S3 store listens, and keys that may do everything there."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def access_key(self) -> str: ...
+
+    @property
+    def secret_key(self) -> str: ...
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--store", choices=_STORES, default=_STORES[0], help="the S3 store to test on")
+
+
+@pytest.fixture(scope="session")
+async def object_store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[StoreUnderTest]:
+    """The store of the whole run."""
+    if request.config.getoption("--store") == "ceph":
+        # Here, for it is only of use where namespaces can be made.
+        from ceph.ceph_server import running_ceph  # noqa: PLC0415
+
+        with running_ceph() as gateway:
+            yield gateway
+    else:
+        async with running_object_store(tmp_path_factory.mktemp("object-store")) as store:
+            yield store
+
+
+@pytest.fixture(scope="session")
+async def raw_s3(object_store: StoreUnderTest) -> AsyncIterator[S3Client]:
+    """S3 itself, to do what the service would not."""
+    async with get_session().create_client(
+        "s3",
+        endpoint_url=object_store.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=object_store.access_key,
+        aws_secret_access_key=object_store.secret_key,
+        config=AioConfig(signature_version="s3v4", s3={"addressing_style": "path"}),
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def bucket(raw_s3: S3Client) -> str:
+    """The name of a bucket that is empty and the test's own."""
+    name = f"test-{uuid.uuid4()}"
+    await raw_s3.create_bucket(Bucket=name)
+    return name
