@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ class ServiceUnderTest:
 
     async def send(self, target: resources_pb2.UploadTarget, body: bytes) -> int:
         """Does what the target says, to the letter; the store's HTTP status."""
-        data: bytes | aiohttp.FormData = body
+        data: io.BytesIO | aiohttp.FormData = io.BytesIO(body)
         if target.form_fields:
             data = aiohttp.FormData()
             for name, value in target.form_fields.items():

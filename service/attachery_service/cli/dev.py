@@ -86,9 +86,9 @@ async def running_dev(options: DevOptions) -> AsyncIterator[Ready]:
 
 async def _settings(options: DevOptions, data_dir: Path, stack: AsyncExitStack) -> Settings:
     """Settings for the given or the embedded servers, which are started here."""
-    database_url = options.database_url or await stack.enter_async_context(
-        running_postgres(data_dir / "postgres")
-    )
+    database_url = options.database_url
+    if database_url is None:
+        database_url = await stack.enter_async_context(running_postgres(data_dir / "postgres"))
     endpoint, access_key, secret_key = await _object_store(options, data_dir, stack)
     return Settings(
         listen=options.listen,

@@ -1,0 +1,161 @@
+"""Every failure reaches the caller as one clear status, and nothing internal does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+
+from attachery.v1 import errors_pb2
+from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
+from attachery_service.domain import errors
+from attachery_service.store.database import Database
+from attachery_service.wire.status import MAX_STATUS_BYTES, to_status
+from failures import Failure, failure
+from service_fixtures import TENANT, ServiceUnderTest
+
+SECRET = "dsn=postgres://root:hunter2@db"
+GET = "/attachery.v1.UploadSessionService/GetUploadSession"
+UNKNOWN = "01890000-0000-7000-8000-000000000000"
+
+
+async def raw_call(service: ServiceUnderTest, method: str, body: bytes, **options: Any) -> bytes:
+    call = service.channel.unary_unary(
+        method, request_serializer=lambda raw: raw, response_deserializer=lambda raw: raw
+    )
+    answer: bytes = await call(body, metadata=service.metadata, **options)
+    return answer
+
+
+def leaks_nothing(failed: Failure) -> bool:
+    text = f"{failed.message}{failed.status}{failed.trailers}"
+    return not any(word in text for word in ("hunter2", "Traceback", "class '", "asyncpg", "File "))
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff" * 40, b"\x0a\x05ab", b"\x0a\x02\xc3\x28", b"\x0a", b"\x12\x80"]
+)
+async def test_bytes_that_are_no_request_are_the_callers_fault(
+    service: ServiceUnderTest, body: bytes
+) -> None:
+    refused = await failure(raw_call(service, GET, body))
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.reason == "MALFORMED_REQUEST"
+    assert leaks_nothing(refused)
+
+
+async def test_unknown_fields_are_ignored(service: ServiceUnderTest) -> None:
+    attachment_id = (await service.start(size_bytes=1)).session.attachment_id
+    request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
+    assert await raw_call(service, GET, request.SerializeToString() + b"\xfa\x3f\x01x")
+
+
+async def test_an_unknown_method_is_told_with_a_reason(service: ServiceUnderTest) -> None:
+    for method in ("/attachery.v1.UploadSessionService/Nope", "/nope.Service/Nope"):
+        refused = await failure(raw_call(service, method, b""))
+        assert refused.code is grpc.StatusCode.UNIMPLEMENTED
+        assert refused.reason == "UNKNOWN_METHOD"
+
+
+@pytest.mark.parametrize("bug", [ValueError(SECRET), KeyError(SECRET), RuntimeError(SECRET)])
+async def test_a_bug_answers_internal_and_keeps_its_text(
+    service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch, bug: Exception
+) -> None:
+    async def broken(*_: object) -> None:
+        raise bug
+
+    monkeypatch.setattr(Database, "row", broken)
+    refused = await failure(service.get(UNKNOWN))
+    assert refused.code is grpc.StatusCode.INTERNAL
+    assert refused.reason == "INTERNAL"
+    assert refused.facts == {"httpStatus": "500"}
+    assert leaks_nothing(refused)
+
+
+async def test_a_cancellation_that_leaks_from_within_is_answered_at_once(
+    service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Database, "row", broken)
+    refused = await failure(service.get(UNKNOWN))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+
+
+async def test_a_database_that_is_gone_is_unavailable_not_internal(
+    service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.database.execute("DROP TABLE IF EXISTS nothing")
+    real = Database.row
+
+    async def cut(self: Database, *arguments: Any) -> Any:
+        await service.database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'attachery' AND datname = current_database()"
+        )
+        return await real(self, *arguments)
+
+    monkeypatch.setattr(Database, "row", cut)
+    refused = await failure(service.get(UNKNOWN))
+    assert (refused.code, refused.reason) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "DATABASE_UNAVAILABLE",
+    )
+    assert "RetryInfo" in refused.kinds
+    monkeypatch.undo()
+    assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
+
+
+async def test_the_request_id_comes_back_in_trailers_and_details(
+    service: ServiceUnderTest,
+) -> None:
+    service.metadata = (*service.metadata, ("x-request-id", "my-request.1"))
+    assert (await failure(service.get(UNKNOWN))).request_id == "my-request.1"
+    request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id=UNKNOWN)
+    started = service.uploads.GetUploadSession(request, metadata=service.metadata)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await started
+    assert dict(await started.trailing_metadata())["x-request-id"] == "my-request.1"
+
+
+@pytest.mark.parametrize("odd", ["a b", "x" * 65, "a\"b", "'; drop table", ""])
+async def test_an_odd_request_id_is_replaced(service: ServiceUnderTest, odd: str) -> None:
+    service.metadata = (*service.metadata, ("x-request-id", odd))
+    refused = await failure(service.get(UNKNOWN))
+    assert refused.request_id != odd
+    assert len(refused.request_id) == 36
+
+
+async def test_a_deadline_too_short_to_do_anything_is_told_as_such(
+    service: ServiceUnderTest,
+) -> None:
+    request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id=UNKNOWN)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await service.uploads.GetUploadSession(request, metadata=service.metadata, timeout=0.001)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def every_error(kind: type[errors.AttacheryError]) -> list[type[errors.AttacheryError]]:
+    return [kind, *(d for child in kind.__subclasses__() for d in every_error(child))]
+
+
+def test_every_error_has_a_status_and_a_reason_of_the_contract() -> None:
+    known = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()  # noqa: SIM118 - no mapping}
+    for kind in every_error(errors.AttacheryError):
+        if kind.__subclasses__() and kind is not errors.InvalidRequest:
+            continue
+        error = kind()
+        status = to_status(error, "r")
+        assert status.code != 0
+        assert kind is errors.InvalidRequest or error.reason in known, kind
+        assert status.message == kind.__doc__
+
+
+def test_a_status_stays_below_its_limit_however_much_is_wrong() -> None:
+    violations = [errors.Violation("f" * 200, "R" * 60, "d" * 200) for _ in range(20)]
+    status = to_status(errors.InvalidRequest(violations), "r")
+    assert status.ByteSize() <= MAX_STATUS_BYTES
+    assert len(status.details) == 3
