@@ -26,6 +26,7 @@ from attachery_service.app import App, database_options, open_app
 from attachery_service.config import Settings
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import ALL_SCOPES, Principal, Scope
+from attachery_service.logs import configure_logs
 from attachery_service.ports import StoredKey
 from attachery_service.store.database import open_database
 from attachery_service.store.keys import PostgresApiKeys
@@ -170,6 +171,11 @@ class MakeService(Protocol):
     """Starts a service with settings of the test's choice."""
 
     async def __call__(self, **settings: Any) -> ServiceUnderTest: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs_as_in_production() -> None:
+    configure_logs()
 
 
 @pytest.fixture

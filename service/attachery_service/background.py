@@ -26,10 +26,15 @@ class Background:
         self._start(work)
 
     async def drain(self, seconds: float) -> bool:
-        """Waits for all of it; False if some was left after `seconds`."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-        return not self._tasks
+        """Waits for all of it, and for what it starts in turn; False if some was left after
+        `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            return False
+        return True
 
     def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work, context=context_without_deadline())

@@ -1,0 +1,209 @@
+"""Storage and database that hang, break or vanish: bounded, told as passing, and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from pydantic import SecretStr
+
+from attachery.v1 import resources_pb2 as pb
+from attachery.v1.upload_sessions_pb2 import CompleteUploadSessionRequest
+from attachery_service.storage.objects import S3ObjectStore
+from failures import Failure, failure
+from proxy import Proxy, proxy_of
+from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from store_fixtures import StoreUnderTest
+
+BODY = b"hello\n"
+PENDING = pb.UPLOAD_SESSION_STATE_PENDING
+READY = pb.UPLOAD_SESSION_STATE_READY
+
+
+@pytest.fixture
+async def store_proxy(object_store: StoreUnderTest) -> AsyncIterator[Proxy]:
+    async with proxy_of(object_store.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def database_proxy(database_url: str) -> AsyncIterator[Proxy]:
+    async with proxy_of(database_url) as proxy:
+        yield proxy
+
+
+async def behind(
+    make_service: MakeService, object_store: StoreUnderTest, proxy: Proxy, seal: str = "write_once"
+) -> ServiceUnderTest:
+    """A service that reaches its store through the proxy, while uploaders reach it directly."""
+    return await make_service(
+        s3_endpoint=proxy.in_front_of(object_store.endpoint),
+        s3_public_endpoint=object_store.endpoint,
+        s3_timeout=60.0,
+        seal=seal,
+    )
+
+
+async def uploaded(service: ServiceUnderTest, size_bytes: int | None = len(BODY)) -> str:
+    started = await service.start(size_bytes=size_bytes)
+    assert await service.send(started.target, BODY) < 300
+    attachment_id: str = started.session.attachment_id
+    return attachment_id
+
+
+async def complete_within(service: ServiceUnderTest, attachment_id: str, seconds: float) -> Failure:
+    request = CompleteUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
+    return await failure(
+        service.uploads.CompleteUploadSession(request, metadata=service.metadata, timeout=seconds)
+    )
+
+
+async def test_n12_a_store_that_hangs_is_bounded_by_the_callers_deadline(
+    make_service: MakeService, object_store: StoreUnderTest, store_proxy: Proxy
+) -> None:
+    service = await behind(make_service, object_store, store_proxy)
+    attachment_id = await uploaded(service)
+    store_proxy.hold()
+    refused = await complete_within(service, attachment_id, 0.5)
+    assert refused.code is grpc.StatusCode.UNAVAILABLE
+    assert refused.reason == "STORAGE_UNAVAILABLE"
+    assert refused.facts == {"httpStatus": "503"}
+    assert (await service.get(attachment_id)).state == PENDING
+    store_proxy.release()
+    assert (await service.complete(attachment_id)).session.state == READY
+
+
+async def test_n12_a_store_that_breaks_is_unavailable_and_start_still_works(
+    make_service: MakeService, object_store: StoreUnderTest, store_proxy: Proxy
+) -> None:
+    service = await behind(make_service, object_store, store_proxy)
+    attachment_id = await uploaded(service)
+    store_proxy.cut()
+    refused = await failure(service.complete(attachment_id))
+    assert refused.reason == "STORAGE_UNAVAILABLE"
+    other = await uploaded(service)
+    store_proxy.release()
+    for each in (attachment_id, other):
+        assert (await service.complete(each)).session.state == READY
+
+
+async def test_a_bucket_that_vanished_is_the_operators_matter(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start(size_bytes=len(BODY))
+    await service.s3.delete_bucket(Bucket=service.bucket)
+    refused = await failure(service.complete(started.session.attachment_id))
+    assert refused.code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.FAILED_PRECONDITION)
+    await service.s3.create_bucket(Bucket=service.bucket)
+    assert (await service.get(started.session.attachment_id)).state == PENDING
+
+
+@pytest.mark.parametrize("seal", ["write_once", "copy"])
+async def test_a_caller_who_leaves_while_the_row_changes_finds_the_outcome_later(
+    make_service: MakeService, database_url: str, database_proxy: Proxy, seal: str
+) -> None:
+    service = await make_service(
+        database_url=SecretStr(database_proxy.in_front_of(database_url)), seal=seal
+    )
+    attachment_id = await uploaded(service)
+    row = await service.database.acquire()
+    transaction = row.transaction()
+    await transaction.start()
+    await row.execute(
+        "SELECT FROM upload_sessions WHERE attachment_id = $1 FOR UPDATE", attachment_id
+    )
+    request = CompleteUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
+    call = service.uploads.CompleteUploadSession(request, metadata=service.metadata)
+    await _until_blocked(service)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await transaction.rollback()
+    await service.database.release(row)
+    assert await service.app.background.drain(5)
+    assert (await service.get(attachment_id)).state == READY
+    assert await service.events(attachment_id) == ["pending", "ready"]
+
+
+async def test_a_caller_who_leaves_while_storage_is_asked_leaves_the_session_pending(
+    make_service: MakeService, object_store: StoreUnderTest, store_proxy: Proxy
+) -> None:
+    service = await behind(make_service, object_store, store_proxy)
+    attachment_id = await uploaded(service)
+    store_proxy.hold()
+    request = CompleteUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
+    call = service.uploads.CompleteUploadSession(request, metadata=service.metadata)
+    await asyncio.wait_for(store_proxy.held.wait(), 5)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    store_proxy.release()
+    assert (await service.get(attachment_id)).state == PENDING
+    assert (await service.complete(attachment_id)).session.state == READY
+
+
+async def test_an_answer_of_the_database_that_is_lost_converges_by_the_request_id(
+    make_service: MakeService, database_url: str, database_proxy: Proxy
+) -> None:
+    service = await make_service(
+        database_url=SecretStr(database_proxy.in_front_of(database_url)), database_pool_size=1
+    )
+    database_proxy.hold()
+    lost = asyncio.ensure_future(failure(service.start(size_bytes=6, request_id="r-1")))
+    await asyncio.wait_for(database_proxy.held.wait(), 5)
+    database_proxy.cut()
+    assert (await lost).reason == "DATABASE_UNAVAILABLE"
+    database_proxy.release()
+    answers = [await service.start(size_bytes=6, request_id="r-1") for _ in range(2)]
+    assert answers[0].session == answers[1].session
+    assert await service.database.fetchval("SELECT count(*) FROM upload_sessions") == 1
+
+
+async def test_a_database_that_hangs_is_bounded_and_heals(
+    make_service: MakeService, database_url: str, database_proxy: Proxy
+) -> None:
+    service = await make_service(
+        database_url=SecretStr(database_proxy.in_front_of(database_url)), database_timeout=0.3
+    )
+    attachment_id = await uploaded(service)
+    database_proxy.hold()
+    assert (await failure(service.get(attachment_id))).reason == "DATABASE_UNAVAILABLE"
+    database_proxy.release()
+    assert (await service.complete(attachment_id)).session.state == READY
+
+
+async def test_an_object_that_keeps_changing_is_told_and_stays_pending(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await make_service(seal="copy")
+    started = await service.start()
+    await service.send(started.target, BODY)
+    attachment_id = started.session.attachment_id
+    real, replaced = S3ObjectStore.copy, 0
+
+    async def replace_first(self: S3ObjectStore, *arguments: Any) -> None:
+        nonlocal replaced
+        replaced += 1
+        assert await service.send(started.target, b"%06d" % replaced) < 300
+        await real(self, *arguments)
+
+    monkeypatch.setattr(S3ObjectStore, "copy", replace_first)
+    refused = await failure(service.complete(attachment_id))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.ABORTED, "OBJECT_CHANGING")
+    assert replaced == 3
+    assert (await service.get(attachment_id)).state == PENDING
+    monkeypatch.undo()
+    assert (await service.complete(attachment_id)).session.state == READY
+
+
+async def _until_blocked(service: ServiceUnderTest) -> None:
+    """Until a statement of the service waits for a lock."""
+    async with asyncio.timeout(5):
+        while not await service.database.fetchval(  # noqa: ASYNC110 - nothing notifies
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'attachery' "
+            "AND wait_event_type = 'Lock' AND datname = current_database()"
+        ):
+            await asyncio.sleep(0)

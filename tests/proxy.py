@@ -1,0 +1,88 @@
+"""A TCP proxy that tests put between the service and what it depends on, to hold or cut it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Proxy:
+    """Passes bytes on, until it is told to hold what comes back, or to cut everything."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._upstream = (host, port)
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._cut = False
+        self.held = asyncio.Event()  # set once something came back while holding
+        self.port = 0
+
+    def hold(self) -> None:
+        """From now on nothing comes back."""
+        self.held.clear()
+        self._passing.clear()
+
+    def release(self) -> None:
+        """What was held comes back, and everything after it."""
+        self._cut = False
+        self._passing.set()
+
+    def cut(self) -> None:
+        """Breaks every connection, and each new one at once."""
+        self._cut = True
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def in_front_of(self, url: str) -> str:
+        """The URL of the same thing by way of this proxy."""
+        parts = urlsplit(url)
+        user, at, _ = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{self.port}"))
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._cut:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection(*self._upstream)
+        self._writers |= {writer, back}
+        with suppress(OSError):
+            await asyncio.gather(self._pump(reader, back), self._pump_back(there, writer))
+        for one in (writer, back):
+            self._writers.discard(one)
+            one.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+        writer.close()
+
+    async def _pump_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65536):
+            if not self._passing.is_set():
+                self.held.set()
+            await self._passing.wait()
+            writer.write(chunk)
+            await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def proxy_of(url: str) -> AsyncIterator[Proxy]:
+    """A proxy in front of whatever the URL names, on loopback."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    proxy = Proxy(parts.hostname, parts.port)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        proxy.release()
+        proxy.cut()
+        server.close()
+        await server.wait_closed()
