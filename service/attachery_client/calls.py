@@ -1,0 +1,196 @@
+"""The RPCs of Attachery as methods: one for each, named like it."""
+# ruff: noqa: ASYNC109 - a deadline per call is what gRPC callers expect
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from attachery.v1 import attachments_pb2 as attachments
+from attachery.v1 import upload_sessions_pb2 as sessions
+from attachery_client import fields
+from attachery_client.connection import Connection
+from attachery_client.fields import DispositionName, new_request_id
+
+
+class Calls:
+    """The plain RPCs. Every method
+
+    - returns the response message of its RPC, documented in `attachery.v1` (typed stubs), so that
+      fields of newer services are there as soon as the stubs are;
+    - raises nothing of gRPC but an AttacheryError (attachery_client.errors) for every failure, and
+      ValueError for arguments no message can hold;
+    - takes a `timeout` in seconds, over all attempts; None is the client's default;
+    - sends, if it changes something, a `request_id`: yours, or a new one. Repeating a call with the
+      same id and arguments within 24 hours has the same outcome and happens once.
+    """
+
+    def __init__(self, connection: Connection, complete_timeout: float) -> None:
+        self._connection = connection
+        self._complete_timeout = complete_timeout
+
+    async def start_upload_session(
+        self,
+        *,
+        tenant_id: str,
+        filename: str,
+        content_type: str,
+        size_bytes: int | None = None,
+        checksums: Mapping[str, str] | None = None,
+        content_id: str = "",
+        disposition: DispositionName | None = None,
+        purpose: str = "",
+        metadata: Mapping[str, str] | None = None,
+        ttl: timedelta | None = None,
+        expire_time: datetime | None = None,
+        validate_only: bool = False,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> sessions.StartUploadSessionResponse:
+        """Opens a session: `.session.attachment_id`, and in `.target` where its bytes go.
+
+        With `size_bytes` the target is a PUT of exactly that size, without a POST form for 1 byte
+        up to the maximum. `checksums` are hexadecimal by algorithm: `{"sha256": "9f86…"}`; also
+        md5, crc32c, crc64nvme. `ttl` is 60 s to 24 h (default 1 h), or give `expire_time`.
+        `disposition` None: inline with a `content_id`, else attachment.
+
+        Raises InvalidRequest, RequestIdReused, PermissionDenied and what every call raises.
+        """
+        request = sessions.StartUploadSessionRequest(
+            tenant_id=tenant_id,
+            filename=filename,
+            content_type=content_type,
+            size_bytes=size_bytes,
+            checksums=fields.checksums(checksums),
+            content_id=content_id,
+            disposition=fields.disposition(disposition),
+            purpose=purpose,
+            metadata=metadata,
+            ttl=fields.duration(ttl),
+            expire_time=fields.timestamp(expire_time),
+            validate_only=validate_only,
+            request_id=request_id or new_request_id(),
+        )
+        call = self._connection.stubs.uploads.StartUploadSession
+        return await self._connection.call(call, request, timeout)
+
+    async def complete_upload_session(
+        self,
+        attachment_id: str,
+        *,
+        tenant_id: str,
+        checksums: Mapping[str, str] | None = None,
+        size_bytes: int | None = None,
+        validate_only: bool = False,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> sessions.CompleteUploadSessionResponse:
+        """Verifies and seals what arrived: `.attachment`, `.session`, `.checks`.
+
+        `checksums` and `size_bytes` are required in addition to those declared at the start. The
+        service may have to read all bytes, so the default deadline is `complete_timeout`.
+
+        Raises ObjectNotUploaded, ObjectChanging (still PENDING, call again), VerificationFailed
+        (the session is FAILED), UploadAlreadyCompleted, UploadFailed, UploadCancelled,
+        UploadExpired, AttachmentNotFound and what every call raises.
+        """
+        request = sessions.CompleteUploadSessionRequest(
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+            checksums=fields.checksums(checksums),
+            size_bytes=size_bytes,
+            validate_only=validate_only,
+            request_id=request_id or new_request_id(),
+        )
+        call = self._connection.stubs.uploads.CompleteUploadSession
+        limit = self._complete_timeout if timeout is None else timeout
+        return await self._connection.call(call, request, limit)
+
+    async def cancel_upload_session(
+        self,
+        attachment_id: str,
+        *,
+        tenant_id: str,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> sessions.CancelUploadSessionResponse:
+        """Gives a PENDING session up: `.session`; its `upload_url_expire_time` says until when the
+        target can still write.
+
+        Raises UploadAlreadyCompleted, UploadFailed, UploadExpired, AttachmentNotFound and what
+        every call raises.
+        """
+        request = sessions.CancelUploadSessionRequest(
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+            request_id=request_id or new_request_id(),
+        )
+        call = self._connection.stubs.uploads.CancelUploadSession
+        return await self._connection.call(call, request, timeout)
+
+    async def get_upload_session(
+        self, attachment_id: str, *, tenant_id: str, timeout: float | None = None
+    ) -> sessions.GetUploadSessionResponse:
+        """Shows a session in any state: `.session`. Raises AttachmentNotFound."""
+        request = sessions.GetUploadSessionRequest(tenant_id=tenant_id, attachment_id=attachment_id)
+        call = self._connection.stubs.uploads.GetUploadSession
+        return await self._connection.call(call, request, timeout)
+
+    async def get_attachment(
+        self, attachment_id: str, *, tenant_id: str, timeout: float | None = None
+    ) -> attachments.GetAttachmentResponse:
+        """Shows an attachment: `.attachment`. Raises UploadNotReady and its kin, and
+        AttachmentNotFound."""
+        request = attachments.GetAttachmentRequest(tenant_id=tenant_id, attachment_id=attachment_id)
+        call = self._connection.stubs.attachments.GetAttachment
+        return await self._connection.call(call, request, timeout)
+
+    async def resolve_attachments(
+        self,
+        attachment_ids: Sequence[str],
+        *,
+        tenant_id: str,
+        include_download_urls: bool = False,
+        download_ttl: timedelta | None = None,
+        all_or_nothing: bool = False,
+        timeout: float | None = None,
+    ) -> attachments.ResolveAttachmentsResponse:
+        """Turns 1..1,000 ids into attachments: `.results`, one per id in their order.
+
+        An id that fails does not fail the call: `from_status(result.status)` is its error or None.
+        `download_ttl` is 1 s to 7 days, default 15 minutes.
+        """
+        request = attachments.ResolveAttachmentsRequest(
+            tenant_id=tenant_id,
+            attachment_ids=attachment_ids,
+            include_download_urls=include_download_urls,
+            download_ttl=fields.duration(download_ttl),
+            all_or_nothing=all_or_nothing,
+        )
+        call = self._connection.stubs.attachments.ResolveAttachments
+        return await self._connection.call(call, request, timeout)
+
+    async def create_download_url(
+        self,
+        attachment_id: str,
+        *,
+        tenant_id: str,
+        ttl: timedelta | None = None,
+        disposition: DispositionName | None = None,
+        timeout: float | None = None,
+    ) -> attachments.CreateDownloadUrlResponse:
+        """Signs a GET of exactly the verified bytes: `.url`, a secret until `.expire_time`.
+
+        `ttl` is 1 s to 7 days, default 15 minutes. `disposition="inline"` lets a browser show types
+        that cannot run code; everything else is served for saving.
+
+        Raises UploadNotReady, ObjectPurged, AttachmentNotFound and what every call raises.
+        """
+        request = attachments.CreateDownloadUrlRequest(
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+            ttl=fields.duration(ttl),
+            disposition=fields.disposition(disposition),
+        )
+        call = self._connection.stubs.attachments.CreateDownloadUrl
+        return await self._connection.call(call, request, timeout)

@@ -1,0 +1,218 @@
+"""The client: the plain calls, and whole files in one call."""
+# ruff: noqa: ASYNC109 - a deadline per call is what gRPC callers expect
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, Self, overload
+
+import grpc
+
+from attachery.v1.resources_pb2 import Attachment
+from attachery.v1.upload_sessions_pb2 import StartUploadSessionResponse
+from attachery_client.calls import Calls
+from attachery_client.connection import Connection
+from attachery_client.errors import AttacheryError
+from attachery_client.fields import DispositionName, new_request_id
+from attachery_client.retry import ChannelOption
+from attachery_client.transfer import (
+    DEFAULT_DIGESTS,
+    Body,
+    Digest,
+    Transfer,
+    guess_content_type,
+    open_transfer,
+    read_body,
+    replacing,
+    time_limit,
+    verify,
+)
+
+_GIVE_UP_SECONDS = 2.0
+
+
+class AttacheryClient(Calls):
+    """Attachery from one event loop; any number of tasks may share it.
+
+    - `target`: `host:port`; with several servers behind one name, `dns:///host:port`.
+    - `api_key`: sent with every call, so use TLS wherever the network is not your own.
+    - `credentials`: `grpc.ssl_channel_credentials()` for TLS; None for a plain connection.
+    - `timeout`, `complete_timeout`: default deadlines of a call and of Complete, in seconds, over
+      all attempts: a call that finds the service UNAVAILABLE is made up to 4 times.
+    - `options`: channel options of gRPC, before the client's own.
+
+    Example:
+
+        async with AttacheryClient("attachery:50051", api_key=key) as client:
+            attachment = await client.upload("report.pdf", tenant_id="acme")
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        api_key: str,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout: float = 10.0,
+        complete_timeout: float = 60.0,
+        options: Sequence[ChannelOption] = (),
+    ) -> None:
+        connection = Connection(target, api_key, credentials, timeout, options)
+        super().__init__(connection, complete_timeout)
+        self._transfer: Transfer | None = None
+
+    async def __aenter__(self) -> Self:
+        self._connection.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the calls that are under way; `async with` does it by itself."""
+        transfer, self._transfer = self._transfer, None
+        if transfer is not None:
+            await transfer.close()
+        await self._connection.close()
+
+    async def upload(
+        self,
+        source: Path | str | bytes,
+        *,
+        tenant_id: str,
+        filename: str | None = None,
+        content_type: str | None = None,
+        checksums: Iterable[Digest] = DEFAULT_DIGESTS,
+        content_id: str = "",
+        disposition: DispositionName | None = None,
+        purpose: str = "",
+        metadata: Mapping[str, str] | None = None,
+        ttl: timedelta | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Attachment:
+        """Starts a session, sends the bytes, completes it: the attachment.
+
+        - `source`: a path, or the bytes themselves. A file is read twice, for its digests and to
+          be sent, a chunk at a time.
+        - `filename`: by default the path's last part; bytes need one.
+        - `content_type`: by default guessed from the name, else `application/octet-stream`.
+        - `checksums`: the digests to compute and declare, of `md5` and `sha256` (alone by default);
+          `()` leaves only the size to verify.
+        - `timeout`: seconds for the whole; by default the bytes have as long as the target works,
+          and each call has its own deadline.
+        - `request_id`: if yours, the whole can be repeated with it after any failure. Without one,
+          a session whose bytes did not get through is cancelled.
+
+        Raises TransferFailed, DeadlineExceeded, MissingExtra, OSError for the file, and what the
+        calls raise: an empty file is refused by the service (InvalidRequest, SIZE_OUT_OF_RANGE).
+        """
+        transfer = self._open_transfer()
+        async with time_limit(timeout, "the upload"):
+            body = await asyncio.to_thread(read_body, source, checksums)
+            name = body.filename if filename is None else filename
+            if not name:
+                raise ValueError("bytes need a filename")
+            repeatable_id = request_id or new_request_id()
+            started = await self.start_upload_session(
+                tenant_id=tenant_id,
+                filename=name,
+                content_type=content_type or guess_content_type(name),
+                size_bytes=body.size,
+                checksums=body.digests,
+                content_id=content_id,
+                disposition=disposition,
+                purpose=purpose,
+                metadata=metadata,
+                ttl=ttl,
+                request_id=repeatable_id,
+            )
+            await self._send(transfer, started, body, give_up=request_id is None)
+            completed = await self.complete_upload_session(
+                started.session.attachment_id, tenant_id=tenant_id, request_id=repeatable_id
+            )
+            return completed.attachment
+
+    @overload
+    async def download(
+        self,
+        attachment_id: str,
+        destination: None = None,
+        *,
+        tenant_id: str,
+        timeout: float | None = None,
+    ) -> bytes: ...
+
+    @overload
+    async def download(
+        self,
+        attachment_id: str,
+        destination: Path | str,
+        *,
+        tenant_id: str,
+        timeout: float | None = None,
+    ) -> Path: ...
+
+    async def download(
+        self,
+        attachment_id: str,
+        destination: Path | str | None = None,
+        *,
+        tenant_id: str,
+        timeout: float | None = None,
+    ) -> bytes | Path:
+        """Fetches an attachment's bytes: into memory, or to a file whose path is returned.
+
+        The file appears (or is replaced) only once its size, and its SHA-256 where the service
+        knows it, are those of the attachment. `timeout`: seconds for the whole, none by default.
+
+        Raises TransferFailed, DeadlineExceeded, MissingExtra, OSError for the file, UploadNotReady,
+        ObjectPurged, AttachmentNotFound and what every call raises.
+        """
+        async with time_limit(timeout, "the download"):
+            if destination is None:
+                memory = BytesIO()
+                await self._receive(attachment_id, tenant_id, memory)
+                return memory.getvalue()
+            path = Path(destination)
+            async with replacing(path) as file:
+                await self._receive(attachment_id, tenant_id, file)
+            return path
+
+    async def _send(
+        self, transfer: Transfer, started: StartUploadSessionResponse, body: Body, *, give_up: bool
+    ) -> None:
+        # A repeated start finds no target when the first one got as far as Complete.
+        if not started.HasField("target"):
+            return
+        try:
+            async with time_limit(started.target.ttl.seconds or None, "the transfer"):
+                await transfer.send(started.target, body)
+        except BaseException:
+            if give_up:
+                await self._give_up(started.session.tenant_id, started.session.attachment_id)
+            raise
+
+    async def _give_up(self, tenant_id: str, attachment_id: str) -> None:
+        """A session that stays is no harm, it expires; so neither is a failure here."""
+        with suppress(AttacheryError):
+            await self.cancel_upload_session(
+                attachment_id, tenant_id=tenant_id, timeout=_GIVE_UP_SECONDS
+            )
+
+    async def _receive(self, attachment_id: str, tenant_id: str, sink: BinaryIO) -> None:
+        transfer = self._open_transfer()
+        got = await self.get_attachment(attachment_id, tenant_id=tenant_id)
+        download = await self.create_download_url(attachment_id, tenant_id=tenant_id)
+        await transfer.fetch(download.url, sink)
+        await asyncio.to_thread(verify, sink, got.attachment)
+
+    def _open_transfer(self) -> Transfer:
+        if self._transfer is None:
+            self._transfer = open_transfer()
+        return self._transfer

@@ -1,0 +1,168 @@
+"""Signed URLs over HTTP with aiohttp (the extra `transfer`), in constant memory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import BinaryIO
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from attachery.v1.resources_pb2 import UploadTarget
+from attachery_client.transfer import Body, TransferFailed
+
+# Seconds before the second, third and fourth attempt, each varied so that callers spread.
+_PAUSES = (0.2, 0.6, 1.8)
+
+# 4xx answers that a later attempt may not get: storage gave up waiting for bytes, another write of
+# the same key was under way.
+_PASSING_STATUSES = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_PASSING_CODES = frozenset({"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"})
+
+_CHUNK = 1024 * 1024
+_ERROR_BYTES = 64 * 1024
+_ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")
+
+# Nothing but the target's own headers may be sent, beyond what HTTP itself needs.
+_UNWANTED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")
+
+Attempt = Callable[[], Awaitable[TransferFailed | None]]
+
+
+class HttpTransfer:
+    """Follows targets and fetches URLs. Opened inside the event loop that uses it."""
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # The whole is limited by the caller; here only silence is.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60),
+            auto_decompress=False,
+            read_bufsize=_CHUNK,
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def send(self, target: UploadTarget, body: Body) -> None:
+        """Raises TransferFailed; OSError if the file cannot be opened."""
+        await _repeat(lambda: self._send_once(target, body))
+
+    async def fetch(self, url: str, sink: BinaryIO) -> None:
+        """Raises TransferFailed."""
+        await _repeat(lambda: self._fetch_once(url, sink))
+
+    async def _send_once(self, target: UploadTarget, body: Body) -> TransferFailed | None:
+        with await asyncio.to_thread(body.open) as file:
+            if file.seek(0, os.SEEK_END) != body.size:
+                raise TransferFailed("the file changed while it was being uploaded")
+            file.seek(0)
+            try:
+                async with self._request_with(target, file, body.size) as response:
+                    return await _judge_upload(response, target)
+            except (aiohttp.ClientError, OSError) as error:
+                return _fault(error)
+
+    def _request_with(
+        self, target: UploadTarget, file: BinaryIO, size: int
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        if target.method == "POST":
+            return self._request("POST", target.url, target.headers, _form(target, file))
+        # Said once more than needed: when a connection breaks, aiohttp repeats a PUT by itself, and
+        # its versions before 3.12 would then declare and send what is left of the file: nothing.
+        headers = CIMultiDict(target.headers)
+        headers["Content-Length"] = str(size)
+        return self._request(target.method, target.url, headers, file)
+
+    async def _fetch_once(self, url: str, sink: BinaryIO) -> TransferFailed | None:
+        sink.seek(0)
+        sink.truncate()
+        try:
+            async with self._request("GET", url, {}, None) as response:
+                if response.status != HTTPStatus.OK:
+                    return await _refusal(response)
+                async for chunk in response.content.iter_chunked(_CHUNK):
+                    await asyncio.to_thread(sink.write, chunk)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            return _fault(error)
+        return None
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        data: BinaryIO | aiohttp.FormData | None,
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._session.request(
+            method,
+            URL(url, encoded=True),  # as signed: not one escape may be written another way
+            headers=headers,
+            data=data,
+            skip_auto_headers=_UNWANTED_HEADERS,
+            allow_redirects=False,  # a signature is for one host only
+        )
+
+
+def _form(target: UploadTarget, file: BinaryIO) -> aiohttp.FormData:
+    """Storage ignores every field after `file`, so that comes last."""
+    form = aiohttp.FormData()
+    for name, value in target.form_fields.items():
+        form.add_field(name, value)
+    form.add_field("file", file, filename="file", content_type="application/octet-stream")
+    return form
+
+
+async def _repeat(attempt: Attempt) -> None:
+    """Repeats an attempt while its failure may pass; raises the last one."""
+    failure = await attempt()
+    for pause in _PAUSES:
+        if failure is None or not _may_pass(failure):
+            break
+        await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - spreads, no secret
+        failure = await attempt()
+    # Raised here and not where it was caught: the errors of aiohttp have URLs in their text.
+    if failure is not None:
+        raise failure
+
+
+def _may_pass(failure: TransferFailed) -> bool:
+    status = failure.status
+    if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return True
+    return status in _PASSING_STATUSES or failure.store_code in _PASSING_CODES
+
+
+async def _judge_upload(
+    response: aiohttp.ClientResponse, target: UploadTarget
+) -> TransferFailed | None:
+    if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
+        return None
+    # The target creates its object once. Someone was first: most likely an attempt of ours whose
+    # answer was lost, and Complete verifies whatever is there.
+    write_once = any(name.lower() == "if-none-match" for name in target.headers)
+    if response.status == HTTPStatus.PRECONDITION_FAILED and write_once:
+        return None
+    return await _refusal(response)
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> TransferFailed:
+    found = _ERROR_CODE.search(await response.content.read(_ERROR_BYTES))
+    code = found.group(1).decode() if found else ""
+    return TransferFailed(
+        f"storage answered {response.status} {code}".rstrip(),
+        status=response.status,
+        store_code=code,
+    )
+
+
+def _fault(error: Exception) -> TransferFailed:
+    """Without the error's text, which may hold the URL."""
+    return TransferFailed(f"the connection to storage failed ({type(error).__name__})")

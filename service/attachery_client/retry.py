@@ -1,0 +1,62 @@
+"""How calls are repeated and spread over servers: gRPC's service config and channel options.
+
+No other part of the client repeats a call. The channel does it below the stubs, with the same
+message and metadata, so every attempt of a mutating call carries the same request id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+ChannelOption = tuple[str, Any]
+
+# The C core takes no more than 5 attempts, whatever a service config says.
+MAX_ATTEMPTS = 4
+
+SERVICE_CONFIG: dict[str, object] = {
+    # With a `dns:///` target calls go round over all servers; a server that drains is left.
+    "loadBalancingConfig": [{"round_robin": {}}],
+    # The name of a server as a whole. A server without a health service counts as healthy, but one
+    # that has it and does not know the name counts as dead: "" is the name they all know.
+    "healthCheckConfig": {"serviceName": ""},
+    # Repeats stop while too many calls fail; loose, because all callers in a process share it.
+    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
+    "methodConfig": [
+        {
+            "name": [
+                {"service": "attachery.v1.UploadSessionService"},
+                {"service": "attachery.v1.AttachmentService"},
+            ],
+            # UNAVAILABLE alone says that nothing was lost. Any other code would come again.
+            "retryPolicy": {
+                "maxAttempts": MAX_ATTEMPTS,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+
+_CHANNEL_OPTIONS: dict[str, Any] = {
+    "grpc.service_config": json.dumps(SERVICE_CONFIG),
+    # Servers refuse pings closer together than 10 s; idle routers forget a connection in minutes.
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_timeout_ms": 10_000,
+    "grpc.keepalive_permit_without_calls": 1,
+    "grpc.http2.max_pings_without_data": 0,
+    # After a restart of the server: sooner than the 1 s gRPC starts with, to 5 s at most.
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.min_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 5_000,
+    # 1,000 resolved attachments with all the metadata allowed are far above gRPC's 4 MiB.
+    "grpc.max_receive_message_length": 64 * 1024 * 1024,
+}
+
+
+def channel_options(own: Sequence[ChannelOption] = ()) -> list[ChannelOption]:
+    """The options of a channel; `own` ones go before the defaults of the same name."""
+    return list({**_CHANNEL_OPTIONS, **dict(own)}.items())

@@ -1,0 +1,121 @@
+"""From the status of a call to the exception it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from attachery_client import errors
+from attachery_client.errors import AttacheryError, Violation
+
+# ErrorInfo of another domain speaks of a proxy or gateway on the way, not of Attachery.
+DOMAIN = "attachery"
+
+_DETAILS_KEY = "grpc-status-details-bin"
+_REQUEST_ID_KEY = "x-request-id"
+
+_CLASSES = [
+    member
+    for member in vars(errors).values()
+    if isinstance(member, type) and issubclass(member, AttacheryError)
+]
+_BY_REASON = {cls.reason: cls for cls in _CLASSES if cls.reason}
+_BY_CODE = {cls.code: cls for cls in _CLASSES if AttacheryError in cls.__bases__}
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError, *, request_id: str = "") -> AttacheryError:
+    """The exception for a failed call.
+
+    `request_id` is the id the call was sent with; it stands in if no server put one in the answer,
+    as when none was reached. A status without details is told by its code alone.
+    """
+    trailers = {str(key): value for key, value in error.trailing_metadata() or ()}
+    echoed = trailers.get(_REQUEST_ID_KEY, "")
+    status = _decode(trailers.get(_DETAILS_KEY, b""))
+    return _build(
+        error.code(),
+        error.details() or "",
+        _Details.of(status.details),
+        echoed if isinstance(echoed, str) and echoed else request_id,
+    )
+
+
+def from_status(status: Status, *, request_id: str = "") -> AttacheryError | None:
+    """The exception for one item of a batch, such as a result of ResolveAttachments; None if OK.
+
+    Example: `if error := from_status(result.status): raise error`
+    """
+    if not status.code:
+        return None
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _build(code, status.message, _Details.of(status.details), request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Details:
+    """The parts of a status that the client knows; empty messages for those that are absent."""
+
+    info: ErrorInfo
+    bad_request: BadRequest
+    request: RequestInfo
+    retry: RetryInfo
+
+    @classmethod
+    def of(cls, packed: Iterable[Any]) -> _Details:
+        details = cls(ErrorInfo(), BadRequest(), RequestInfo(), RetryInfo())
+        for part in packed:
+            for message in (details.info, details.bad_request, details.request, details.retry):
+                if part.TypeName() == message.DESCRIPTOR.full_name:
+                    with suppress(DecodeError):
+                        message.ParseFromString(part.value)
+        return details
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        if not self.retry.HasField("retry_delay"):
+            return None
+        return self.retry.retry_delay.ToTimedelta()
+
+
+def _decode(packed: str | bytes) -> Status:
+    """An undecodable status is as good as none: the code of the call still tells the class."""
+    try:
+        return Status.FromString(packed if isinstance(packed, bytes) else b"")
+    except DecodeError:
+        return Status()
+
+
+def _build(
+    code: grpc.StatusCode, message: str, details: _Details, request_id: str
+) -> AttacheryError:
+    ours = details.info if details.info.domain == DOMAIN else ErrorInfo()
+    facts = dict(ours.metadata)
+    http_status = facts.pop("httpStatus", "")
+    cls = _BY_REASON.get(ours.reason) or _BY_CODE.get(code, AttacheryError)
+    return cls(
+        message,
+        code=code,
+        reason=ours.reason,
+        facts=facts,
+        violations=_violations(details.bad_request),
+        request_id=details.request.request_id or request_id,
+        http_status=int(http_status) if http_status.isdecimal() else None,
+        retry_after=details.retry_after,
+    )
+
+
+def _violations(bad_request: BadRequest) -> list[Violation]:
+    # The base install allows versions of the common protos whose violations have no reason yet.
+    return [
+        Violation(v.field, getattr(v, "reason", ""), v.description)
+        for v in bad_request.field_violations
+    ]

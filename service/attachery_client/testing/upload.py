@@ -1,0 +1,141 @@
+"""One upload of the in-memory service: its session, its bytes, and what becomes of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from google.protobuf.message import Message
+
+from attachery.v1 import resources_pb2 as resources
+from attachery_client import errors
+from attachery_client.fields import timestamp
+
+MAX_SIZE = 157_286_400
+
+TTL = timedelta(hours=1)
+_STATE = "UPLOAD_SESSION_STATE_"
+_DEAD_ENDS: dict[str, type[errors.AttacheryError]] = {
+    "PENDING": errors.UploadNotReady,
+    "READY": errors.UploadAlreadyCompleted,
+    "FAILED": errors.UploadFailed,
+    "CANCELLED": errors.UploadCancelled,
+    "EXPIRED": errors.UploadExpired,
+}
+
+
+@dataclass(slots=True)
+class Upload:
+    """A session and what was put to its target."""
+
+    session: resources.UploadSession
+    data: bytes | None = None
+
+    @property
+    def state(self) -> str:
+        return resources.UploadSessionState.Name(self.session.state).removeprefix(_STATE)
+
+    def become(self, state: str) -> None:
+        self.session.state = resources.UploadSessionState.Value(_STATE + state)
+        self.session.revision += 1
+        self.session.update_time.GetCurrentTime()
+        self.session.ClearField("expire_time")
+
+    def require(self, state: str) -> None:
+        if self.state != state:
+            raise _DEAD_ENDS[self.state](facts={"state": self.state})
+
+    def cancel(self) -> None:
+        if self.state != "CANCELLED":
+            self.require("PENDING")
+            self.become("CANCELLED")
+
+    def complete(self, request: Any) -> None:
+        self.require("PENDING")
+        if self.data is None:
+            raise errors.ObjectNotUploaded
+        error = _mismatch(self.session, request, self.data)
+        if error is not None:
+            self.become("FAILED")
+            self.session.failure.reason, self.data = error.reason, None
+            raise error
+        self.become("READY")
+        self.session.size_bytes = len(self.data)
+        self.session.verified_checksums.CopyFrom(resources.Checksums(**_digests(self.data)))
+        self.session.complete_time.GetCurrentTime()
+
+    def attachment(self) -> resources.Attachment:
+        self.require("READY")
+        session = self.session
+        inline = session.disposition == resources.DISPOSITION_INLINE
+        shown, name = "inline" if inline else "attachment", session.filename
+        return resources.Attachment(
+            **_same_fields(session, resources.Attachment),
+            size_bytes=session.size_bytes,
+            checksums=session.verified_checksums,
+            is_inline=inline,
+            content_disposition=f"{shown}; filename=\"{name}\"; filename*=UTF-8''{quote(name)}",
+        )
+
+
+def check_size(request: Any) -> None:
+    if request.HasField("size_bytes") and not 1 <= request.size_bytes <= MAX_SIZE:
+        violation = errors.Violation("size_bytes", "SIZE_OUT_OF_RANGE", f"must be 1 to {MAX_SIZE}")
+        raise errors.InvalidRequest(reason=violation.reason, violations=[violation])
+
+
+def new_session(request: Any, attachment_id: str) -> resources.UploadSession:
+    now, soon = (timestamp(datetime.now(UTC) + later) for later in (timedelta(), TTL))
+    shown = resources.DISPOSITION_INLINE if request.content_id else resources.DISPOSITION_ATTACHMENT
+    same = _same_fields(request, resources.UploadSession)
+    session = resources.UploadSession(
+        **{"purpose": "default", "disposition": shown, **same},
+        attachment_id=attachment_id,
+        state=resources.UPLOAD_SESSION_STATE_PENDING,
+        max_size_bytes=MAX_SIZE,
+        create_time=now,
+        update_time=now,
+        expire_time=soon,
+        object_purge_time=soon,
+        upload_url_expire_time=soon,
+        revision=1,
+    )
+    if request.HasField("size_bytes"):
+        session.declared_size_bytes = request.size_bytes
+    if request.HasField("checksums"):
+        session.declared_checksums.CopyFrom(request.checksums)
+    return session
+
+
+def _mismatch(
+    declared: resources.UploadSession,
+    request: Any,
+    data: bytes,
+) -> errors.VerificationFailed | None:
+    sizes = {declared.declared_size_bytes} if declared.HasField("declared_size_bytes") else set()
+    sizes |= {request.size_bytes} if request.HasField("size_bytes") else set()
+    if not data and not sizes:
+        return errors.EmptyObject(facts={"actualSize": "0"})
+    for size in sizes - {len(data)}:
+        facts = {"expectedSize": str(size), "actualSize": str(len(data))}
+        return errors.SizeMismatch(facts=facts)
+    for checksums in (declared.declared_checksums, request.checksums):
+        for name, actual in _digests(data).items():
+            if (expected := getattr(checksums, name).lower()) not in ("", actual):
+                facts = {"algorithm": name, "expected": expected, "actual": actual}
+                return errors.ChecksumMismatch(facts=facts)
+    return None
+
+
+def _digests(data: bytes) -> dict[str, str]:
+    md5 = hashlib.md5(data, usedforsecurity=False)
+    return {"md5": md5.hexdigest(), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _same_fields(message: Message, other: type[Message]) -> dict[str, Any]:
+    # Of one name, but not of one meaning in each message.
+    known = set(other.DESCRIPTOR.fields_by_name) - {"size_bytes", "expire_time"}
+    return {field.name: value for field, value in message.ListFields() if field.name in known}

@@ -1,0 +1,279 @@
+"""FakeAttachery answers as Attachery does: one suite of scenarios, run against both."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pytest
+
+from attachery.v1 import resources_pb2 as resources
+from attachery.v1.resources_pb2 import UploadSessionState
+from attachery.v1.upload_sessions_pb2 import StartUploadSessionResponse
+from attachery_client import AttacheryClient, errors, from_status
+from attachery_client.testing import FakeAttachery
+from service_fixtures import ServiceUnderTest
+
+TENANT = "acme"
+BODY = b"hello\n"
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+class World(Protocol):
+    """A client, and what uploaders and time do."""
+
+    @property
+    def client(self) -> AttacheryClient: ...
+
+    async def put(self, started: StartUploadSessionResponse, data: bytes) -> None: ...
+
+    async def expire(self, attachment_id: str) -> None: ...
+
+
+async def start(world: World, **own: Any) -> StartUploadSessionResponse:
+    return await world.client.start_upload_session(
+        **{"tenant_id": TENANT, "filename": "a.txt", "content_type": "text/plain", **own}
+    )
+
+
+async def started(world: World, data: bytes | None = None, **own: Any) -> str:
+    """The id of a PENDING session, with these bytes uploaded."""
+    answer = await start(world, **own)
+    if data is not None:
+        await world.put(answer, data)
+    return answer.session.attachment_id
+
+
+async def ready(world: World) -> str:
+    return (await world.client.upload(BODY, tenant_id=TENANT, filename="a.txt")).attachment_id
+
+
+async def state(world: World, attachment_id: str) -> str:
+    answer = await world.client.get_upload_session(attachment_id, tenant_id=TENANT)
+    return UploadSessionState.Name(answer.session.state).removeprefix("UPLOAD_SESSION_STATE_")
+
+
+class Scenarios:
+    """What both must do alike."""
+
+    async def test_a_session_as_started(self, world: World) -> None:
+        answer = await start(world, size_bytes=6, checksums={"sha256": SHA256}, metadata={"a": "b"})
+        session = answer.session
+        assert (session.tenant_id, session.filename, session.revision) == (TENANT, "a.txt", 1)
+        assert session.state == resources.UPLOAD_SESSION_STATE_PENDING
+        assert session.disposition == resources.DISPOSITION_ATTACHMENT
+        assert session.purpose == "default"
+        assert session.declared_size_bytes == 6
+        assert session.declared_checksums.sha256 == SHA256
+        assert session.max_size_bytes == 157_286_400
+        assert session.metadata == {"a": "b"}
+        assert session.expire_time.seconds - session.create_time.seconds == 3600
+        assert answer.target.method == "PUT"
+
+    async def test_a_size_that_is_not_declared_needs_a_form(self, world: World) -> None:
+        assert (await start(world)).target.method == "POST"
+
+    async def test_a_rehearsal_starts_nothing(self, world: World) -> None:
+        answer = await start(world, validate_only=True)
+        assert answer.session.attachment_id == ""
+        assert not answer.HasField("target")
+
+    async def test_no_size_below_one(self, world: World) -> None:
+        with pytest.raises(errors.InvalidRequest) as caught:
+            await world.client.upload(b"", tenant_id=TENANT, filename="empty")
+        assert caught.value.reason == "SIZE_OUT_OF_RANGE"
+        assert [v.field for v in caught.value.violations] == ["size_bytes"]
+
+    async def test_an_upload_can_be_downloaded(self, world: World) -> None:
+        attachment = await world.client.upload(BODY, tenant_id=TENANT, filename="a.txt")
+        assert (attachment.size_bytes, attachment.checksums.sha256) == (6, SHA256)
+        assert attachment.content_type == "text/plain"
+        disposition = "attachment; filename=\"a.txt\"; filename*=UTF-8''a.txt"
+        assert attachment.content_disposition == disposition
+        assert not attachment.is_inline
+        assert attachment.state == resources.UPLOAD_SESSION_STATE_READY
+        assert await world.client.download(attachment.attachment_id, tenant_id=TENANT) == BODY
+
+    async def test_complete_answers_session_and_attachment(self, world: World) -> None:
+        attachment_id = await started(world, BODY, size_bytes=6)
+        answer = await world.client.complete_upload_session(attachment_id, tenant_id=TENANT)
+        assert answer.session.state == resources.UPLOAD_SESSION_STATE_READY
+        assert answer.session.size_bytes == answer.attachment.size_bytes == 6
+        assert answer.session.revision == answer.attachment.revision == 2
+        assert not answer.session.HasField("expire_time")
+        assert answer.attachment.attachment_id == attachment_id
+
+    async def test_an_id_nobody_knows(self, world: World) -> None:
+        client, unknown = world.client, str(uuid4())
+        for method in (
+            client.complete_upload_session,
+            client.cancel_upload_session,
+            client.get_upload_session,
+            client.get_attachment,
+            client.create_download_url,
+        ):
+            with pytest.raises(errors.AttachmentNotFound) as caught:
+                await method(unknown, tenant_id=TENANT)
+            assert caught.value.facts == {"attachmentId": unknown}
+
+    async def test_complete_before_the_bytes(self, world: World) -> None:
+        attachment_id = await started(world)
+        with pytest.raises(errors.ObjectNotUploaded):
+            await world.client.complete_upload_session(attachment_id, tenant_id=TENANT)
+        assert await state(world, attachment_id) == "PENDING"
+
+    async def test_another_size(self, world: World) -> None:
+        attachment_id = await started(world, BODY)
+        with pytest.raises(errors.SizeMismatch) as caught:
+            await world.client.complete_upload_session(
+                attachment_id, tenant_id=TENANT, size_bytes=7
+            )
+        assert caught.value.facts == {"expectedSize": "7", "actualSize": "6"}
+        assert await state(world, attachment_id) == "FAILED"
+        with pytest.raises(errors.UploadFailed):
+            await world.client.complete_upload_session(attachment_id, tenant_id=TENANT)
+
+    async def test_another_checksum(self, world: World) -> None:
+        attachment_id = await started(world, BODY)
+        other = "00" * 32
+        with pytest.raises(errors.ChecksumMismatch) as caught:
+            await world.client.complete_upload_session(
+                attachment_id, tenant_id=TENANT, checksums={"sha256": other}
+            )
+        facts = {"algorithm": "sha256", "expected": other, "actual": SHA256}
+        assert caught.value.facts == facts
+        answer = await world.client.get_upload_session(attachment_id, tenant_id=TENANT)
+        assert answer.session.failure.reason == "CHECKSUM_MISMATCH"
+
+    async def test_what_is_ready_stays_so(self, world: World) -> None:
+        attachment_id = await ready(world)
+        for method in (world.client.complete_upload_session, world.client.cancel_upload_session):
+            with pytest.raises(errors.UploadAlreadyCompleted) as caught:
+                await method(attachment_id, tenant_id=TENANT)
+            assert caught.value.facts == {"state": "READY"}
+
+    async def test_cancel(self, world: World) -> None:
+        attachment_id = await started(world, BODY)
+        for _ in range(2):
+            answer = await world.client.cancel_upload_session(attachment_id, tenant_id=TENANT)
+            assert answer.session.state == resources.UPLOAD_SESSION_STATE_CANCELLED
+        for method in (world.client.complete_upload_session, world.client.get_attachment):
+            with pytest.raises(errors.UploadCancelled):
+                await method(attachment_id, tenant_id=TENANT)
+
+    async def test_the_deadline(self, world: World) -> None:
+        attachment_id = await started(world, BODY)
+        await world.expire(attachment_id)
+        assert await state(world, attachment_id) == "EXPIRED"
+        for method in (world.client.complete_upload_session, world.client.cancel_upload_session):
+            with pytest.raises(errors.UploadExpired):
+                await method(attachment_id, tenant_id=TENANT)
+
+    async def test_what_is_not_ready_is_no_attachment(self, world: World) -> None:
+        attachment_id = await started(world)
+        for method in (world.client.get_attachment, world.client.create_download_url):
+            with pytest.raises(errors.UploadNotReady) as caught:
+                await method(attachment_id, tenant_id=TENANT)
+            assert caught.value.facts == {"state": "PENDING"}
+
+    async def test_a_repeated_start_is_the_same_session(self, world: World) -> None:
+        first = await started(world, request_id="once")
+        again = await start(world, request_id="once")
+        assert again.session.attachment_id == first
+        assert again.HasField("target")
+        with pytest.raises(errors.RequestIdReused):
+            await start(world, request_id="once", filename="b.txt")
+        await world.client.cancel_upload_session(first, tenant_id=TENANT)
+        assert not (await start(world, request_id="once")).HasField("target")
+
+    async def test_a_repeated_complete_has_the_same_outcome(self, world: World) -> None:
+        good, bad = await started(world, BODY), await started(world, BODY)
+        for _ in range(2):
+            answer = await world.client.complete_upload_session(
+                good, tenant_id=TENANT, request_id="good"
+            )
+            assert answer.attachment.attachment_id == good
+            with pytest.raises(errors.SizeMismatch):
+                await world.client.complete_upload_session(
+                    bad, tenant_id=TENANT, request_id="bad", size_bytes=1
+                )
+
+    async def test_an_upload_can_be_repeated_as_a_whole(self, world: World) -> None:
+        uploads = [
+            await world.client.upload(BODY, tenant_id=TENANT, filename="a.txt", request_id="once")
+            for _ in range(2)
+        ]
+        assert uploads[0] == uploads[1]
+
+    async def test_resolve(self, world: World) -> None:
+        ids = [await ready(world), await started(world), str(uuid4())]
+        answer = await world.client.resolve_attachments(
+            [*ids, ids[0]], tenant_id=TENANT, include_download_urls=True
+        )
+        assert [result.attachment_id for result in answer.results] == [*ids, ids[0]]
+        kinds = [type(from_status(result.status)) for result in answer.results]
+        assert kinds == [
+            type(None),
+            errors.UploadNotReady,
+            errors.AttachmentNotFound,
+            type(None),
+        ]
+        assert answer.results[0].attachment.size_bytes == 6
+        assert answer.results[0].download.url
+        assert not answer.results[1].HasField("attachment")
+
+    async def test_resolve_all_or_nothing(self, world: World) -> None:
+        ids = [await ready(world), str(uuid4())]
+        answer = await world.client.resolve_attachments(ids, tenant_id=TENANT, all_or_nothing=True)
+        kinds = [type(from_status(result.status)) for result in answer.results]
+        assert kinds == [errors.BatchAborted, errors.AttachmentNotFound]
+        assert not answer.results[0].HasField("attachment")
+        with pytest.raises(errors.InvalidRequest):
+            await world.client.resolve_attachments([], tenant_id=TENANT)
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self.client = FakeAttachery()
+
+    async def put(self, started: StartUploadSessionResponse, data: bytes) -> None:
+        self.client.put(started.session.attachment_id, data)
+
+    async def expire(self, attachment_id: str) -> None:
+        self.client.expire(attachment_id)
+
+
+class RealWorld:
+    def __init__(self, service: ServiceUnderTest, client: AttacheryClient) -> None:
+        self.service = service
+        self.client = client
+
+    async def put(self, started: StartUploadSessionResponse, data: bytes) -> None:
+        assert await self.service.send(started.target, data) < 300
+
+    async def expire(self, attachment_id: str) -> None:
+        await self.service.age(attachment_id, timedelta(hours=2))
+
+
+class TestFake(Scenarios):
+    @pytest.fixture
+    async def world(self) -> AsyncIterator[World]:
+        world = FakeWorld()
+        async with world.client:
+            yield world
+
+
+class TestReal(Scenarios):
+    @pytest.fixture
+    def world(self, service: ServiceUnderTest, client: AttacheryClient) -> World:
+        return RealWorld(service, client)
+
+
+def test_the_methods_take_the_same_arguments() -> None:
+    for name, method in inspect.getmembers(AttacheryClient, inspect.isfunction):
+        if not name.startswith("_"):
+            assert inspect.signature(getattr(FakeAttachery, name)) == inspect.signature(method)
