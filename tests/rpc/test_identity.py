@@ -1,0 +1,188 @@
+"""Who may call, in whose name, and what those learn who may not."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from attachery.v1 import attachments_pb2 as apb
+from attachery.v1 import upload_sessions_pb2 as upb
+from attachery_service.domain.identity import ALL_SCOPES, Scope
+from attachery_service.wire.scopes import SCOPES, SERVICES
+from failures import failure
+from service_fixtures import TENANT, MakeService, ServiceUnderTest
+
+UNKNOWN = "01890000-0000-7000-8000-000000000000"
+
+Call = Callable[[ServiceUnderTest, str, str], Awaitable[Any]]
+
+
+def _get(service: ServiceUnderTest, tenant: str, attachment_id: str) -> Awaitable[Any]:
+    request = upb.GetUploadSessionRequest(tenant_id=tenant, attachment_id=attachment_id)
+    return service.uploads.GetUploadSession(request, metadata=service.metadata)
+
+
+def _complete(service: ServiceUnderTest, tenant: str, attachment_id: str) -> Awaitable[Any]:
+    request = upb.CompleteUploadSessionRequest(tenant_id=tenant, attachment_id=attachment_id)
+    return service.uploads.CompleteUploadSession(request, metadata=service.metadata)
+
+
+def _cancel(service: ServiceUnderTest, tenant: str, attachment_id: str) -> Awaitable[Any]:
+    request = upb.CancelUploadSessionRequest(tenant_id=tenant, attachment_id=attachment_id)
+    return service.uploads.CancelUploadSession(request, metadata=service.metadata)
+
+
+def _get_attachment(service: ServiceUnderTest, tenant: str, attachment_id: str) -> Awaitable[Any]:
+    request = apb.GetAttachmentRequest(tenant_id=tenant, attachment_id=attachment_id)
+    return service.attachments.GetAttachment(request, metadata=service.metadata)
+
+
+def _download(service: ServiceUnderTest, tenant: str, attachment_id: str) -> Awaitable[Any]:
+    request = apb.CreateDownloadUrlRequest(tenant_id=tenant, attachment_id=attachment_id)
+    return service.attachments.CreateDownloadUrl(request, metadata=service.metadata)
+
+
+BY_ID = [_get, _complete, _cancel, _get_attachment, _download]
+
+
+def use_key(service: ServiceUnderTest, key: str) -> None:
+    service.metadata = (("authorization", f"Bearer {key}"),)
+
+
+async def test_n5_a_call_without_a_credential_is_unauthenticated(
+    service: ServiceUnderTest,
+) -> None:
+    service.metadata = ()
+    refused = await failure(service.get(UNKNOWN))
+    assert refused.code is grpc.StatusCode.UNAUTHENTICATED
+    assert refused.reason == "CREDENTIALS_MISSING"
+    assert refused.facts["httpStatus"] == "401"
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        "Bearer ",
+        "Bearer x",
+        "Basic abc",
+        "Bearer attk_0123456789abcdef_" + "a" * 64,
+        "Bearer attk_0000000000000000_" + "0" * 64,
+        "Bearer attk_' OR 1=1 --",
+    ],
+)
+async def test_n5_every_bad_credential_gets_the_same_answer(
+    service: ServiceUnderTest, credential: str
+) -> None:
+    service.metadata = (("authorization", credential),)
+    refused = await failure(service.get(UNKNOWN))
+    assert refused.code is grpc.StatusCode.UNAUTHENTICATED
+    assert refused.reason == "CREDENTIALS_INVALID"
+
+
+async def test_a_right_key_id_with_a_wrong_secret_is_refused(service: ServiceUnderTest) -> None:
+    use_key(service, service.api_key[:-1] + ("0" if service.api_key[-1] != "0" else "1"))
+    assert (await failure(service.get(UNKNOWN))).reason == "CREDENTIALS_INVALID"
+
+
+async def test_only_a_digest_of_the_secret_is_kept(service: ServiceUnderTest) -> None:
+    secret = service.api_key.rpartition("_")[2]
+    row = await service.database.fetchrow("SELECT api_keys::text AS whole FROM api_keys")
+    assert row is not None
+    assert secret not in row["whole"]
+    assert bytes.fromhex(secret).hex() not in row["whole"]
+
+
+async def test_a_revoked_key_stops_working(make_service: MakeService) -> None:
+    service = await make_service(key_cache_time=0.0)
+    assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
+    await service.database.execute("UPDATE api_keys SET revoke_time = now()")
+    assert (await failure(service.get(UNKNOWN))).reason == "CREDENTIALS_INVALID"
+
+
+async def test_a_key_is_looked_up_once_in_its_cache_time(make_service: MakeService) -> None:
+    service = await make_service(key_cache_time=60.0)
+    attachment_id = (await service.start(size_bytes=1)).session.attachment_id
+    await service.database.execute("UPDATE api_keys SET revoke_time = now()")
+    assert (await service.get(attachment_id)).attachment_id == attachment_id
+
+
+async def test_n1_a_tenant_the_key_does_not_cover_is_denied_before_anything_is_looked_at(
+    service: ServiceUnderTest,
+) -> None:
+    for call in BY_ID:
+        for attachment_id in (UNKNOWN, "no-uuid"):
+            refused = await failure(call(service, "other", attachment_id))
+            assert refused.code is grpc.StatusCode.PERMISSION_DENIED
+            assert refused.reason == "TENANT_DENIED"
+    refused = await failure(service.start(tenant_id="other", filename="a/b"))
+    assert refused.reason == "TENANT_DENIED"
+
+
+@pytest.mark.parametrize("call", BY_ID)
+async def test_n1_n6_a_foreign_id_answers_byte_for_byte_like_an_unknown_one(
+    service: ServiceUnderTest, call: Call
+) -> None:
+    attachment_id = await service.ready()
+    use_key(service, await service.new_key(tenants=["other"]))
+    service.metadata = (*service.metadata, ("x-request-id", "same"))
+    foreign = await failure(call(service, "other", attachment_id))
+    unknown = await failure(call(service, "other", UNKNOWN))
+    assert foreign.code is grpc.StatusCode.NOT_FOUND
+    assert foreign.reason == "ATTACHMENT_NOT_FOUND"
+    assert foreign.facts["httpStatus"] == "404"
+    # Equal but for the id that the caller itself sent.
+    assert foreign.status.SerializeToString() == unknown.status.SerializeToString().replace(
+        UNKNOWN.encode(), attachment_id.encode()
+    )
+
+
+async def test_resolve_answers_a_foreign_id_like_an_unknown_one(service: ServiceUnderTest) -> None:
+    attachment_id = await service.ready()
+    use_key(service, await service.new_key(tenants=["other"]))
+    service.metadata = (*service.metadata, ("x-request-id", "same"))
+    request = apb.ResolveAttachmentsRequest(
+        tenant_id="other", attachment_ids=[attachment_id, UNKNOWN]
+    )
+    answer = await service.attachments.ResolveAttachments(request, metadata=service.metadata)
+    foreign, unknown = (result.SerializeToString() for result in answer.results)
+    assert foreign == unknown.replace(UNKNOWN.encode(), attachment_id.encode())
+
+
+async def test_a_key_for_all_tenants_may_act_in_any(service: ServiceUnderTest) -> None:
+    use_key(service, await service.new_key(tenants=None))
+    started = await service.start(size_bytes=1, tenant_id="any.tenant~1")
+    assert started.session.tenant_id == "any.tenant~1"
+    assert (await failure(service.start(tenant_id="../x"))).reason == "INVALID_TENANT_ID"
+
+
+@pytest.mark.parametrize("method", sorted(SCOPES))
+async def test_a_method_needs_its_scope_and_tells_nothing_without(
+    service: ServiceUnderTest, method: str
+) -> None:
+    use_key(service, await service.new_key(scopes=ALL_SCOPES - {SCOPES[method]}))
+    call = service.channel.unary_unary(method)
+    refused = await failure(call(b"\xff", metadata=service.metadata))
+    assert refused.code is grpc.StatusCode.PERMISSION_DENIED
+    assert refused.reason == "SCOPE_MISSING"
+    assert refused.facts["scope"] == SCOPES[method].value
+    use_key(service, await service.new_key(scopes={SCOPES[method]}))
+    refused = await failure(call(b"\xff", metadata=service.metadata))
+    assert refused.reason == "MALFORMED_REQUEST"
+
+
+def test_every_method_of_the_contract_has_a_scope_and_every_scope_a_method() -> None:
+    services = [
+        module.DESCRIPTOR.services_by_name[name.rpartition(".")[2]]
+        for module, name in zip((upb, apb), SERVICES, strict=True)
+    ]
+    methods = {f"/{s.full_name}/{m.name}" for s in services for m in s.methods}
+    assert methods == set(SCOPES)
+    assert set(SCOPES.values()) == set(Scope)
+
+
+async def test_what_one_tenant_started_shows_who_started_it(service: ServiceUnderTest) -> None:
+    session = (await service.start(size_bytes=1)).session
+    assert (session.created_by, session.tenant_id) == ("tester", TENANT)

@@ -1,0 +1,49 @@
+"""Media types: their grammar, and what may be served as what."""
+
+from __future__ import annotations
+
+import pytest
+
+from attachery_service.domain.content_types import agree, is_media_type, safe_to_serve, same
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "text/plain",
+        "application/vnd.oasis.opendocument.text",
+        "image/svg+xml",
+        'text/plain; charset="utf-8"; x=y',
+        'a/b;p="quoted \\" pair"',
+        "a/b ; c=d",
+        "a/b;",
+    ],
+)
+def test_a_media_type_of_rfc_9110_is_one(text: str) -> None:
+    assert is_media_type(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "text", "text/", "/plain", "a/b c", "a/b;p", "a/b;p=", "a/b;p=\x7f", "a b/c"]
+)
+def test_anything_else_is_none(text: str) -> None:
+    assert not is_media_type(text)
+
+
+def test_a_store_may_fold_case_and_space_but_nothing_else() -> None:
+    assert same("Text/Plain; charset=utf-8", "text/plain;charset=utf-8")
+    assert not same("text/plain", "text/plain; charset=utf-8")
+    assert not same("text/plain", "text/html")
+
+
+def test_names_of_one_type_agree_and_octet_stream_agrees_with_all() -> None:
+    assert agree("image/jpg", "image/jpeg")
+    assert agree("application/x-gzip", "application/gzip")
+    assert agree("application/octet-stream", "image/png")
+    assert not agree("application/pdf", "image/png")
+
+
+@pytest.mark.parametrize("declared", ["text/html", "image/svg+xml", "application/xhtml+xml", "x/y"])
+def test_nothing_that_may_run_is_ever_served_as_itself(declared: str) -> None:
+    for inline in (True, False):
+        assert safe_to_serve(declared, inline=inline) == "application/octet-stream"

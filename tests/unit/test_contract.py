@@ -1,0 +1,36 @@
+"""What the domain knows has its place in the contract, and the other way round."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import pytest
+
+from attachery.v1 import resources_pb2 as pb
+from attachery.v1.upload_sessions_pb2 import VerificationCheck
+from attachery_service.domain.checks import CheckKind, CheckMethod, CheckOutcome
+from attachery_service.domain.checksums import Algorithm
+from attachery_service.domain.sessions import Disposition, SessionState
+from attachery_service.wire import convert
+
+
+@pytest.mark.parametrize(
+    ("values", "mapping", "contract"),
+    [
+        (SessionState, convert.STATES, pb.UploadSessionState),
+        (Disposition, convert.DISPOSITIONS, pb.Disposition),
+        (CheckKind, convert.KINDS, VerificationCheck.Kind),
+        (CheckMethod, convert.METHODS, VerificationCheck.Method),
+        (CheckOutcome, convert.OUTCOMES, VerificationCheck.Outcome),
+    ],
+)
+def test_every_value_has_its_number_and_every_number_its_value(
+    values: type[Enum], mapping: dict[Enum, int], contract: object
+) -> None:
+    numbers = {value.number for value in contract.DESCRIPTOR.values}  # type: ignore[attr-defined]
+    assert set(mapping) == set(values)
+    assert set(mapping.values()) == numbers - {0}
+
+
+def test_checksums_have_the_same_names_everywhere() -> None:
+    assert {field.name for field in pb.Checksums.DESCRIPTOR.fields} == {a.value for a in Algorithm}
