@@ -42,7 +42,7 @@ async def replace_object(service: ServiceUnderTest, body: bytes, **headers: Any)
     return key
 
 
-async def test_n4_l3_success_is_always_ready_and_shows_the_whole_attachment(
+async def test_n4_l1_l3_success_is_always_ready_and_shows_the_whole_attachment(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await uploaded(service, filename="hello.txt")

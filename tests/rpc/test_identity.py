@@ -163,7 +163,7 @@ async def test_a_method_needs_its_scope_and_tells_nothing_without(
     service: ServiceUnderTest, method: str
 ) -> None:
     use_key(service, await service.new_key(scopes=ALL_SCOPES - {SCOPES[method]}))
-    call = service.channel.unary_unary(method)
+    call: Any = service.channel.unary_unary(method)
     refused = await failure(call(b"\xff", metadata=service.metadata))
     assert refused.code is grpc.StatusCode.PERMISSION_DENIED
     assert refused.reason == "SCOPE_MISSING"
