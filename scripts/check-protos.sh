@@ -29,4 +29,4 @@ else
 fi
 
 "$here/generate-stubs.sh" "$python" "$tmp/generated"
-diff -r "$tmp/generated" generated || { echo "generated/ is stale: run 'make proto'" >&2; exit 1; }
+diff -r -x __pycache__ "$tmp/generated" generated || { echo "generated/ is stale: run 'make proto'" >&2; exit 1; }
