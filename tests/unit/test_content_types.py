@@ -39,6 +39,7 @@ def test_a_store_may_fold_case_and_space_but_nothing_else() -> None:
 def test_names_of_one_type_agree_and_octet_stream_agrees_with_all() -> None:
     assert agree("image/jpg", "image/jpeg")
     assert agree("application/x-gzip", "application/gzip")
+    assert agree("application/x-zip-compressed", "application/zip")
     assert agree("application/octet-stream", "image/png")
     assert not agree("application/pdf", "image/png")
 

@@ -64,10 +64,9 @@ def safe_to_serve(content_type: str, *, inline: bool) -> str:
 
 
 def _canonical(content_type: str) -> str:
-    kind = essence(content_type)
-    kind = _SYNONYMS.get(kind, kind)
-    family, _, subtype = kind.partition("/")
-    return f"{family}/{subtype.removeprefix('x-')}"
+    family, _, subtype = essence(content_type).partition("/")
+    kind = f"{family}/{subtype.removeprefix('x-')}"
+    return _SYNONYMS.get(kind, kind)
 
 
 def _folded(content_type: str) -> str:

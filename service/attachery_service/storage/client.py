@@ -149,8 +149,8 @@ def _config(options: StorageOptions, endpoint: str | None) -> AioConfig:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         connect_timeout=_CONNECT_SECONDS,
-        # A connection that died in silence leaves time for a second attempt within the bound.
-        read_timeout=options.operation_timeout / 2,
+        # A connection that died in silence leaves time for another attempt within the bound.
+        read_timeout=options.operation_timeout / _ATTEMPTS,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         max_pool_connections=options.max_connections,
     )

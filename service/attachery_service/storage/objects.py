@@ -132,7 +132,12 @@ class S3ObjectStore:
             )
         except ClientError as error:
             raise _changed_or(error) from error
-        return answer["Body"]
+        body, etag = answer["Body"], answer.get("ETag", "")
+        # Some stores ignore the condition.
+        if etag.strip('"') != source.etag:
+            body.close()
+            raise PreconditionChanged if etag else StorageUnavailable
+        return body
 
 
 def _described(key: str, head: HeadObjectOutputTypeDef) -> StoredObject:

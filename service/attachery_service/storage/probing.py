@@ -88,7 +88,7 @@ async def probe(storage: Storage) -> ProbeReport:
     Speaks to the internal endpoint only. Raises StorageUnavailable, and StorageMisconfigured when
     the bucket cannot be reached or nothing can be put there; `facts["detail"]` says which.
     """
-    await _reach(storage)
+    await reach(storage)
     async with bounded(PROBE_SECONDS), _trial(storage) as trial:
         stored, answer = await _put_one(trial)
         write_once = await _writes_once(trial)
@@ -183,7 +183,8 @@ class _Trial:
                 await self.objects.delete(key)
 
 
-async def _reach(storage: Storage) -> None:
+async def reach(storage: Storage) -> None:
+    """Asks for the bucket. Raises StorageUnavailable, StorageMisconfigured."""
     try:
         await ping(storage)
     except StorageMisconfigured as error:
@@ -224,10 +225,18 @@ async def _put_one(trial: _Trial) -> tuple[StoredObject, _Answer]:
     if not answer.accepted:
         detail = "a signed PUT is refused: wrong keys, or they may not put below the prefix"
         raise StorageMisconfigured(detail=detail)
-    found = await trial.objects.describe(key)
+    return await _look_at(trial, key), answer
+
+
+async def _look_at(trial: _Trial, key: str) -> StoredObject:
+    try:
+        found = await trial.objects.describe(key)
+    except StorageMisconfigured as error:
+        detail = "an object may be put but not looked at: s3:GetObject or kms:Decrypt is missing"
+        raise StorageMisconfigured(detail=detail) from error
     if found is None:
         raise StorageMisconfigured(detail="an object that was just put is not found")
-    return found, answer
+    return found
 
 
 async def _writes_once(trial: _Trial) -> bool:
@@ -236,23 +245,14 @@ async def _writes_once(trial: _Trial) -> bool:
     key = trial.new_key()
     target = await trial.target(key, write_once=True)
     first = await trial.put(target)
+    before = await trial.objects.describe(key)
     again = await trial.put(target, _OTHER_BYTES)
     if not first.accepted or again.status != HTTPStatus.PRECONDITION_FAILED:
         return False
-    if not await _holds_first_bytes(trial, key):
+    if before is None or await trial.objects.describe(key) != before:
         return False
     unconditional = await trial.target(trial.new_key(), write_once=True)
     return (await trial.put(unconditional, without="If-None-Match")).refused
-
-
-async def _holds_first_bytes(trial: _Trial, key: str) -> bool:
-    """Whether the refused PUT has left the object alone."""
-    found = await trial.objects.describe(key)
-    if found is None:
-        return False
-    with suppress(PreconditionChanged):
-        return await trial.objects.first_bytes(found, len(_BYTES)) == _BYTES
-    return False
 
 
 async def _binds_headers(trial: _Trial) -> bool:

@@ -66,13 +66,15 @@ async def migrate(url: str) -> list[Migration]:
     """Applies what is missing, and returns it.
 
     Any number may run at once: each migration is applied by one of them. Raises SchemaError if an
-    applied file was changed since, DatabaseUnavailable.
+    applied file was changed since or Postgres refuses one, DatabaseUnavailable.
     """
     async with within(_CONNECT_TIMEOUT):
         connection = await asyncpg.connect(url, statement_cache_size=0)
     try:
         async with within(_MIGRATION_TIMEOUT):
             return [m for m in known_migrations() if await _apply(connection, m)]
+    except asyncpg.SyntaxOrAccessError as error:
+        raise SchemaError(f"this database cannot be migrated: {error}") from error
     finally:
         await connection.close(timeout=_CONNECT_TIMEOUT)
 

@@ -1,0 +1,141 @@
+"""Stores that fail, and stores that lie: servers of a few lines for what no good store would do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+_HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
+
+
+@dataclass
+class CannedStore:
+    """Answers every request with the same bytes, whatever it asks; None: accepts, then silence."""
+
+    answer: bytes | None
+    endpoint: str = ""
+    requests: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            self.requests += 1
+            self.asked.set()
+            if self.answer is None:
+                await self._released.wait()
+            else:
+                writer.write(self.answer)
+                await writer.drain()
+        writer.close()
+
+    def release(self) -> None:
+        self._released.set()
+
+
+@asynccontextmanager
+async def canned_store(answer: bytes | None) -> AsyncIterator[CannedStore]:
+    store = CannedStore(answer)
+    server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
+    store.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield store
+    finally:
+        store.release()
+        server.close()
+        await server.wait_closed()
+
+
+def http_answer(status: str, body: bytes = b"", *headers: str) -> bytes:
+    """An HTTP answer that ends its connection."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def s3_error(status: str, code: str) -> bytes:
+    body = f"<Error><Code>{code}</Code><Message>AKIASECRET at 10.0.0.7</Message></Error>"
+    return http_answer(status, body.encode(), "Content-Type: application/xml")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request as it came to the store and what the store made of it."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    status: int
+    answer_headers: dict[str, str]
+    body: bytes
+
+    def saying(self, status: int) -> Exchange:
+        """The same, with another status."""
+        return replace(self, status=status)
+
+
+Lie = Callable[[Exchange], Exchange]
+_Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
+
+
+@asynccontextmanager
+async def lying_store(truthful_endpoint: str, lie: Lie) -> AsyncIterator[str]:
+    """The endpoint of a proxy that passes everything on, and changes the answers.
+
+    It keeps the Host header, which is signed, so that the store behind accepts what came for it.
+    """
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+
+        async def handle(request: web.BaseRequest) -> web.Response:
+            return _as_response(lie(await _pass_on(http, truthful_endpoint, request)))
+
+        async with _running(handle) as endpoint:
+            yield endpoint
+
+
+async def _pass_on(
+    http: aiohttp.ClientSession, endpoint: str, request: web.BaseRequest
+) -> Exchange:
+    headers = {n: v for n, v in request.headers.items() if n.lower() != "transfer-encoding"}
+    async with http.request(
+        request.method,
+        URL(f"{endpoint}{request.raw_path}", encoded=True),
+        headers=headers,
+        data=await request.read(),
+        skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding", "User-Agent"),
+    ) as answer:
+        return Exchange(
+            method=request.method,
+            path=request.path,
+            headers={n.lower(): v for n, v in request.headers.items()},
+            status=answer.status,
+            answer_headers=dict(answer.headers),
+            body=await answer.read(),
+        )
+
+
+def _as_response(exchange: Exchange) -> web.Response:
+    kept = {n: v for n, v in exchange.answer_headers.items() if n.lower() not in _HOP_BY_HOP}
+    if exchange.method == "HEAD" and (size := exchange.answer_headers.get("Content-Length")):
+        kept["Content-Length"] = size
+    return web.Response(status=exchange.status, headers=kept, body=exchange.body or None)
+
+
+@asynccontextmanager
+async def _running(
+    handle: Callable[[web.BaseRequest], Awaitable[web.Response]],
+) -> AsyncIterator[str]:
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,64 @@
+"""The storage package on a real store, with a bucket of the test's own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from attachery_service.storage.client import Storage, StorageOptions, open_storage
+from attachery_service.storage.objects import S3ObjectStore
+from attachery_service.storage.signing import S3TargetSigner
+from contract.uploading import Uploader
+from store_fixtures import StoreUnderTest
+
+
+def options_of(store: StoreUnderTest, bucket: str) -> StorageOptions:
+    return StorageOptions(
+        bucket=bucket,
+        prefix="files",
+        endpoint=store.endpoint,
+        access_key=store.access_key,
+        secret_key=store.secret_key,
+    )
+
+
+@pytest.fixture
+def options(object_store: StoreUnderTest, bucket: str) -> StorageOptions:
+    return options_of(object_store, bucket)
+
+
+@pytest.fixture(scope="session")
+async def shared_storage(object_store: StoreUnderTest) -> AsyncIterator[Storage]:
+    """One connection for the run, for making one takes longer than most tests."""
+    async with open_storage(options_of(object_store, "")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def storage(shared_storage: Storage, options: StorageOptions) -> Storage:
+    return replace(shared_storage, options=options)
+
+
+@pytest.fixture
+def signer(storage: Storage) -> S3TargetSigner:
+    return S3TargetSigner(storage)
+
+
+@pytest.fixture
+def objects(storage: Storage) -> S3ObjectStore:
+    return S3ObjectStore(storage)
+
+
+@pytest.fixture
+def key(signer: S3TargetSigner) -> str:
+    return signer.new_key("acme", uuid.uuid4())
+
+
+@pytest.fixture
+async def uploader() -> AsyncIterator[Uploader]:
+    async with aiohttp.ClientSession() as http:
+        yield Uploader(http)
