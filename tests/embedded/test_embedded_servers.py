@@ -115,6 +115,17 @@ def family(parent: int) -> set[int]:
     return direct.union(*(family(child) for child in direct))
 
 
+@pytest.fixture
+def others() -> set[int]:
+    """This process's children that are none of the test's: the servers of the whole run."""
+    return children(os.getpid())
+
+
+def started(others: set[int]) -> set[int]:
+    """The processes of the test."""
+    return set().union(*(family(child) | {child} for child in children(os.getpid()) - others))
+
+
 def is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -263,7 +274,9 @@ async def test_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
         await running_postgres(tmp_path / "file").__aenter__()
 
 
-async def test_server_that_ends_at_once_is_reported_in_one_line(postgres_dir: Path) -> None:
+async def test_server_that_ends_at_once_is_reported_in_one_line(
+    postgres_dir: Path, others: set[int]
+) -> None:
     settings = postgres_dir / "cluster" / "postgresql.auto.conf"
     good = settings.read_text()
     settings.write_text("no_such_setting = 1\n")
@@ -273,7 +286,7 @@ async def test_server_that_ends_at_once_is_reported_in_one_line(postgres_dir: Pa
     finally:
         settings.write_text(good)
     assert "\n" not in str(caught.value)
-    assert not children(os.getpid())
+    assert not started(others)
 
 
 async def test_taken_port_is_tried_elsewhere(
@@ -334,7 +347,9 @@ async def test_servers_are_out_of_reach_of_network_terminal_and_environment(
             assert "of-the-caller" not in environment_of(pid)
 
 
-async def test_cancelled_user_leaves_no_process(postgres_dir: Path, store_dir: Path) -> None:
+async def test_cancelled_user_leaves_no_process(
+    postgres_dir: Path, store_dir: Path, others: set[int]
+) -> None:
     entered = asyncio.Event()
 
     async def use() -> None:
@@ -344,17 +359,17 @@ async def test_cancelled_user_leaves_no_process(postgres_dir: Path, store_dir: P
 
     user = asyncio.create_task(use())
     await entered.wait()
-    servers = family(os.getpid())
+    servers = started(others)
     user.cancel()
     with pytest.raises(asyncio.CancelledError):
         await user
     assert not any(is_alive(pid) for pid in servers)
 
 
-async def test_cancelled_start_leaves_no_process(postgres_dir: Path) -> None:
+async def test_cancelled_start_leaves_no_process(postgres_dir: Path, others: set[int]) -> None:
     starting = asyncio.create_task(running_postgres(postgres_dir, durable=False).__aenter__())
-    await eventually(lambda: bool(children(os.getpid())))
-    servers = family(os.getpid())
+    await eventually(lambda: bool(started(others)))
+    servers = started(others)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
@@ -380,9 +395,11 @@ async def test_killed_parent_takes_the_servers_along_and_the_next_start_works(
     assert (same.access_key, same.secret_key) == (store.access_key, store.secret_key)
 
 
-async def test_killed_server_is_started_again_on_its_folder(postgres_dir: Path) -> None:
+async def test_killed_server_is_started_again_on_its_folder(
+    postgres_dir: Path, others: set[int]
+) -> None:
     async with running_postgres(postgres_dir, durable=False):
-        (server,) = children(os.getpid())
+        (server,) = children(os.getpid()) - others
         os.kill(server, signal.SIGKILL)
     async with running_postgres(postgres_dir, durable=False) as url, connected(url) as database:
         assert await database.fetchval("SELECT 1") == 1

@@ -19,6 +19,7 @@ from attachery_service.domain.checks import (
 )
 from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.errors import (
+    AttacheryError,
     AttachmentNotFound,
     DatabaseUnavailable,
     ObjectChanging,
@@ -92,7 +93,11 @@ class CompleteUploadSession:
         found.session.require_pending()
         if request.validate_only:
             return await self._rehearse(command, found.session)
-        return await self._complete(command, found.session, principal.name)
+        try:
+            return await self._complete(command, found.session, principal.name)
+        except (ObjectNotUploaded, ObjectChanging) as error:
+            # Another call may have sealed, or given up, the object under our hands.
+            return await self._answer_what_is_there(command, error)
 
     async def _find(self, command: _Command) -> Found:
         found = await self.sessions.find(command.tenant_id, command.attachment_id, command.request)
@@ -153,7 +158,7 @@ class CompleteUploadSession:
             # Won: the uploaded object has done its service. Lost: nobody will know of our copy.
             self.disposal.later(session.upload_key if ready else sealed.key)
         if ready is None:
-            return await self._answer_what_is_there(command)
+            return await self._answer_what_is_there(command, DatabaseUnavailable())
         return Completed(ready, verified.checks)
 
     async def _make_failed(
@@ -167,17 +172,22 @@ class CompleteUploadSession:
         failure = Failure(error.reason, error.facts)
         failed = await self.sessions.fail(session, failure, verified.checks, command.request, actor)
         if failed is None:
-            return await self._answer_what_is_there(command)
+            return await self._answer_what_is_there(command, DatabaseUnavailable())
         self.disposal.later(session.upload_key)
         raise error
 
-    async def _answer_what_is_there(self, command: _Command) -> Completed:
-        """What a call answers that found its session changed by another one."""
+    async def _answer_what_is_there(
+        self, command: _Command, if_pending: AttacheryError
+    ) -> Completed:
+        """What a call answers that another one has got ahead of, or `if_pending` if none has.
+
+        A change that was refused for a reason that is gone can be tried again.
+        """
         found = await self._find(command)
         if found.outcome is not None:
             return _recorded(found, found.outcome)
         found.session.require_pending()
-        raise DatabaseUnavailable  # the obstacle is gone already: the next try will succeed
+        raise if_pending
 
 
 def _read(request: CompleteRequest) -> _Command:
