@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> int:
     """Runs the command line; returns the exit code."""
+    # The C library would write its own kind of lines between the JSON ones; what goes wrong is
+    # raised as well. GRPC_VERBOSITY=error brings them back.
+    os.environ.setdefault("GRPC_VERBOSITY", "none")
     try:
         from attachery_service.cli.main import run  # noqa: PLC0415
     except ModuleNotFoundError as error:

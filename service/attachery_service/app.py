@@ -20,7 +20,7 @@ from attachery_service.media.sniffing import detect_types
 from attachery_service.metrics import serve_metrics
 from attachery_service.storage.client import Storage, StorageOptions, open_storage
 from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.probing import probe
+from attachery_service.storage.probing import probe, reach
 from attachery_service.storage.signing import S3TargetSigner
 from attachery_service.store.database import Database, DatabaseOptions, open_database
 from attachery_service.store.key_cache import KeyCache
@@ -49,7 +49,8 @@ from attachery_service.wire.upload_sessions import UploadSessionUseCases
 
 _log = structlog.get_logger("attachery.app")
 
-_PING_EVERY = 2.0
+# After the last call: for the outcome of one that was cut off while it was being stored.
+_LAST_WORD = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,9 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         metrics_listen = stack.enter_context(serve_metrics(registry, settings.metrics_listen))
         parts = _Parts(settings, database, storage, seal, background, health, registry)
         server = await start_server(_wire(parts), settings.listen, _tls(settings))
-        stack.push_async_callback(background.drain, settings.drain_time)
-        stack.push_async_callback(_drain, settings, server, health)
+        stack.push_async_callback(_drain, parts, server)
         health.set_serving(serving=True)
-        watch = asyncio.create_task(_watch_database(database, health))
+        watch = asyncio.create_task(_watch_database(parts))
         stack.callback(watch.cancel)
         host = settings.listen.rpartition(":")[0]
         app = App(f"{host}:{server.port}", metrics_listen, seal, background)
@@ -89,7 +89,6 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
             "serving", listen=app.listen, seal=seal.value, tls=settings.tls_certificate is not None
         )
         yield app
-        _log.info("draining")
 
 
 def database_options(settings: Settings) -> DatabaseOptions:
@@ -118,6 +117,7 @@ def storage_options(settings: Settings) -> StorageOptions:
 
 async def _choose_seal(settings: Settings, storage: Storage) -> Seal:
     if settings.seal != "auto":
+        await reach(storage)
         return Seal(settings.seal)
     return (await probe(storage)).seal
 
@@ -173,23 +173,36 @@ def _tls(settings: Settings) -> TlsFiles | None:
     return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
 
 
-async def _drain(settings: Settings, server: Server, health: Health) -> None:
-    health.set_serving(serving=False)
+async def _drain(parts: _Parts, server: Server) -> None:
+    """Says NOT_SERVING, waits for balancers to notice, then for the calls and what they left."""
+    settings, loop = parts.settings, asyncio.get_running_loop()
+    _log.info("draining")
+    parts.health.set_serving(serving=False)
     await asyncio.sleep(settings.drain_delay)
+    end = loop.time() + settings.drain_time
     await server.stop(settings.drain_time)
+    if not await parts.background.drain(max(end - loop.time(), _LAST_WORD)):
+        _log.warning("work left undone")
 
 
-async def _watch_database(database: Database, health: Health) -> None:
+async def _watch_database(parts: _Parts) -> None:
     """Keeps health in step with the database, without which no call can be answered."""
     while True:
-        await asyncio.sleep(_PING_EVERY)
-        try:
-            await database.row("SELECT 1")
-        except AttacheryError as error:
-            _log.warning("database unavailable", cause=type(error.__cause__).__name__)
-            health.set_serving(serving=False)
-        else:
-            health.set_serving(serving=True)
+        await asyncio.sleep(parts.settings.health_interval)
+        fault = await _database_fault(parts.database)
+        if parts.health.serving and fault is not None:
+            _log.warning("database unavailable", cause=type(fault).__name__)
+        elif not parts.health.serving and fault is None:
+            _log.info("database available")
+        parts.health.set_serving(serving=fault is None)
+
+
+async def _database_fault(database: Database) -> BaseException | None:
+    try:
+        await database.row("SELECT 1")
+    except Exception as error:  # whatever it is, no call can be answered
+        return error.__cause__ or error
+    return None
 
 
 def _log_left_object(key: str, error: AttacheryError) -> None:

@@ -2,25 +2,72 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from attachery_service.domain.policy import DEFAULT_MAX_SIZE, Sniffing
 
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
+_MAX_PORT = 65535
+# One of what may be a list, after the user and the password.
+_DATABASE_HOST = re.compile(r"(\[[^\]]*\]|[^\s:]*)(:[0-9]{1,5})?")
+
+
+def address(text: str) -> str:
+    """HOST:PORT. Raises ValueError."""
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[2]) > _MAX_PORT:
+        raise ValueError("must be HOST:PORT")
+    return text
+
+
+def _database_url(secret: SecretStr) -> SecretStr:
+    """Refuses what the driver would stumble over with pieces of the password in its message."""
+    try:
+        url = urlsplit(secret.get_secret_value())
+    except ValueError:
+        url = urlsplit("")
+    hosts = url.netloc.rpartition("@")[2].split(",")
+    readable = url.scheme in ("postgresql", "postgres") and not url.fragment
+    if not (readable and all(_DATABASE_HOST.fullmatch(host) for host in hosts)):
+        raise ValueError(
+            "must be postgresql://USER:PASSWORD@HOST:PORT/NAME, with %XX for special characters"
+        )
+    return secret
+
+
+Address = Annotated[str, AfterValidator(address)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$")]
+
 
 class Settings(BaseSettings):
-    """Every setting of the service. Times in seconds, sizes in bytes.
+    """Every setting of the service. Times in seconds, sizes in bytes. An empty one is an unset one.
 
     An unset AWS credential is looked up as every AWS SDK does: environment, profile, role.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ATTACHERY_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="ATTACHERY_", extra="forbid", frozen=True, env_ignore_empty=True
+    )
 
-    listen: str = Field("127.0.0.1:50051", description="HOST:PORT for gRPC; port 0 picks one.")
-    metrics_listen: str | None = Field(None, description="HOST:PORT for Prometheus; off if unset.")
+    listen: Address = Field("127.0.0.1:50051", description="HOST:PORT for gRPC; port 0 picks one.")
+    metrics_listen: Address | None = Field(
+        None, description="HOST:PORT for Prometheus; off if unset."
+    )
     reflection: bool = Field(default=True, description="Serve the contract to grpcurl.")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -28,7 +75,7 @@ class Settings(BaseSettings):
     tls_key: Path | None = Field(None, description="PEM file.")
     tls_client_ca: Path | None = Field(None, description="PEM file; demand certificates of it.")
 
-    database_url: SecretStr = Field(description="postgresql://USER:PASSWORD@HOST:PORT/NAME")
+    database_url: DatabaseUrl = Field(description="postgresql://USER:PASSWORD@HOST:PORT/NAME")
     database_pool_size: PositiveInt = Field(10, description="Connections per process.")
     database_timeout: PositiveFloat = Field(5.0, description="Longest wait for one statement.")
     database_prepared_statements: bool = Field(
@@ -38,8 +85,8 @@ class Settings(BaseSettings):
     s3_bucket: str = Field(description="An existing bucket.")
     s3_prefix: str = Field("attachery", description="Every key begins with it.")
     s3_region: str = "us-east-1"
-    s3_endpoint: str | None = Field(None, description="URL of the store; unset for AWS.")
-    s3_public_endpoint: str | None = Field(
+    s3_endpoint: HttpUrl | None = Field(None, description="URL of the store; unset for AWS.")
+    s3_public_endpoint: HttpUrl | None = Field(
         None, description="URL under which uploaders reach the store, if it is another."
     )
     s3_access_key: str | None = None
@@ -58,6 +105,9 @@ class Settings(BaseSettings):
     max_call_time: PositiveFloat = Field(
         60.0, description="Longest a call may take, whatever deadline its caller sets."
     )
+    health_interval: PositiveFloat = Field(
+        2.0, description="From one look at the database to the next; a failed one: NOT_SERVING."
+    )
     drain_delay: float = Field(
         0.0, ge=0, description="From NOT_SERVING to refusing calls, for balancers to notice."
     )
@@ -69,9 +119,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key go together")
+            raise ValueError("ATTACHERY_TLS_CERTIFICATE and ATTACHERY_TLS_KEY go together")
         if self.tls_client_ca is not None and self.tls_certificate is None:
-            raise ValueError("tls_client_ca needs tls_certificate and tls_key")
+            raise ValueError(
+                "ATTACHERY_TLS_CLIENT_CA needs ATTACHERY_TLS_CERTIFICATE and ATTACHERY_TLS_KEY"
+            )
         if (self.s3_access_key is None) != (self.s3_secret_key is None):
-            raise ValueError("s3_access_key and s3_secret_key go together")
+            raise ValueError("ATTACHERY_S3_ACCESS_KEY and ATTACHERY_S3_SECRET_KEY go together")
         return self

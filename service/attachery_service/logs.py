@@ -5,22 +5,31 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-# Signed URLs and keys are credentials for whoever reads them.
+# Signed URLs and keys are credentials for whoever reads them. What stands before a secret, in a
+# URL, a header or the text of a dict, is kept, and may be quoted or escaped in any way.
+_IS = r"[\"'\\]*(?:\s*[:=]\s*|%3D)[\"'\\]*"
 _SECRETS = re.compile(
-    r"((?:X-Amz-(?:Signature|Credential|Security-Token))(?:=|%3D))[^&\s\"'\\]+"
-    r"|(attk_[0-9a-f]{16}_)[0-9a-f]+"
-    r"|((?:postgres(?:ql)?)://[^:@/\s]+:)[^@\s]+",
-    re.IGNORECASE,
+    rf"""
+      (X-Amz-(?:Signature|Credential|Security-Token){_IS}) [^&\s"'\\]+
+    | (\bSignature=) [0-9a-f]+
+    | (\bBearer\s+) [^\s"'\\]{{8,}}
+    | (\battk_[0-9a-f]{{1,16}}_?) [0-9a-f]+
+    | (\bpostgres(?:ql)?://[^:@/\s]*:) \S+ (?=@)
+    | ([?&]password=) [^&\s"'\\]+
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
 def redact(text: str) -> str:
     """`text` with every secret of a known form blotted out."""
-    return _SECRETS.sub(lambda match: f"{match[1] or match[2] or match[3]}[redacted]", text)
+    return _SECRETS.sub(lambda match: f"{match[match.lastindex or 0]}[redacted]", text)
 
 
 def configure_logs(level: str = "info") -> None:
@@ -38,21 +47,45 @@ def configure_logs(level: str = "info") -> None:
         logger_factory=_factory,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
+    handler = _Handler()
     handler.setFormatter(_JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
 
 
-class _StandardError(structlog.PrintLogger):
-    """Looks standard error up at each line, as tests and supervisors may replace it."""
+def _write(line: str) -> None:
+    """To standard error as it is now, for tests and supervisors may replace it.
+
+    When nobody reads the log any more, that is no reason to fail a call.
+    """
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{line}\n")
+
+
+class _Logger:
+    """What structlog hands its lines to."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(sys.stderr)
         self.name = name
 
+    def msg(self, line: str) -> None:
+        _write(line)
 
-def _factory(*names: str) -> _StandardError:
-    return _StandardError(names[0] if names else "attachery")
+    debug = info = warning = error = exception = critical = msg
+
+
+class _Handler(logging.Handler):
+    """What the standard library hands its records to."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _write(self.format(record))
+        except Exception:
+            self.handleError(record)
+
+
+def _factory(*names: str) -> _Logger:
+    return _Logger(names[0] if names else "attachery")
 
 
 def _add_logger_name(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:
@@ -72,8 +105,12 @@ class _JsonFormatter(logging.Formatter):
             "event": record.getMessage(),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "timestamp": self.formatTime(record),
+            "timestamp": datetime.fromtimestamp(record.created, UTC)
+            .isoformat(timespec="microseconds")
+            .replace("+00:00", "Z"),
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            event["stack"] = self.formatStack(record.stack_info)
         return redact(str(structlog.processors.JSONRenderer()(None, "", event)))

@@ -18,13 +18,22 @@ from attachery.v1.upload_sessions_pb2 import VerificationCheck
 from attachery_client import AttacheryClient
 from attachery_service.cli.dev import TENANT, DevOptions, running_dev
 from attachery_service.cli.ready_file import Ready
+from attachery_service.cli.signals import stop_signals
 from attachery_service.logs import configure_logs
+
+_STOPPED = 130
 
 
 async def run(options: argparse.Namespace) -> int:
     """Starts everything in a temporary folder, and leaves nothing behind."""
     configure_logs("warning")
-    file: Path = options.file
+    with stop_signals():
+        await _run(options.file)
+        return 0
+    return _STOPPED
+
+
+async def _run(file: Path) -> None:
     content = await asyncio.to_thread(file.read_bytes)
     with tempfile.TemporaryDirectory(prefix="attachery-demo-") as folder:
         asked = DevOptions(listen="127.0.0.1:0", metrics_listen=None, data_dir=Path(folder))
@@ -33,7 +42,6 @@ async def run(options: argparse.Namespace) -> int:
             _print("serve", f"on {ready.listen}, with Postgres and object storage", started)
             await _flow(ready, file.name, content)
     print(f"\n{file.name} came back exactly as it was sent: {len(content)} bytes.")
-    return 0
 
 
 async def _flow(ready: Ready, filename: str, content: bytes) -> None:

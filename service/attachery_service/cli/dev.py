@@ -11,12 +11,13 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from attachery_service.app import database_options, open_app, storage_options
+from attachery_service.app import App, database_options, open_app, storage_options
 from attachery_service.cli.ready_file import Ready
 from attachery_service.cli.signals import stop_signals
 from attachery_service.config import Settings
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import ALL_SCOPES, Principal
+from attachery_service.embedded.folder import claimed_folder
 from attachery_service.embedded.object_store import running_object_store
 from attachery_service.embedded.postgres import running_postgres
 from attachery_service.ports import StoredKey
@@ -35,6 +36,7 @@ class DevOptions:
     listen: str
     metrics_listen: str | None
     data_dir: Path
+    ready_file: Path | None = None
     database_url: str | None = None
     s3_endpoint: str | None = None
     s3_bucket: str = "attachery"
@@ -45,15 +47,15 @@ async def run(options: argparse.Namespace) -> int:
         listen=options.listen,
         metrics_listen=options.metrics_listen,
         data_dir=options.data_dir,
+        ready_file=options.ready_file,
         database_url=options.database_url,
         s3_endpoint=options.s3_endpoint,
         s3_bucket=options.s3_bucket,
     )
     with stop_signals() as stop:
         async with running_dev(asked) as ready:
-            with ready.written_to(options.ready_file):
-                print(_welcome(ready), flush=True)
-                await stop.wait()
+            print(_welcome(ready), flush=True)
+            await stop.wait()
     return 0
 
 
@@ -61,8 +63,10 @@ async def run(options: argparse.Namespace) -> int:
 async def running_dev(options: DevOptions) -> AsyncIterator[Ready]:
     """The service with everything it needs, until the block is left."""
     data_dir = options.data_dir.absolute()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(claimed_folder(data_dir))
+        if options.ready_file is not None:
+            options.ready_file.unlink(missing_ok=True)  # of a run that was killed
         settings = await _settings(options, data_dir, stack)
         await migrate(settings.database_url.get_secret_value())
         async with open_storage(storage_options(settings)) as storage:
@@ -70,51 +74,73 @@ async def running_dev(options: DevOptions) -> AsyncIterator[Ready]:
         key = _stable_key(data_dir / "api_key")
         await _store_key(settings, key)
         app = await stack.enter_async_context(open_app(settings))
-        secret = settings.s3_secret_key
-        yield Ready(
-            listen=app.listen,
-            tenant_id=TENANT,
-            api_key=key.text,
-            s3_endpoint=settings.s3_endpoint,
-            s3_bucket=settings.s3_bucket,
-            s3_access_key=settings.s3_access_key,
-            s3_secret_key=secret.get_secret_value() if secret else None,
-            database_url=settings.database_url.get_secret_value(),
-            metrics=app.metrics_listen,
-        )
+        ready = _ready(settings, app, key)
+        stack.enter_context(ready.written_to(options.ready_file))
+        yield ready
+
+
+def _ready(settings: Settings, app: App, key: ApiKey) -> Ready:
+    secret = settings.s3_secret_key
+    return Ready(
+        listen=app.listen,
+        tenant_id=TENANT,
+        api_key=key.text,
+        s3_endpoint=settings.s3_endpoint,
+        s3_bucket=settings.s3_bucket,
+        s3_access_key=settings.s3_access_key,
+        s3_secret_key=secret.get_secret_value() if secret else None,
+        database_url=settings.database_url.get_secret_value(),
+        metrics=app.metrics_listen,
+    )
 
 
 async def _settings(options: DevOptions, data_dir: Path, stack: AsyncExitStack) -> Settings:
     """Settings for the given or the embedded servers, which are started here."""
+    # What is wrong with them is told before anything is started.
+    _settings_of(options, options.database_url or "postgresql://", _Store(options.s3_endpoint))
     database_url = options.database_url
     if database_url is None:
         database_url = await stack.enter_async_context(running_postgres(data_dir / "postgres"))
-    endpoint, access_key, secret_key = await _object_store(options, data_dir, stack)
+    return _settings_of(options, database_url, await _store(options, data_dir, stack))
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    endpoint: str | None
+    access_key: str | None = None
+    secret_key: str | None = None
+
+
+def _settings_of(options: DevOptions, database_url: str, store: _Store) -> Settings:
+    """Raises ValidationError."""
     return Settings(
         listen=options.listen,
         metrics_listen=options.metrics_listen,
         database_url=SecretStr(database_url),
-        s3_endpoint=endpoint,
+        s3_endpoint=store.endpoint,
         s3_bucket=options.s3_bucket,
-        s3_access_key=access_key,
-        s3_secret_key=SecretStr(secret_key) if secret_key else None,
+        s3_access_key=store.access_key,
+        s3_secret_key=SecretStr(store.secret_key) if store.secret_key else None,
     )
 
 
-async def _object_store(
-    options: DevOptions, data_dir: Path, stack: AsyncExitStack
-) -> tuple[str, str | None, str | None]:
-    """Endpoint, access key and secret key of the given or the embedded store."""
-    if options.s3_endpoint is not None:
-        given = (os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY"))
-        return options.s3_endpoint, *given
-    store = await stack.enter_async_context(running_object_store(data_dir / "objects"))
-    return store.endpoint, store.access_key, store.secret_key
+async def _store(options: DevOptions, data_dir: Path, stack: AsyncExitStack) -> _Store:
+    if options.s3_endpoint is None:
+        store = await stack.enter_async_context(running_object_store(data_dir / "objects"))
+        return _Store(store.endpoint, store.access_key, store.secret_key)
+    if "AWS_SESSION_TOKEN" in os.environ:  # temporary keys: the SDK knows how to use all three
+        return _Store(options.s3_endpoint)
+    return _Store(
+        options.s3_endpoint,
+        os.environ.get("AWS_ACCESS_KEY_ID"),
+        os.environ.get("AWS_SECRET_ACCESS_KEY"),
+    )
 
 
 def _stable_key(path: Path) -> ApiKey:
     """The key of this folder, made on first use; only its owner may read it."""
-    if path.exists() and (key := ApiKey.parse(path.read_text(encoding="ascii").strip())):
+    known = path.read_text(encoding="ascii", errors="replace") if path.exists() else ""
+    if key := ApiKey.parse(known.strip()):
         return key
     key = ApiKey.generate()
     path.unlink(missing_ok=True)

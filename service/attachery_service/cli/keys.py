@@ -13,6 +13,7 @@ from attachery_service.domain.identity import Principal, Scope
 from attachery_service.ports import StoredKey
 from attachery_service.store.database import open_database
 from attachery_service.store.keys import PostgresApiKeys
+from attachery_service.store.migrating import require_schema
 
 
 async def create(options: argparse.Namespace) -> int:
@@ -24,6 +25,7 @@ async def create(options: argparse.Namespace) -> int:
     )
     key = ApiKey.generate()
     async with open_database(database_options(settings_of(options.ready_file))) as database:
+        await require_schema(database)
         await PostgresApiKeys(database).store(key.key_id, StoredKey(key.secret_digest, principal))
     print(json.dumps({"id": key.key_id, "key": key.text}))
     return 0

@@ -8,15 +8,21 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
 from attachery_client.errors import AttacheryError as ClientError
 from attachery_service.cli import check, demo, dev, keys, migrate, serve
-from attachery_service.domain.errors import AttacheryError
+from attachery_service.config import address
+from attachery_service.domain.errors import AttacheryError, InvalidRequest
 from attachery_service.domain.identity import Scope
 from attachery_service.embedded.errors import EmbeddedServerError
 from attachery_service.logs import configure_logs, redact
 from attachery_service.store.migrating import SchemaError
+
+_log = structlog.get_logger("attachery.cli")
+
+_MAX_NAME_BYTES = 128
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
 
@@ -28,15 +34,12 @@ def run(arguments: Sequence[str]) -> int:
     command: Command = options.command
     try:
         return asyncio.run(_awaited(command, options))
-    except ValidationError as error:
-        return _failed(_settings_message(error), 2)
-    except AttacheryError as error:
-        cause = f" ({type(error.__cause__).__name__}: {error.__cause__})" if error.__cause__ else ""
-        return _failed(redact(f"{error.message}{cause}"), 1)
-    except (EmbeddedServerError, SchemaError, ClientError, OSError) as error:
-        return _failed(redact(str(error)), 1)
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        message = redact(" ".join(_message(error).split()))
+        print(f"attachery: {message}", file=sys.stderr)
+        return 2 if isinstance(error, ValidationError | InvalidRequest) else 1
 
 
 async def _awaited(command: Command, options: argparse.Namespace) -> int:
@@ -71,8 +74,10 @@ def _add(
 
 
 def _add_dev(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--listen", default="127.0.0.1:50051", metavar="HOST:PORT")
-    parser.add_argument("--metrics-listen", default="127.0.0.1:0", metavar="HOST:PORT")
+    parser.add_argument("--listen", type=address, default="127.0.0.1:50051", metavar="HOST:PORT")
+    parser.add_argument(
+        "--metrics-listen", type=address, default="127.0.0.1:0", metavar="HOST:PORT"
+    )
     parser.add_argument("--data-dir", type=Path, default=Path(".attachery"), metavar="DIR")
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when ready")
     parser.add_argument("--database-url", metavar="URL", help="instead of the embedded Postgres")
@@ -92,7 +97,9 @@ def _add_ready_file(parser: argparse.ArgumentParser) -> None:
 
 def _add_keys_create(parser: argparse.ArgumentParser) -> None:
     _add_ready_file(parser)
-    parser.add_argument("--name", required=True, help="of the principal, shown in the history")
+    parser.add_argument(
+        "--name", type=_name, required=True, help="of the principal, shown in the history"
+    )
     tenants = parser.add_mutually_exclusive_group(required=True)
     tenants.add_argument("--tenant", action="append", metavar="T", help="may be repeated")
     tenants.add_argument("--all-tenants", action="store_true")
@@ -106,14 +113,47 @@ def _add_keys_create(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _failed(message: str, code: int) -> int:
-    print(f"attachery: {message}", file=sys.stderr)
-    return code
+def _name(text: str) -> str:
+    if not (text.isprintable() and 1 <= len(text.encode()) <= _MAX_NAME_BYTES):
+        raise argparse.ArgumentTypeError(f"must be 1 to {_MAX_NAME_BYTES} printable bytes")
+    return text
+
+
+def _message(error: Exception) -> str:
+    """What an operator can act on; anything else is a bug, and logged with its trace."""
+    match error:
+        case ValidationError():
+            return _settings_message(error)
+        case InvalidRequest():
+            return error.message
+        case AttacheryError():
+            return _explanation(error)
+        case OSError(filename=str(name), strerror=str(reason)):
+            return f"{name}: {reason}"
+        case EmbeddedServerError() | SchemaError() | ClientError() | OSError():
+            return str(error)
+    _log.error("bug", exc_info=error)
+    return "this is a bug in Attachery, described in the line above"
+
+
+def _explanation(error: AttacheryError) -> str:
+    """The message, and what the error knows of its reason or the cause of all causes says."""
+    first: BaseException = error
+    while first.__cause__ is not None:
+        first = first.__cause__
+    if "detail" in error.facts:
+        return f"{error.message} ({error.facts['detail']})"
+    return error.message if first is error else f"{error.message} ({type(first).__name__}: {first})"
 
 
 def _settings_message(error: ValidationError) -> str:
-    lines = [
-        f"  ATTACHERY_{'.'.join(str(part) for part in e['loc']).upper()}: {e['msg']}"
-        for e in error.errors(include_input=False, include_url=False)
-    ]
-    return "\n".join(["the settings are not usable:", *lines])
+    """Names and rules, never values: they may be secret."""
+    findings = error.errors(include_input=False, include_url=False)
+    return "the settings are not usable: " + "; ".join(
+        _finding(f["loc"], f["msg"]) for f in findings
+    )
+
+
+def _finding(where: tuple[int | str, ...], message: str) -> str:
+    rule = message.removeprefix("Value error, ")
+    return f"ATTACHERY_{str(where[0]).upper()}: {rule}" if where else rule

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from attachery_service.config import DatabaseUrl
 from attachery_service.store.migrating import known_migrations, migrate
 
 
 class MigrationSettings(BaseSettings):
     """All that a migration needs."""
 
-    model_config = SettingsConfigDict(env_prefix="ATTACHERY_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="ATTACHERY_", extra="ignore", env_ignore_empty=True
+    )
 
-    database_url: SecretStr
+    database_url: DatabaseUrl
 
 
 async def run(_: argparse.Namespace) -> int:

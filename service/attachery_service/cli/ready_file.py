@@ -32,7 +32,11 @@ class Ready:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Raises OSError."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise OSError(f"{path} is not the ready file of a running 'attachery dev'") from error
 
     @contextmanager
     def written_to(self, path: Path | None) -> Iterator[None]:
@@ -41,6 +45,7 @@ class Ready:
             yield
             return
         draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.unlink(missing_ok=True)
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         draft.replace(path)

@@ -8,23 +8,49 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _FORCED = 1
 
 
-@contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM or SIGINT sets; another one ends the process at once."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+class Stop:
+    """The wish to end, which also cuts short what the main task is still starting."""
 
-    def handle() -> None:
-        if stop.is_set():
+    def __init__(self, main: asyncio.Task[object]) -> None:
+        self._main = main
+        self._waiting: asyncio.Event | None = None
+        self.asked = False
+
+    def ask(self) -> None:
+        if self.asked:
             os._exit(_FORCED)
-        stop.set()
+        self.asked = True
+        if self._waiting is None:
+            self._main.cancel()
+        else:
+            self._waiting.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, handle)
+    async def wait(self) -> None:
+        """Returns when the process is to end."""
+        self._waiting = asyncio.Event()
+        if not self.asked:
+            await self._waiting.wait()
+
+
+@contextmanager
+def stop_signals() -> Iterator[Stop]:
+    """SIGTERM or SIGINT ends the block, in order; another one ends the process at once."""
+    main, loop = asyncio.current_task(), asyncio.get_running_loop()
+    if main is None:
+        raise RuntimeError("there is no task to stop")
+    stop = Stop(main)
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop.ask)
     try:
         yield stop
+    except asyncio.CancelledError:
+        if not stop.asked:
+            raise
+        main.uncancel()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             loop.remove_signal_handler(number)

@@ -28,17 +28,18 @@ class Health:
     def __init__(self, services: tuple[str, ...]) -> None:
         self._names = ("", *services)
         self.serving = False
-        self.closing = False
+        self.closed = asyncio.Event()
         self.changed = asyncio.Event()  # of the state as it is; replaced when it is set
 
     def set_serving(self, *, serving: bool) -> None:
-        if serving != self.serving:
+        if serving != self.serving and not self.closed.is_set():
             self.serving = serving
             self._announce()
 
     def close(self) -> None:
         """Ends every watch, so that shutting down need not wait for them."""
-        self.serving, self.closing = False, True
+        self.serving = False
+        self.closed.set()
         self._announce()
 
     def statuses(self) -> dict[str, health_pb2.HealthCheckResponse.ServingStatus]:
@@ -84,6 +85,6 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
             if status != last:
                 yield health_pb2.HealthCheckResponse(status=status)
                 last = status
-            if self._health.closing:
+            if self._health.closed.is_set():
                 return
             await changed.wait()

@@ -38,6 +38,10 @@ _TOO_LITTLE = 0.02
 
 _DETAILS_KEY = "grpc-status-details-bin"
 
+_CONTRACT = "/attachery."
+
+# Validated only later, and perhaps by nobody: what is longer is no tenant's name.
+_LONGEST_TENANT = 128
 
 _Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
@@ -58,7 +62,7 @@ class Interception:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps each unary method once, on its first call; streams (health, reflection) pass."""
+    """Wraps each method of the contract once, on its first call; health and reflection pass."""
 
     def __init__(self, interception: Interception) -> None:
         self._interception = interception
@@ -78,9 +82,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return _wrapped(_Method("unknown", None, _unimplemented, None, self._interception))
-        if handler.unary_unary is None:
+        if not method.startswith(_CONTRACT):
             return handler
-        scope = SCOPES.get(method)
+        scope = SCOPES[method]  # one that was forgotten there is refused, not open to everybody
         wrapped = _wrapped(
             _Method(
                 method,
@@ -199,7 +203,7 @@ def _names(call: Call) -> dict[str, object]:
     return {
         "method": call.method,
         "request_id": call.request_id,
-        "tenant": call.tenant_id,
+        "tenant": call.tenant_id and call.tenant_id[:_LONGEST_TENANT],
         "principal": call.principal.name if call.principal else None,
         "peer": call.peer,
         "attempt": call.attempt,

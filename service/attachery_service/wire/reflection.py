@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+
 import grpc
 from google.rpc import error_details_pb2  # noqa: F401  lets tools resolve the details of errors
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+
+from attachery_service.wire.call import Context
 
 _V1 = "grpc.reflection.v1.ServerReflection"
 
 
-def add_reflection(server: grpc.aio.Server, services: tuple[str, ...]) -> None:
+def add_reflection(
+    server: grpc.aio.Server, services: tuple[str, ...], closed: asyncio.Event
+) -> None:
     """Serves v1alpha as packaged, and v1, which has the same messages under another name.
 
     Newer tools ask for v1 first; the package has only v1alpha (grpc/grpc#38576).
     """
-    names = (*services, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
-    servicer = reflection.aio.ReflectionServicer(names)
+    servicer = _Reflection((*services, reflection.SERVICE_NAME), closed)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         reflection_pb2.ServerReflectionRequest.FromString,
@@ -25,3 +31,38 @@ def add_reflection(server: grpc.aio.Server, services: tuple[str, ...]) -> None:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(_V1, {"ServerReflectionInfo": handler}),)
     )
+
+
+class _Reflection(reflection.aio.ReflectionServicer):
+    """Ends when the server closes: tools that keep their stream must not hold up the stop."""
+
+    def __init__(self, names: tuple[str, ...], closed: asyncio.Event) -> None:
+        super().__init__(names)  # type: ignore[no-untyped-call]
+        self._closed = closed
+
+    async def ServerReflectionInfo(
+        self,
+        request_iterator: AsyncIterable[reflection_pb2.ServerReflectionRequest],
+        unused_context: Context,
+    ) -> AsyncIterator[reflection_pb2.ServerReflectionResponse]:
+        requests = _until(self._closed, request_iterator)
+        async for response in super().ServerReflectionInfo(requests, unused_context):
+            yield response
+
+
+async def _until(
+    closed: asyncio.Event, requests: AsyncIterable[reflection_pb2.ServerReflectionRequest]
+) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
+    """The requests as they come, and no more once `closed` is set."""
+    closing, coming = asyncio.ensure_future(closed.wait()), aiter(requests)
+    upcoming = asyncio.ensure_future(anext(coming, None))
+    try:
+        while True:
+            await asyncio.wait((closing, upcoming), return_when=asyncio.FIRST_COMPLETED)
+            if closing.done() or (request := upcoming.result()) is None:
+                return
+            yield request
+            upcoming = asyncio.ensure_future(anext(coming, None))
+    finally:
+        closing.cancel()
+        upcoming.cancel()

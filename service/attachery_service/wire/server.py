@@ -52,7 +52,10 @@ class Server:
         self.port = port
 
     async def stop(self, grace: float) -> None:
-        """Takes no more calls, lets those at work finish for `grace` seconds, cancels the rest."""
+        """Takes no more calls, lets those at work finish for `grace` seconds, cancels the rest.
+
+        Streams that would stay for as long as their callers like end at once.
+        """
         self._health.close()
         await self._server.stop(grace)
 
@@ -70,7 +73,7 @@ async def start_server(wire: Wire, listen: str, tls: TlsFiles | None = None) -> 
     )
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(wire.health), server)
     if wire.reflection:
-        add_reflection(server, (*SERVICES, health.SERVICE_NAME))
+        add_reflection(server, (*SERVICES, health.SERVICE_NAME), wire.health.closed)
     port = _bind(server, listen, tls)
     await server.start()
     return Server(server, wire.health, port)
@@ -82,4 +85,4 @@ def _bind(server: grpc.aio.Server, listen: str, tls: TlsFiles | None) -> int:
             return server.add_insecure_port(listen)
         return server.add_secure_port(listen, server_credentials(tls))
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {listen}: is another server there?") from error
+        raise OSError(f"cannot listen on {listen}: it is taken, or not of this machine") from error

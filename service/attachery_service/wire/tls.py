@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,30 +32,31 @@ class _Fetcher:
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
-        self._loaded = self._stamp()
+        self._seen = self._stamps()
 
     def __call__(self) -> grpc.ServerCertificateConfiguration | None:
-        try:
-            stamp = self._stamp()
-            if stamp == self._loaded:
-                return None
-            configuration = _load(self._files)
-        except OSError as error:
-            _log.warning("certificate not reloaded", error=type(error).__name__)
+        stamps = self._stamps()
+        if stamps == self._seen:
             return None
-        self._loaded = stamp
-        return configuration
+        self._seen = stamps
+        try:
+            return _load(self._files)
+        except OSError as error:
+            # Half replaced, perhaps; the other half changes the stamps again.
+            _log.warning("certificate not reloaded", error=str(error))
+            return None
 
-    def _stamp(self) -> list[int]:
-        return [path.stat().st_mtime_ns for path in self._files.paths()]
+    def _stamps(self) -> list[tuple[int, ...]]:
+        return [_stamp(path) for path in self._files.paths()]
 
 
 def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """Raises OSError if a file cannot be read."""
+    """Raises OSError if a file cannot be read, or is not what it should be."""
+    fetcher = _Fetcher(files)  # before loading, so that no change is missed
     return grpc.dynamic_ssl_server_credentials(
         _load(files),
         # None for "as before" is documented, but not in the typings.
-        cast("Callable[[], grpc.ServerCertificateConfiguration]", _Fetcher(files)),
+        cast("Callable[[], grpc.ServerCertificateConfiguration]", fetcher),
         require_client_authentication=files.client_ca is not None,
     )
 
@@ -62,4 +64,30 @@ def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
 def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
     pair = (files.key.read_bytes(), files.certificate.read_bytes())
     client_ca = files.client_ca.read_bytes() if files.client_ca else None
+    _require_usable(files)
     return grpc.ssl_server_certificate_configuration([pair], root_certificates=client_ca)
+
+
+def _require_usable(files: TlsFiles) -> None:
+    """The library would say nothing that helps. Raises OSError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # Else a key with a password would have OpenSSL ask for it at the terminal.
+        context.load_cert_chain(files.certificate, files.key, password="")
+    except ssl.SSLError as error:
+        pair = f"{files.certificate} and {files.key}"
+        raise OSError(f"{pair} are not a certificate and its unencrypted key: {error}") from error
+    if files.client_ca is not None:
+        try:
+            context.load_verify_locations(files.client_ca)
+        except ssl.SSLError as error:
+            raise OSError(f"{files.client_ca} holds no certificate: {error}") from error
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Differs whenever the file may."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -1,0 +1,189 @@
+"""SIGTERM and Ctrl-C: calls at work finish, new ones are refused, and nothing holds up the end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+
+from attachery.v1 import resources_pb2
+from ops.conftest import Serve, ServeSettings, Serving
+from ops.processes import started
+from proxy import Proxy, proxy_of
+from store_fixtures import StoreUnderTest
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+READY = resources_pb2.UPLOAD_SESSION_STATE_READY
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+# Longer than any test waits: whoever waits for it fails.
+NEVER = 100
+
+
+@pytest.fixture
+async def slow_store(object_store: StoreUnderTest) -> AsyncIterator[Proxy]:
+    async with proxy_of(object_store.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def behind_slow_store(slow_store: Proxy, object_store: StoreUnderTest) -> ServeSettings:
+    return {
+        "s3_endpoint": slow_store.in_front_of(object_store.endpoint),
+        "s3_public_endpoint": object_store.endpoint,
+        "s3_timeout": NEVER,
+        "drain_time": NEVER,
+    }
+
+
+async def held_complete(
+    serving: Serving, store: Proxy, attachment_id: str | None = None
+) -> asyncio.Task[Any]:
+    """A Complete that waits for the store."""
+    attachment_id = attachment_id or await serving.uploaded()
+    store.hold()
+    call = asyncio.create_task(serving.complete(attachment_id))
+    async with asyncio.timeout(10):
+        await store.held.wait()
+    return call
+
+
+async def is_refusing(listen: str) -> bool:
+    """Whether a new caller is not let in."""
+    async with grpc.aio.insecure_channel(listen) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        try:
+            await check(health_pb2.HealthCheckRequest(), timeout=5)
+        except grpc.aio.AioRpcError as error:
+            return error.code() is grpc.StatusCode.UNAVAILABLE
+        return False
+
+
+async def refusing(listen: str) -> None:
+    async with asyncio.timeout(10):
+        while not await is_refusing(listen):
+            pass
+
+
+async def watching(serving: Serving, name: str = "") -> Any:
+    """A held Health.Watch that has heard SERVING."""
+    watch = health_pb2_grpc.HealthStub(serving.channel).Watch(
+        health_pb2.HealthCheckRequest(service=name)
+    )
+    assert (await watch.read()).status == SERVING
+    return watch
+
+
+async def reflecting(serving: Serving) -> Any:
+    """A held reflection stream that has been answered."""
+    stream: Any = serving.channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )()
+    await stream.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+    assert (await stream.read()).list_services_response.service
+    return stream
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_calls_at_work_finish_and_new_ones_are_refused(
+    serve: Serve, slow_store: Proxy, behind_slow_store: ServeSettings, number: signal.Signals
+) -> None:
+    serving = await serve(**behind_slow_store)
+    watch = await watching(serving)
+    call = await held_complete(serving, slow_store)
+    serving.process.send(number)
+    assert (await watch.read()).status == NOT_SERVING
+    await refusing(serving.listen)
+    assert not call.done()
+    slow_store.release()
+    completed = await call
+    assert completed.session.state == READY
+    assert await serving.process.ended() == 0
+    completes = [
+        line["code"]
+        for line in serving.process.events("rpc")
+        if line["method"].endswith("/CompleteUploadSession")
+    ]
+    assert completes == ["OK"]
+
+
+async def test_streams_without_an_end_do_not_hold_up_the_stop(serve: Serve) -> None:
+    serving = await serve(drain_time=NEVER)
+    watch, unknown = await watching(serving), await watching(serving, "liveness")
+    reflection = await reflecting(serving)
+    assert await serving.process.stopped() == 0
+    assert (await watch.read()).status == NOT_SERVING
+    for stream in (watch, unknown, reflection):
+        assert await stream.read() is grpc.aio.EOF
+        assert await stream.code() is grpc.StatusCode.OK
+
+
+async def test_a_second_signal_ends_it_at_once(
+    serve: Serve, slow_store: Proxy, behind_slow_store: ServeSettings
+) -> None:
+    serving = await serve(**behind_slow_store)
+    call = await held_complete(serving, slow_store)
+    serving.process.send(signal.SIGTERM)
+    await serving.process.logged("draining")
+    serving.process.send(signal.SIGTERM)
+    assert await serving.process.ended(within=2) == 1
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_call_that_takes_longer_than_the_drain_is_ended_and_may_be_repeated(
+    serve: Serve, slow_store: Proxy, behind_slow_store: ServeSettings
+) -> None:
+    serving = await serve(**{**behind_slow_store, "drain_time": 0.2})
+    attachment_id = await serving.uploaded()
+    call = await held_complete(serving, slow_store, attachment_id)
+    serving.process.send(signal.SIGTERM)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert await serving.process.ended() == 0
+    slow_store.release()
+    again = await serve(**behind_slow_store)
+    completed = await again.complete(attachment_id)
+    assert completed.session.state == READY
+
+
+async def test_during_the_delay_calls_are_answered_while_balancers_hear_of_the_end(
+    serve: Serve,
+) -> None:
+    serving = await serve(drain_delay=NEVER)
+    watch, health = await watching(serving), health_pb2_grpc.HealthStub(serving.channel)
+    serving.process.send(signal.SIGINT)
+    assert (await watch.read()).status == NOT_SERVING
+    alive = await health.Check(health_pb2.HealthCheckRequest(service="liveness"))
+    assert alive.status == SERVING
+    assert not await is_refusing(serving.listen)
+    assert (await serving.start()).session.attachment_id
+    serving.process.send(signal.SIGINT)
+    assert await serving.process.ended(within=2) == 1
+
+
+async def test_a_server_that_is_still_starting_stops_too(
+    serve_settings: ServeSettings,
+    slow_store: Proxy,
+    behind_slow_store: ServeSettings,
+    tmp_path: Path,
+) -> None:
+    slow_store.hold()
+    settings = {**serve_settings, **behind_slow_store}
+    with started(tmp_path, "serve", settings=settings) as process:
+        async with asyncio.timeout(20):
+            await slow_store.held.wait()
+        assert await process.stopped() == 0
+        assert process.errors == ""
