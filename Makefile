@@ -20,7 +20,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: $(VENV)/ready ## serve with embedded Postgres and object storage (LISTEN, DATA)
-	@exec $(BIN)/attachery dev --listen $(LISTEN) --data-dir $(DATA)
+	@exec $(BIN)/attachery dev --listen "$(LISTEN)" --data-dir "$(DATA)"
 
 demo: $(VENV)/ready ## take one file through the whole flow (FILE=README.md)
 	@$(BIN)/attachery demo "$(FILE)"
@@ -56,8 +56,8 @@ clean: ## remove what was installed here (not the data of `make run`)
 	rm -rf $(VENV) .tools node_modules
 
 $(UV):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Attachery needs Python 3.11 or newer; say which with PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Attachery needs Python 3.11 or newer; say which with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv .tools/uv
 	.tools/uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 
@@ -72,5 +72,5 @@ $(PROTO_PYTHON): $(UV) scripts/proto-requirements.txt
 
 $(BUF): package.json package-lock.json
 	@command -v npm >/dev/null || { echo "make protos needs npm (Debian: apt-get install npm)" >&2; exit 1; }
-	npm ci --silent --no-audit --no-fund
+	npm install --no-save --ignore-scripts --loglevel=error --no-audit --no-fund >/dev/null
 	@touch $@

@@ -9,12 +9,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = f"{ROOT / 'service'}{os.pathsep}{ROOT / 'generated'}"
 OLDEST_PYTHON = "3.11"
+
+Done = subprocess.CompletedProcess[str]
 
 _NOT_INHERITED = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"}
 
@@ -36,6 +39,12 @@ class Environment:
         return call([self.python, *arguments], cwd=self.folder, sources=sources)
 
 
+class NewEnvironment(Protocol):
+    """Makes an environment that somebody else removes."""
+
+    def __call__(self, *requirements: str | Path, python: str = "") -> Environment: ...
+
+
 def uv(*arguments: str | Path) -> str:
     """What uv printed; it must succeed."""
     done = call([_uv_binary(), *arguments])
@@ -51,11 +60,10 @@ def make_environment(folder: Path, *requirements: str | Path, python: str = "") 
     return environment
 
 
-def lowest_requirements(extras: Sequence[str], output: Path) -> Path:
+def lowest_requirements(extra: str, output: Path) -> Path:
     """A requirements file with the oldest direct dependencies that pyproject.toml allows."""
-    chosen = [argument for extra in extras for argument in ("--extra", extra)]
-    lowest = ("--resolution", "lowest-direct", "--python", oldest_python())
-    uv("pip", "compile", "--quiet", *lowest, *chosen, "-o", output, ROOT / "pyproject.toml")
+    lowest = ("--resolution", "lowest-direct", "--python", oldest_python(), "--extra", extra)
+    uv("pip", "compile", "--quiet", *lowest, "--output-file", output, ROOT / "pyproject.toml")
     return output
 
 
@@ -67,9 +75,7 @@ def oldest_python() -> str:
     return done.stdout.strip()
 
 
-def call(
-    command: Sequence[str | Path], *, cwd: Path | None = None, sources: bool = False
-) -> subprocess.CompletedProcess[str]:
+def call(command: Sequence[str | Path], *, cwd: Path | None = None, sources: bool = False) -> Done:
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
     environment |= {"UV_SYSTEM_CERTS": "1", "UV_PYTHON_DOWNLOADS": "never"}
     if sources:

@@ -42,6 +42,7 @@ find_keyring() {
 
 missing_tools() {
   command -v mmdebstrap >/dev/null || echo mmdebstrap
+  command -v mount >/dev/null || echo mount
   find_keyring >/dev/null || echo debian-archive-keyring
   # Without root, mmdebstrap needs a range of user ids, and these map it.
   [[ $EUID -eq 0 ]] || command -v newuidmap >/dev/null || echo uidmap
