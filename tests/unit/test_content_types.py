@@ -30,6 +30,12 @@ def test_anything_else_is_none(text: str) -> None:
     assert not is_media_type(text)
 
 
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("part", ["; ", ";", " ;", ";a=b ", '; a="\\"'])
+def test_refusing_takes_no_longer_for_many_parameters(part: str) -> None:
+    assert not is_media_type("a/b" + part * (252 // len(part)) + "\x01")
+
+
 def test_a_store_may_fold_case_and_space_but_nothing_else() -> None:
     assert same("Text/Plain; charset=utf-8", "text/plain;charset=utf-8")
     assert not same("text/plain", "text/plain; charset=utf-8")
