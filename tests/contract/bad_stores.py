@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3 import S3Client
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 
@@ -94,6 +98,29 @@ async def lying_store(truthful_endpoint: str, lie: Lie) -> AsyncIterator[str]:
 
         async def handle(request: web.BaseRequest) -> web.Response:
             return _as_response(lie(await _pass_on(http, truthful_endpoint, request)))
+
+        async with _running(handle) as endpoint:
+            yield endpoint
+
+
+@asynccontextmanager
+async def hasty_store(truthful_endpoint: str, raw_s3: S3Client) -> AsyncIterator[str]:
+    """A store that looks at `If-None-Match` when a PUT begins, and not again when it ends."""
+    taken: set[str] = set()
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+
+        async def handle(request: web.BaseRequest) -> web.Response:
+            if request.method != "PUT" or "If-None-Match" not in request.headers:
+                return _as_response(await _pass_on(http, truthful_endpoint, request))
+            if request.path in taken:
+                return web.Response(status=412)
+            body = await request.read()
+            bucket, _, key = request.path.lstrip("/").partition("/")
+            await raw_s3.put_object(
+                Bucket=bucket, Key=key, Body=body, ContentType=request.headers["Content-Type"]
+            )
+            taken.add(request.path)
+            return web.Response(status=200)
 
         async with _running(handle) as endpoint:
             yield endpoint

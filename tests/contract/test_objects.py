@@ -13,11 +13,10 @@ from awscrt import checksums as crc
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
-from attachery_service.domain.errors import ObjectTooLarge
 from attachery_service.ports import PreconditionChanged, TargetRequest
 from attachery_service.storage.client import Storage, StorageOptions, open_storage
 from attachery_service.storage.digests import to_base64
-from attachery_service.storage.objects import MAX_COPY_SIZE, S3ObjectStore
+from attachery_service.storage.objects import S3ObjectStore
 from attachery_service.storage.signing import S3TargetSigner
 from contract.bad_stores import canned_store, http_answer
 from contract.uploading import (
@@ -213,13 +212,6 @@ async def test_a_digest_of_a_copy_is_right_or_unknown(
     assert sealed is not None
     assert sealed.etag == uploaded.etag
     assert sealed.attested.sha256 in (None, declared.sha256)
-
-
-async def test_a_source_too_large_for_one_copy_is_told(put: Put, objects: S3ObjectStore) -> None:
-    huge = replace(await put(), size=MAX_COPY_SIZE + 1)
-
-    with pytest.raises(ObjectTooLarge):
-        await objects.copy(huge, "files/copy", "text/plain")
 
 
 CALLS: dict[str, Callable[[S3ObjectStore, StoredObject], Awaitable[object]]] = {

@@ -16,7 +16,7 @@ from attachery_service.domain.errors import StorageMisconfigured, StorageUnavail
 from attachery_service.domain.sessions import Seal
 from attachery_service.storage.client import Storage, StorageOptions, open_storage
 from attachery_service.storage.probing import Permission, ProbeReport, probe
-from contract.bad_stores import Exchange, Lie, canned_store, lying_store, s3_error
+from contract.bad_stores import Exchange, Lie, canned_store, hasty_store, lying_store, s3_error
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -67,6 +67,18 @@ async def test_a_proxy_that_changes_nothing_changes_nothing(options: StorageOpti
 
     assert report.seal is Seal.WRITE_ONCE
     assert report.notes == ()
+
+
+async def test_a_store_that_lets_a_slow_put_overtake_a_finished_one_is_copied(
+    options: StorageOptions, raw_s3: S3Client
+) -> None:
+    async with (
+        hasty_store(str(options.endpoint), raw_s3) as endpoint,
+        open_storage(replace(options, endpoint=endpoint)) as storage,
+    ):
+        report = await probe(storage)
+    assert report.seal is Seal.COPY
+    assert not report.write_once
 
 
 async def test_a_store_that_ignores_the_condition_is_copied(options: StorageOptions) -> None:

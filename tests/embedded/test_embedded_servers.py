@@ -297,7 +297,7 @@ async def test_taken_port_is_tried_elsewhere(
         taken.listen()
         real = process.free_port
         ports = [taken.getsockname()[1], real(), taken.getsockname()[1], real()]
-        monkeypatch.setattr(process, "free_port", lambda: ports.pop(0))
+        monkeypatch.setattr(process, "free_port", lambda: ports.pop(0) if ports else real())
         async with running_postgres(postgres_dir, durable=False) as url:
             assert is_served(url)
         async with running_object_store(store_dir) as store:
@@ -334,12 +334,12 @@ async def test_key_is_renewed_when_the_store_forgot_it(store_dir: Path) -> None:
 
 
 async def test_servers_are_out_of_reach_of_network_terminal_and_environment(
-    postgres_dir: Path, store_dir: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_dir: Path, store_dir: Path, others: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PGHOST", "PGOPTIONS", "AWS_PROFILE", "AWS_ENDPOINT_URL", "BIND_HOST"):
         monkeypatch.setenv(name, "of-the-caller")
     async with running_postgres(postgres_dir, durable=False), running_object_store(store_dir):
-        servers = family(os.getpid())
+        servers = started(others)
         assert len(servers) > 2
         assert listening_addresses(servers) == {"0100007F"}
         for pid in servers:

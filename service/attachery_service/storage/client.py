@@ -30,9 +30,9 @@ class StorageOptions:
     """Which bucket, where, and as whom.
 
     `endpoint`: URL the service itself uses; None is AWS. `public_endpoint`: URL that uploaders and
-    downloaders reach, for signing only; None is the same. `access_key` with `secret_key`, and
-    `session_token` for temporary ones; None is the usual AWS chain (environment, profile, web
-    identity, container, instance), which also refreshes them. `addressing`: None is path style at
+    downloaders reach, for signing only; None is the same. `access_key` with `secret_key`; None
+    is the usual AWS chain (environment, profile, web identity, container, instance), which also
+    knows temporary ones and refreshes them. `addressing`: None is path style at
     an endpoint and virtual-hosted style at AWS. Timeouts in seconds: `operation_timeout` bounds
     every call, `transfer_timeout` those that move a whole object (copy, digest).
     `digest_concurrency`: objects being hashed at one time.
@@ -45,7 +45,6 @@ class StorageOptions:
     public_endpoint: str | None = None
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
     addressing: Literal["auto", "path", "virtual"] | None = None
     operation_timeout: float = 5.0
     transfer_timeout: float = 120.0
@@ -117,7 +116,7 @@ async def _opened(stack: AsyncExitStack, options: StorageOptions) -> Storage:
 
 async def _credentials(session: AioSession, options: StorageOptions) -> AioCredentials:
     if options.access_key is not None and options.secret_key is not None:
-        session.set_credentials(options.access_key, options.secret_key, options.session_token)
+        session.set_credentials(options.access_key, options.secret_key)
     credentials = await session.get_credentials()
     if credentials is None:
         raise StorageMisconfigured(detail="there are no credentials for the object store")

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
-from attachery_service.domain.errors import ObjectTooLarge, StorageUnavailable
+from attachery_service.domain.errors import StorageUnavailable
 from attachery_service.ports import PreconditionChanged
 from attachery_service.storage.client import Storage
 from attachery_service.storage.digests import Hash, new_hash, to_hex
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from aiobotocore.response import StreamingBody
     from types_aiobotocore_s3.type_defs import HeadObjectOutputTypeDef
 
-# What CopyObject takes in one request.
-MAX_COPY_SIZE: Final = 5 * 1024**3
 # Large enough that handing a piece to a thread costs little beside hashing it.
 _PIECE: Final = 1024**2
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
@@ -67,11 +65,8 @@ class S3ObjectStore:
     async def copy(self, source: StoredObject, key: str, content_type: str) -> None:
         """Copies within the store, with this type and none of the uploader's other metadata.
 
-        Raises PreconditionChanged if the source is gone or another object by now, ObjectTooLarge
-        above MAX_COPY_SIZE.
+        Raises PreconditionChanged if the source is gone or another object by now.
         """
-        if source.size > MAX_COPY_SIZE:
-            raise ObjectTooLarge(maxSize=MAX_COPY_SIZE, actualSize=source.size)
         async with bounded(self._transfer_timeout):
             try:
                 answer = await self._s3.copy_object(

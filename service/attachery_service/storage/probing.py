@@ -157,12 +157,17 @@ class _Trial:
         *,
         without: str = "",
         instead: Mapping[str, str] | None = None,
+        pause: Awaitable[None] | None = None,
     ) -> _Answer:
-        """Follows the target, but for what is said. Raises StorageUnavailable."""
+        """Follows the target, but for what is said; with a pause, made within the body.
+
+        Raises StorageUnavailable.
+        """
         headers = {**target.headers, **(instead or {}), "Content-Length": str(len(body))}
         headers.pop(without, None)
         before = time.time()
-        async with self.http.put(target.url, data=body, headers=headers) as response:
+        data = body if pause is None else _halting(body, pause)
+        async with self.http.put(target.url, data=data, headers=headers) as response:
             await response.read()
         # What is not implemented can be told apart from what fails.
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and (
@@ -252,7 +257,40 @@ async def _writes_once(trial: _Trial) -> bool:
     if before is None or await trial.objects.describe(key) != before:
         return False
     unconditional = await trial.target(trial.new_key(), write_once=True)
-    return (await trial.put(unconditional, without="If-None-Match")).refused
+    if not (await trial.put(unconditional, without="If-None-Match")).refused:
+        return False
+    return await _refuses_overtaken(trial, key)
+
+
+async def _refuses_overtaken(trial: _Trial, other_key: str) -> bool:
+    """Whether of two PUTs at a time the one that ends later is refused.
+
+    A store that looks only when a PUT begins would let it replace what was verified meanwhile.
+    """
+    key, begun, overtaken = trial.new_key(), asyncio.Event(), asyncio.Event()
+    target = await trial.target(key, write_once=True)
+
+    async def wait() -> None:
+        begun.set()
+        await overtaken.wait()
+
+    async with asyncio.TaskGroup() as group:
+        late = group.create_task(trial.put(target, _OTHER_BYTES, pause=wait()))
+        await begun.wait()
+        # A round trip, for the store to read what has been sent of the late one.
+        await trial.objects.describe(other_key)
+        first = await trial.put(target)
+        before = await trial.objects.describe(key)
+        overtaken.set()
+    unchanged = await trial.objects.describe(key) == before
+    return first.accepted and late.result().refused and unchanged
+
+
+async def _halting(body: bytes, pause: Awaitable[None]) -> AsyncIterator[bytes]:
+    half = len(body) // 2
+    yield body[:half]
+    await pause
+    yield body[half:]
 
 
 async def _binds_headers(trial: _Trial) -> bool:
