@@ -74,7 +74,7 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         await require_schema(database)
         storage = await stack.enter_async_context(open_storage(storage_options(settings)))
         seal = await _choose_seal(settings, storage)
-        background, health = Background(), Health(SERVICES)
+        background, health = Background(_log_bug), Health(SERVICES)
         registry = CollectorRegistry()
         metrics_listen = stack.enter_context(serve_metrics(registry, settings.metrics_listen))
         parts = _Parts(settings, database, storage, seal, background, health, registry)
@@ -203,6 +203,10 @@ async def _database_fault(database: Database) -> BaseException | None:
     except Exception as error:  # whatever it is, no call can be answered
         return error.__cause__ or error
     return None
+
+
+def _log_bug(error: BaseException) -> None:
+    _log.error("bug", exc_info=error)
 
 
 def _log_left_object(key: str, error: AttacheryError) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from attachery_service.domain.deadline import context_without_deadline
+from attachery_service.domain.errors import AttacheryError
 
 T = TypeVar("T")
 
 
 class Background:
-    """Owns every task that is not awaited by a call, so that shutting down can wait for them."""
+    """Owns every task that is not awaited by a call, so that shutting down can wait for them.
 
-    def __init__(self) -> None:
+    `on_bug` is told of what no caller would be told.
+    """
+
+    def __init__(self, on_bug: Callable[[BaseException], None]) -> None:
+        self._on_bug = on_bug
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
@@ -44,5 +49,6 @@ class Background:
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # fetched: whoever waited has it, and nobody else wants a warning
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, AttacheryError):
+            self._on_bug(error)  # whoever waited for it may have left

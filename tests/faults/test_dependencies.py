@@ -11,8 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 from attachery.v1 import resources_pb2 as pb
-from attachery.v1.upload_sessions_pb2 import CompleteUploadSessionRequest
+from attachery.v1.upload_sessions_pb2 import (
+    CancelUploadSessionRequest,
+    CompleteUploadSessionRequest,
+)
 from attachery_service.storage.objects import S3ObjectStore
+from attachery_service.store.sessions import PostgresSessions
 from failures import Failure, failure
 from proxy import Proxy, proxy_of
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
@@ -126,6 +130,26 @@ async def test_a_caller_who_leaves_while_the_row_changes_finds_the_outcome_later
     assert await service.app.background.drain(5)
     assert (await service.get(attachment_id)).state == READY
     assert await service.events(attachment_id) == ["pending", "ready"]
+
+
+async def test_a_bug_after_its_caller_has_left_is_logged(
+    service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    attachment_id = (await service.start(size_bytes=6)).session.attachment_id
+    left = asyncio.Event()
+
+    async def broken(*_: object) -> None:
+        await left.wait()
+        raise KeyError("the bug")
+
+    monkeypatch.setattr(PostgresSessions, "cancel", broken)
+    request = CancelUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
+    call = service.uploads.CancelUploadSession(request, metadata=service.metadata, timeout=0.2)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call
+    left.set()
+    assert await service.app.background.drain(5)
+    assert "the bug" in capfd.readouterr().err
 
 
 async def test_a_caller_who_leaves_while_storage_is_asked_leaves_the_session_pending(

@@ -87,6 +87,16 @@ async def test_resolve_refuses_no_id_and_more_than_a_thousand(service: ServiceUn
     assert many.facts["maxCount"] == "1000"
 
 
+async def test_an_answer_no_caller_could_receive_is_refused_with_its_reason(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await service.ready(metadata={f"key-{n}": "v" * 500 for n in range(20)})
+    assert len(await resolve(service, *[attachment_id] * 100)) == 100
+    refused = await failure(resolve(service, *[attachment_id] * 1000))
+    assert refused.reason == "BATCH_TOO_LARGE"
+    assert int(refused.facts["responseBytes"]) > int(refused.facts["maxResponseBytes"])
+
+
 async def test_resolve_all_or_nothing_aborts_the_others(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     fine = await resolve(service, attachment_id, all_or_nothing=True)

@@ -13,6 +13,8 @@ import pytest
 from attachery.v1 import attachments_pb2
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1.upload_sessions_pb2 import VerificationCheck
+from attachery_service.domain.checks import StoredObject
+from attachery_service.storage.objects import S3ObjectStore
 from failures import failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
 
@@ -216,6 +218,15 @@ async def test_an_object_stored_under_a_content_encoding_fails(service: ServiceU
     assert (await failure(service.complete(attachment_id))).reason == "CONTENT_TYPE_MISMATCH"
 
 
+async def test_what_an_uploader_wrote_into_headers_is_not_repeated_at_length(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await uploaded(service)
+    await replace_object(service, BODY, ContentEncoding="x" * 4000)
+    refused = await failure(service.complete(attachment_id))
+    assert refused.facts["actualContentType"] == "text/plain with a Content-Encoding"
+
+
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + b"\x00" * 17
 
 
@@ -395,6 +406,39 @@ async def test_validate_only_reports_and_changes_nothing(service: ServiceUnderTe
     assert not wrong.HasField("attachment")
     assert (await service.get(attachment_id)).state == PENDING
     assert (await service.complete(attachment_id, request_id="r-1")).session.state == READY
+
+
+async def test_a_copy_is_verified_itself_and_dropped_if_it_fails(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = await make_service(seal="copy")
+    attachment_id = await uploaded(service, checksums={"crc32c": CRC32C})
+    real = S3ObjectStore.copy
+
+    async def falsified(self: S3ObjectStore, source: StoredObject, key: str, kind: str) -> None:
+        await real(self, source, key, kind)
+        await service.s3.put_object(
+            Bucket=service.bucket, Key=key, Body=b"HELLO\n", ContentType=kind
+        )
+
+    monkeypatch.setattr(S3ObjectStore, "copy", falsified)
+    refused = await failure(service.complete(attachment_id))
+    assert refused.reason == "OBJECT_CHANGING"
+    await service.app.background.drain(5)
+    assert len(await service.keys_in_store()) == 1
+    monkeypatch.undo()
+    assert (await service.complete(attachment_id)).session.state == READY
+
+
+@pytest.mark.parametrize("seal", ["write_once", "copy"])
+async def test_a_failed_upload_leaves_no_object_by_either_seal(
+    make_service: MakeService, seal: str
+) -> None:
+    service = await make_service(seal=seal)
+    attachment_id = await uploaded(service)
+    await failure(service.complete(attachment_id, checksums={"sha256": "0" * 64}))
+    await service.app.background.drain(5)
+    assert await service.keys_in_store() == set()
 
 
 @pytest.mark.parametrize("body", [b"x", b"x" * 1000])

@@ -154,6 +154,36 @@ async def test_a_request_id_with_another_payload_is_refused(service: ServiceUnde
     assert refused.facts["httpStatus"] == "400"
 
 
+async def test_what_means_the_same_is_the_same_payload(service: ServiceUnderTest) -> None:
+    first = await service.start(size_bytes=6, request_id="r-1")
+    again = await service.start(
+        size_bytes=6, request_id="r-1", purpose="default", checksums={"md5": ""}
+    )
+    assert again.session == first.session
+
+
+async def test_validate_only_has_nothing_to_do_with_the_request_id(
+    service: ServiceUnderTest,
+) -> None:
+    first = await service.start(size_bytes=6, request_id="r-1")
+    checked = await service.start(size_bytes=7, request_id="r-1", validate_only=True)
+    assert checked.session.declared_size_bytes == 7
+    assert (await service.start(size_bytes=6, request_id="r-1")).session == first.session
+
+
+async def test_a_request_id_of_yesterday_does_not_hide_what_is_wrong_today(
+    service: ServiceUnderTest,
+) -> None:
+    await service.start(size_bytes=6, request_id="r-1")
+    await service.database.execute(
+        "UPDATE request_outcomes SET create_time = create_time - interval '25 hours'"
+    )
+    refused = await failure(
+        service.start(size_bytes=6, request_id="r-1", expire_time=Timestamp(seconds=1))
+    )
+    assert refused.reason == "INVALID_EXPIRE_TIME"
+
+
 async def test_fifty_parallel_equal_starts_make_one_session(service: ServiceUnderTest) -> None:
     answers = await asyncio.gather(
         *(service.start(size_bytes=6, request_id="r-1") for _ in range(50))

@@ -11,6 +11,8 @@ from datetime import timedelta
 from attachery_service.domain.checks import Check
 from attachery_service.domain.errors import RequestIdReused
 
+_NOT_GIVEN: tuple[object, ...] = (None, "", False, {})
+
 REQUEST_ID_LIFETIME = timedelta(hours=24)
 
 
@@ -39,8 +41,13 @@ class Outcome:
 def request_key(
     method: str, request_id: str | None, payload: Mapping[str, object]
 ) -> RequestKey | None:
-    """The key of a request, None if it gave no id. `payload` is all that decides its outcome."""
+    """The key of a request, None if it gave no id. `payload` is all that decides its outcome.
+
+    What was not given is left out, so that a release that knows more fields agrees with one that
+    does not.
+    """
     if request_id is None:
         return None
-    canonical = json.dumps(payload, sort_keys=True, default=str).encode()
+    given = {name: value for name, value in payload.items() if value not in _NOT_GIVEN}
+    canonical = json.dumps(given, sort_keys=True, default=str).encode()
     return RequestKey(method, request_id, hashlib.sha256(canonical).digest())

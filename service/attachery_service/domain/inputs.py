@@ -60,8 +60,9 @@ class Reader:
             return cast("T", None)
 
     def refuse(self, field: str, reason: str, description: str, **facts: object) -> None:
+        if not self._violations:
+            self._facts = facts
         self._violations.append(Violation(field, reason, description))
-        self._facts = {**facts, **self._facts}
 
     def done(self) -> None:
         """Raises InvalidRequest if any rule was broken."""

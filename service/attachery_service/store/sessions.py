@@ -86,7 +86,7 @@ class PostgresSessions:
         self, tenant_id: str, attachment_id: UUID, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
         return await self._change(
-            "cancel_upload_session", (tenant_id, attachment_id, actor), request
+            "cancel_upload_session", (tenant_id, attachment_id, actor), request, from_checks(())
         )
 
     async def resolve(
@@ -111,7 +111,11 @@ class PostgresSessions:
 
     async def _find_started(self, tenant_id: str, request: RequestKey) -> Found | None:
         row = await self.database.row(
-            query("find_started"), tenant_id, request.method, request.request_id
+            query("find_started"),
+            tenant_id,
+            request.method,
+            request.request_id,
+            REQUEST_ID_LIFETIME,
         )
         return None if row is None else Found(to_session(row), to_outcome(row))
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from attachery_service.background import Background
 from attachery_service.domain import inputs
-from attachery_service.domain.errors import AttachmentNotFound, DatabaseUnavailable
+from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.domain.idempotency import RequestKey, request_key
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.sessions import SessionState, UploadSession
 from attachery_service.ports import SessionStore
 from attachery_service.usecases.disposal import Disposal
-from attachery_service.usecases.one_attachment import AttachmentRef, read_ref
+from attachery_service.usecases.one_attachment import AttachmentRef, find, read_ref
 
 METHOD = "CancelUploadSession"
 
@@ -50,11 +50,7 @@ class CancelUploadSession:
     async def _answer_what_is_there(
         self, ref: AttachmentRef, request: RequestKey | None
     ) -> UploadSession:
-        found = await self.sessions.find(ref.tenant_id, ref.attachment_id, request)
-        if found is None:
-            raise AttachmentNotFound(attachmentId=ref.attachment_id)
-        if request is not None and found.outcome is not None:
-            found.outcome.require_same_payload(request)
+        found = await find(self.sessions, ref, request)
         if found.session.state is not SessionState.CANCELLED:
             found.session.require_pending()
             raise DatabaseUnavailable  # the obstacle is gone already: the next try will succeed

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from uuid import UUID
 
 from attachery_service.background import Background
 from attachery_service.domain import inputs
@@ -15,12 +14,12 @@ from attachery_service.domain.checks import (
     CheckMethod,
     CheckOutcome,
     Expectation,
+    StoredObject,
     as_error,
 )
 from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.errors import (
     AttacheryError,
-    AttachmentNotFound,
     DatabaseUnavailable,
     ObjectChanging,
     ObjectNotUploaded,
@@ -33,6 +32,7 @@ from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
 from attachery_service.domain.sessions import Failure, Seal, SealedObject, UploadSession
 from attachery_service.ports import Completion, Found, PreconditionChanged, SessionStore
 from attachery_service.usecases.disposal import Disposal
+from attachery_service.usecases.one_attachment import AttachmentRef, find, read_ref
 from attachery_service.usecases.sealing import Sealing
 from attachery_service.usecases.verification import Verification, Verified
 
@@ -64,8 +64,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    tenant_id: str
-    attachment_id: UUID
+    ref: AttachmentRef
     checksums: Checksums
     size: int | None
     request: RequestKey | None
@@ -87,7 +86,7 @@ class CompleteUploadSession:
         kinds, ObjectChanging, Unavailable, StorageMisconfigured.
         """
         command = _read(request)
-        found = await self._find(command)
+        found = await find(self.sessions, command.ref, command.request)
         if found.outcome is not None:
             return _recorded(found, found.outcome)
         found.session.require_pending()
@@ -99,17 +98,13 @@ class CompleteUploadSession:
             # Another call may have sealed, or given up, the object under our hands.
             return await self._answer_what_is_there(command, error)
 
-    async def _find(self, command: _Command) -> Found:
-        found = await self.sessions.find(command.tenant_id, command.attachment_id, command.request)
-        if found is None:
-            raise AttachmentNotFound(attachmentId=command.attachment_id)
-        if command.request is not None and found.outcome is not None:
-            found.outcome.require_same_payload(command.request)
-        return found
-
     async def _rehearse(self, command: _Command, session: UploadSession) -> Completed:
+        expected = _expectation(command, session)
         try:
-            verified = await self._verify(command, session)
+            described = await self.verification.describe(session.upload_key, expected)
+            if described.failed_check is not None:
+                return Completed(session, described.checks)
+            verified = await self._read(described, described.found, expected, session)
         except ObjectNotUploaded:
             missing = Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.FAILED)
             return Completed(session, (missing,))
@@ -120,45 +115,59 @@ class CompleteUploadSession:
     async def _complete(self, command: _Command, session: UploadSession, actor: str) -> Completed:
         for _ in range(ATTEMPTS):
             with suppress(PreconditionChanged):
-                verified = await self._verify(command, session)
-                if (failed := verified.failed_check) is not None:
-                    return await self.background.finish(
-                        self._make_failed(command, session, verified, as_error(failed), actor)
-                    )
-                sealed = await self.sealing(session, verified.found)
-                # From here on nothing is lost, whatever becomes of the caller.
-                return await self.background.finish(
-                    self._make_ready(command, session, verified, sealed, actor)
-                )
+                return await self._attempt(command, session, actor)
         raise ObjectChanging
 
-    async def _verify(self, command: _Command, session: UploadSession) -> Verified:
+    async def _attempt(self, command: _Command, session: UploadSession, actor: str) -> Completed:
+        expected = _expectation(command, session)
+        verified = await self.verification.describe(session.upload_key, expected)
+        if verified.failed_check is None:
+            verified = await self._seal_and_read(verified, expected, session)
+        # From here on nothing is lost, whatever becomes of the caller.
+        if (failed := verified.failed_check) is not None:
+            change = self._make_failed(command, session, verified, as_error(failed), actor)
+        else:
+            change = self._make_ready(command, session, verified, actor)
+        return await self.background.finish(change)
+
+    async def _seal_and_read(
+        self, described: Verified, expected: Expectation, session: UploadSession
+    ) -> Verified:
+        """Reads what is sealed, so that nothing can come between verifying and handing out."""
+        sealed = await self.sealing(session, described.found)
+        try:
+            return await self._read(described, sealed, expected, session)
+        except BaseException:
+            self._drop_copy(session, sealed.key)
+            raise
+
+    async def _read(
+        self,
+        described: Verified,
+        found: StoredObject,
+        expected: Expectation,
+        session: UploadSession,
+    ) -> Verified:
         policy = self.policies.get(session.purpose) or self.policies[DEFAULT_PURPOSE]
-        return await self.verification(
-            session.upload_key, _expectation(command, session), policy.sniffing
-        )
+        return await self.verification.read(described, found, expected, policy.sniffing)
 
     async def _make_ready(
-        self,
-        command: _Command,
-        session: UploadSession,
-        verified: Verified,
-        sealed: SealedObject,
-        actor: str,
+        self, command: _Command, session: UploadSession, verified: Verified, actor: str
     ) -> Completed:
+        found = verified.found
         completion = Completion(
-            sealed=sealed,
-            size=verified.found.size,
+            sealed=SealedObject(found.key, found.etag),
+            size=found.size,
             checksums=verified.checksums,
             detected_content_type=verified.detected_content_type,
             checks=verified.checks,
         )
         ready = await self.sessions.complete(session, completion, command.request, actor)
-        if session.seal is Seal.COPY:
-            # Won: the uploaded object has done its service. Lost: nobody will know of our copy.
-            self.disposal.later(session.upload_key if ready else sealed.key)
         if ready is None:
+            self._drop_copy(session, found.key)
             return await self._answer_what_is_there(command, DatabaseUnavailable())
+        if session.seal is Seal.COPY:
+            self.disposal.later(session.upload_key)
         return Completed(ready, verified.checks)
 
     async def _make_failed(
@@ -169,12 +178,18 @@ class CompleteUploadSession:
         error: VerificationFailed,
         actor: str,
     ) -> Completed:
+        self._drop_copy(session, verified.found.key)
         failure = Failure(error.reason, error.facts)
         failed = await self.sessions.fail(session, failure, verified.checks, command.request, actor)
         if failed is None:
             return await self._answer_what_is_there(command, DatabaseUnavailable())
         self.disposal.later(session.upload_key)
         raise error
+
+    def _drop_copy(self, session: UploadSession, key: str) -> None:
+        """Deletes a copy that nobody will know of; never what was uploaded."""
+        if key != session.upload_key:
+            self.disposal.later(key)
 
     async def _answer_what_is_there(
         self, command: _Command, if_pending: AttacheryError
@@ -183,7 +198,7 @@ class CompleteUploadSession:
 
         A change that was refused for a reason that is gone can be tried again.
         """
-        found = await self._find(command)
+        found = await find(self.sessions, command.ref, command.request)
         if found.outcome is not None:
             return _recorded(found, found.outcome)
         found.session.require_pending()
@@ -192,18 +207,16 @@ class CompleteUploadSession:
 
 def _read(request: CompleteRequest) -> _Command:
     reader = inputs.Reader()
-    take = reader.take
-    tenant_id = take("tenant_id", "INVALID_TENANT_ID", inputs.tenant_id, request.tenant_id)
-    attachment_id = take(
-        "attachment_id", "INVALID_ATTACHMENT_ID", inputs.attachment_id, request.attachment_id
+    ref = read_ref(reader, request.tenant_id, request.attachment_id)
+    request_id = reader.take(
+        "request_id", "INVALID_REQUEST_ID", inputs.request_id, request.request_id
     )
-    request_id = take("request_id", "INVALID_REQUEST_ID", inputs.request_id, request.request_id)
     checksums = inputs.checksums(reader, "checksums", request.checksums)
     size = inputs.size(reader, request.size, inputs.MAX_SIZE)
     reader.done()
-    payload = {"attachment_id": attachment_id, "checksums": checksums.known(), "size": size}
+    payload = {"attachment_id": ref.attachment_id, "checksums": checksums.known(), "size": size}
     key = None if request.validate_only else request_key(METHOD, request_id, payload)
-    return _Command(tenant_id, attachment_id, checksums, size, key)
+    return _Command(ref, checksums, size, key)
 
 
 def _expectation(command: _Command, session: UploadSession) -> Expectation:

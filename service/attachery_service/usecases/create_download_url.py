@@ -8,10 +8,10 @@ from datetime import timedelta
 from attachery_service.domain import inputs
 from attachery_service.domain.content_disposition import content_disposition
 from attachery_service.domain.content_types import OPAQUE, safe_to_serve
-from attachery_service.domain.errors import AttachmentNotFound, ObjectChanged, ObjectMissing
+from attachery_service.domain.errors import ObjectChanged, ObjectMissing
 from attachery_service.domain.sessions import Disposition, SealedObject, UploadSession
 from attachery_service.ports import DownloadUrl, ObjectStore, SessionStore, TargetSigner
-from attachery_service.usecases.one_attachment import read_ref
+from attachery_service.usecases.one_attachment import find, read_ref
 
 DEFAULT_TTL = timedelta(minutes=15)
 MIN_TTL = timedelta(seconds=1)
@@ -37,12 +37,9 @@ class CreateDownloadUrl:
         lifetime = read_ttl(reader, "ttl", "INVALID_TTL", ttl)
         shown = reader.take("disposition", "INVALID_DISPOSITION", inputs.disposition, disposition)
         reader.done()
-        found = await self.sessions.find(ref.tenant_id, ref.attachment_id)
-        if found is None:
-            raise AttachmentNotFound(attachmentId=ref.attachment_id)
-        await self._require_unchanged(found.session.require_bytes())
-        url = await sign_download(self.signer, found.session, lifetime, shown)
-        return found.session, url
+        session = (await find(self.sessions, ref)).session
+        await self._require_unchanged(session.require_bytes())
+        return session, await sign_download(self.signer, session, lifetime, shown)
 
     async def _require_unchanged(self, sealed: SealedObject) -> None:
         stored = await self.objects.describe(sealed.key)

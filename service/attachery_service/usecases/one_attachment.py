@@ -7,8 +7,9 @@ from uuid import UUID
 
 from attachery_service.domain import inputs
 from attachery_service.domain.errors import AttachmentNotFound
+from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import SessionStore
+from attachery_service.ports import Found, SessionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,21 @@ def read_ref(reader: inputs.Reader, tenant_id: str, attachment_id: str) -> Attac
     )
 
 
+async def find(
+    sessions: SessionStore, ref: AttachmentRef, request: RequestKey | None = None
+) -> Found:
+    """Raises AttachmentNotFound, RequestIdReused, DatabaseUnavailable."""
+    found = await sessions.find(ref.tenant_id, ref.attachment_id, request)
+    if found is None:
+        raise AttachmentNotFound(attachmentId=ref.attachment_id)
+    if request is not None and found.outcome is not None:
+        found.outcome.require_same_payload(request)
+    return found
+
+
 async def find_session(sessions: SessionStore, tenant_id: str, attachment_id: str) -> UploadSession:
     """Raises InvalidRequest, AttachmentNotFound, DatabaseUnavailable."""
     reader = inputs.Reader()
     ref = read_ref(reader, tenant_id, attachment_id)
     reader.done()
-    found = await sessions.find(ref.tenant_id, ref.attachment_id)
-    if found is None:
-        raise AttachmentNotFound(attachmentId=ref.attachment_id)
-    return found.session
+    return (await find(sessions, ref)).session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -68,6 +69,8 @@ class ResolveAttachments:
     async def _with_download(self, result: Resolved, ttl: timedelta) -> Resolved:
         if result.session is None:
             return result
+        # Signing is pure computing: a thousand in a row would keep every other call waiting.
+        await asyncio.sleep(0)
         return replace(result, download=await sign_download(self.signer, result.session, ttl))
 
 

@@ -1,4 +1,4 @@
-"""Sealing: putting verified bytes out of reach of every URL ever handed out."""
+"""Sealing: putting bytes out of reach of every URL ever handed out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from attachery_service.domain.checks import StoredObject
-from attachery_service.domain.sessions import Seal, SealedObject, UploadSession
+from attachery_service.domain.sessions import Seal, UploadSession
 from attachery_service.ports import ObjectStore, PreconditionChanged, TargetSigner
 
 
@@ -17,28 +17,29 @@ class Sealing:
     objects: ObjectStore
     signer: TargetSigner
 
-    async def __call__(self, session: UploadSession, verified: StoredObject) -> SealedObject:
-        """Raises PreconditionChanged if the object is no longer the verified one."""
+    async def __call__(self, session: UploadSession, described: StoredObject) -> StoredObject:
+        """The object out of reach. Raises PreconditionChanged if it is not `described` any more."""
         match session.seal:
             case Seal.WRITE_ONCE:
                 # The only URL that knows this key cannot replace what is there.
-                return SealedObject(verified.key, verified.etag)
+                return described
             case Seal.COPY:
-                return await self._copy(session, verified)
+                return await self._copy(session, described)
             case _:
                 assert_never(session.seal)
 
-    async def _copy(self, session: UploadSession, verified: StoredObject) -> SealedObject:
+    async def _copy(self, session: UploadSession, described: StoredObject) -> StoredObject:
         # A key of its own for each attempt: of two that race, neither can touch the other's copy.
         key = self.signer.new_key(session.tenant_id, session.attachment_id)
-        await self.objects.copy(verified, key, session.declaration.content_type)
+        await self.objects.copy(described, key, session.declaration.content_type)
         copied = await self.objects.describe(key)
-        if copied is None or not _same_bytes(verified, copied):
+        if copied is None or not _same_bytes(described, copied):
             await self.objects.delete(key)
             raise PreconditionChanged
-        return SealedObject(key, copied.etag)
+        return copied
 
 
 def _same_bytes(one: StoredObject, other: StoredObject) -> bool:
-    comparable = one.etag_is_md5 and other.etag_is_md5
-    return one.size == other.size and (not comparable or one.etag == other.etag)
+    theirs = other.known_digests().known()
+    digests = one.known_digests().known().items()
+    return one.size == other.size and all(theirs.get(a, d) == d for a, d in digests)

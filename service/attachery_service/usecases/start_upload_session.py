@@ -10,7 +10,7 @@ from uuid import UUID
 from attachery_service.domain import inputs
 from attachery_service.domain.checksums import Algorithm
 from attachery_service.domain.errors import Violation
-from attachery_service.domain.idempotency import request_key
+from attachery_service.domain.idempotency import RequestKey, request_key
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
 from attachery_service.domain.sessions import (
@@ -66,8 +66,7 @@ class StartUploadSession:
     async def __call__(self, principal: Principal, request: StartRequest) -> Started:
         """Raises InvalidRequest, RequestIdReused, DatabaseUnavailable, StorageMisconfigured."""
         new, request_id = self._read(principal, request)
-        payload = asdict(request) | asdict(new.declaration) | {"request_id": None}
-        key = request_key(METHOD, request_id, payload)
+        key = None if request.validate_only else _request_key(request_id, request, new)
         found = await self.sessions.start(new, key, rehearsal=request.validate_only)
         if found is None:
             raise inputs.invalid([_deadline_out_of_range(self.policies[new.purpose])])
@@ -107,6 +106,14 @@ class StartUploadSession:
             metadata_retention=policy.metadata_retention,
             created_by=principal.name,
         ), request_id
+
+
+def _request_key(
+    request_id: str | None, request: StartRequest, new: NewSession
+) -> RequestKey | None:
+    told = asdict(new.declaration) | {"checksums": new.declaration.checksums.known()}
+    asked = {"purpose": new.purpose, "ttl": request.ttl, "expire_time": request.expire_time}
+    return request_key(METHOD, request_id, told | asked)
 
 
 def _read_description(reader: inputs.Reader, request: StartRequest, policy: Policy) -> Declaration:

@@ -1,9 +1,8 @@
-"""Verification of what arrived: storage's description first, then digests, then the first bytes."""
+"""Verification of what arrived: by what storage says of it, then by what the bytes say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attachery_service.domain.checks import (
     Check,
@@ -26,12 +25,12 @@ SNIFFED_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """An object and what verification found; it is good if no check failed."""
+    """An object and what verification has found of it so far; it is good if no check failed."""
 
     found: StoredObject
     checks: tuple[Check, ...]
     checksums: Checksums
-    detected_content_type: str | None
+    detected_content_type: str | None = None
 
     @property
     def failed_check(self) -> Check | None:
@@ -40,35 +39,43 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Compares the object under a key with an expectation."""
+    """Compares an object with an expectation, in two stages: nobody reads one of a wrong size."""
 
     objects: ObjectStore
     detect_types: TypeDetector
 
-    async def __call__(self, key: str, expected: Expectation, sniffing: Sniffing) -> Verified:
-        """Stops after the first stage that failed: nobody hashes an object of the wrong size.
+    async def describe(self, key: str, expected: Expectation) -> Verified:
+        """The checks that one look answers.
 
-        Raises ObjectNotUploaded, PreconditionChanged, StorageUnavailable, StorageMisconfigured.
+        Raises ObjectNotUploaded, StorageUnavailable, StorageMisconfigured.
         """
         found = await self.objects.describe(key)
         if found is None:
             raise ObjectNotUploaded
         checks = check_description(expected, found)
-        checksums = found.known_digests()
-        detected: tuple[str, ...] = ()
-        if _good(checks):
-            digest_checks, checksums = await self._check_digests(expected, found)
-            checks += digest_checks
-        if _good(checks) and sniffing is not Sniffing.OFF:
-            detected = await self._sniff(found)
-            enforced = sniffing is Sniffing.ENFORCE
-            checks.append(check_detected_type(expected.content_type, detected, enforced=enforced))
-        return Verified(found, tuple(checks), checksums, detected[0] if detected else None)
+        return Verified(found, tuple(checks), found.known_digests())
 
-    async def _check_digests(
-        self, expected: Expectation, found: StoredObject
-    ) -> tuple[list[Check], Checksums]:
-        declared = expected.algorithms()
+    async def read(
+        self, described: Verified, found: StoredObject, expected: Expectation, sniffing: Sniffing
+    ) -> Verified:
+        """The checks of the bytes of `found`: the object described, or the copy it was sealed as.
+
+        Raises PreconditionChanged, StorageUnavailable, StorageMisconfigured.
+        """
+        verified = await self._check_digests(replace(described, found=found), expected)
+        if verified.failed_check is not None or sniffing is Sniffing.OFF:
+            return verified
+        detected = self.detect_types(await self.objects.first_bytes(found, SNIFFED_BYTES))
+        enforced = sniffing is Sniffing.ENFORCE
+        check = check_detected_type(expected.content_type, detected, enforced=enforced)
+        return replace(
+            verified,
+            checks=(*verified.checks, check),
+            detected_content_type=detected[0] if detected else None,
+        )
+
+    async def _check_digests(self, verified: Verified, expected: Expectation) -> Verified:
+        found, declared = verified.found, expected.algorithms()
         unknown = [a for a in declared if found.known_digest(a) is None]
         hashed = await self.objects.digest(found, unknown) if unknown else Checksums()
         checks: list[Check] = []
@@ -78,11 +85,8 @@ class Verification:
                 CheckMethod.HASHED,
             )
             checks += check_digest(algorithm, expected.checksums, actual, method)
-        return checks, found.known_digests().with_defaults(hashed)
-
-    async def _sniff(self, found: StoredObject) -> tuple[str, ...]:
-        return tuple(self.detect_types(await self.objects.first_bytes(found, SNIFFED_BYTES)))
-
-
-def _good(checks: Sequence[Check]) -> bool:
-    return not any(failures(checks))
+        return replace(
+            verified,
+            checks=(*verified.checks, *checks),
+            checksums=found.known_digests().with_defaults(hashed),
+        )

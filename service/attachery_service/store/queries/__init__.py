@@ -1,19 +1,22 @@
 """The statements, one `.sql` file each, named as the method that runs it.
 
-`{session_columns}` stands for the columns of a session, listed once in session_columns.sql.
+`{name}` stands for the text of name.sql, for what several statements share: the columns of a
+session, and how a transition claims its row and request id.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
+
+_SHARED = re.compile(r"\{(\w+)\}")
 
 
 @cache
 def query(name: str) -> str:
     """The text of `name`.sql."""
-    columns = _read("session_columns").rstrip()
-    return _read(name).replace("{session_columns}", columns)
+    return _SHARED.sub(lambda shared: _read(shared[1]).rstrip(), _read(name))
 
 
 def _read(name: str) -> str:

@@ -1,22 +1,5 @@
 -- PENDING and in time becomes CANCELLED, as complete_upload_session.sql makes it READY.
-WITH pending AS (
-    SELECT tenant_id, attachment_id
-    FROM upload_sessions
-    WHERE tenant_id = $1 AND attachment_id = $2 AND state = 'pending' AND expire_time > now()
-    FOR UPDATE
-), request AS (
-    INSERT INTO request_outcomes AS o
-        (tenant_id, method, request_id, payload_digest, attachment_id, checks)
-    SELECT tenant_id, $4::text, $5::text, $6::bytea, attachment_id, '[]'
-    FROM pending WHERE $5::text IS NOT NULL
-    ON CONFLICT (tenant_id, method, request_id) DO UPDATE
-        SET payload_digest = excluded.payload_digest,
-            attachment_id = excluded.attachment_id,
-            checks = excluded.checks,
-            create_time = now()
-        WHERE o.create_time <= now() - $7::interval
-    RETURNING 1
-), changed AS (
+{claim_pending}, changed AS (
     UPDATE upload_sessions AS s
     SET state = 'cancelled',
         revision = s.revision + 1,

@@ -5,3 +5,4 @@ SELECT
 FROM request_outcomes AS o
 JOIN upload_sessions AS s USING (tenant_id, attachment_id)
 WHERE o.tenant_id = $1 AND o.method = $2 AND o.request_id = $3
+    AND o.create_time > now() - $4::interval AND s.metadata_purge_time > now()
