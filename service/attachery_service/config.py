@@ -99,7 +99,9 @@ class Settings(BaseSettings):
     seal: Literal["auto", "write_once", "copy"] = Field(
         "auto", description="How verified bytes are sealed; auto asks the store at start."
     )
-    max_size: PositiveInt = Field(DEFAULT_MAX_SIZE, description="Largest upload.")
+    max_size: PositiveInt = Field(
+        DEFAULT_MAX_SIZE, le=5 * 2**30, description="Largest upload; S3 takes 5 GiB at once."
+    )
     sniffing: Sniffing = Field(Sniffing.REPORT, description="off, report or enforce.")
 
     max_call_time: PositiveFloat = Field(

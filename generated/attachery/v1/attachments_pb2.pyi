@@ -78,7 +78,9 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
     """If any id fails, every other one answers `BATCH_ABORTED`. The call itself is OK."""
     @property
     def attachment_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """1..1,000 ids; one that stands twice is answered twice."""
+        """1..1,000 ids; one that stands twice is answered twice. Fewer where the answer would exceed the
+        4 MiB that gRPC clients receive: long filenames and much metadata count.
+        """
 
     @property
     def download_ttl(self) -> google.protobuf.duration_pb2.Duration:

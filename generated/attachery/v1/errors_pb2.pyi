@@ -31,7 +31,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_INVALID_ATTACHMENT_ID: _ErrorReason.ValueType  # 3
     """INVALID_ARGUMENT: an attachment id is not a lower-case, hyphenated UUID."""
     ERROR_REASON_INVALID_REQUEST_ID: _ErrorReason.ValueType  # 4
-    """INVALID_ARGUMENT: `request_id` is not 1..500 printable ASCII characters."""
+    """INVALID_ARGUMENT: `request_id` is not 1..500 printable ASCII characters without spaces."""
     ERROR_REASON_INVALID_FILENAME: _ErrorReason.ValueType  # 5
     """INVALID_ARGUMENT: `filename` is missing or breaks the rules given at the field."""
     ERROR_REASON_INVALID_CONTENT_TYPE: _ErrorReason.ValueType  # 6
@@ -133,7 +133,7 @@ ERROR_REASON_INVALID_TENANT_ID: ErrorReason.ValueType  # 2
 ERROR_REASON_INVALID_ATTACHMENT_ID: ErrorReason.ValueType  # 3
 """INVALID_ARGUMENT: an attachment id is not a lower-case, hyphenated UUID."""
 ERROR_REASON_INVALID_REQUEST_ID: ErrorReason.ValueType  # 4
-"""INVALID_ARGUMENT: `request_id` is not 1..500 printable ASCII characters."""
+"""INVALID_ARGUMENT: `request_id` is not 1..500 printable ASCII characters without spaces."""
 ERROR_REASON_INVALID_FILENAME: ErrorReason.ValueType  # 5
 """INVALID_ARGUMENT: `filename` is missing or breaks the rules given at the field."""
 ERROR_REASON_INVALID_CONTENT_TYPE: ErrorReason.ValueType  # 6

@@ -60,7 +60,7 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     tenant_id: builtins.str
     """The owner of the file: 1..128 of letters, digits, `.`, `_`, `~`, `-`, not beginning with `.`."""
     request_id: builtins.str
-    """Makes the call repeatable: 1..500 printable ASCII characters, case-sensitive; empty for none."""
+    """Makes the call repeatable: 1..500 printable ASCII characters without spaces, case-sensitive; empty for none."""
     filename: builtins.str
     """Name of the file: 1..255 bytes of UTF-8 in normal form C, to which it is brought. Refused:
     control, private-use and unassigned code points, line and paragraph separators, format

@@ -10,6 +10,8 @@ from google.rpc import status_pb2
 
 from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import attachments_pb2_grpc
+from attachery_service.domain import inputs
+from attachery_service.domain.errors import Violation
 from attachery_service.ports import DownloadUrl
 from attachery_service.usecases.create_download_url import CreateDownloadUrl
 from attachery_service.usecases.get_attachment import GetAttachment
@@ -22,6 +24,9 @@ from attachery_service.wire.call import Context, current_call, current_principal
 from attachery_service.wire.convert import attachment_message, disposition_name
 from attachery_service.wire.status import to_status
 from attachery_service.wire.times import from_datetime, from_timedelta, to_timedelta
+
+# What gRPC clients receive unless told otherwise.
+MAX_RESPONSE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,11 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
             ),
         )
         request_id = current_call().request_id
-        return pb.ResolveAttachmentsResponse(results=[_result(r, request_id) for r in results])
+        response = pb.ResolveAttachmentsResponse(
+            results=[_result(result, request_id) for result in results]
+        )
+        _require_receivable(response)
+        return response
 
     async def CreateDownloadUrl(
         self, request: pb.CreateDownloadUrlRequest, context: Context
@@ -74,6 +83,18 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
             url=download.url,
             expire_time=from_datetime(session.read_time + download.lifetime),
             ttl=from_timedelta(download.lifetime),
+        )
+
+
+def _require_receivable(response: pb.ResolveAttachmentsResponse) -> None:
+    """Raises InvalidRequest: a caller who cannot receive the answer would learn no reason."""
+    size = response.ByteSize()
+    if size > MAX_RESPONSE_BYTES:
+        rule = "must be fewer: their attachments do not fit into one answer"
+        raise inputs.invalid(
+            [Violation("attachment_ids", "BATCH_TOO_LARGE", rule)],
+            responseBytes=size,
+            maxResponseBytes=MAX_RESPONSE_BYTES,
         )
 
 

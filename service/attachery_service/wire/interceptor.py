@@ -154,8 +154,10 @@ class _Method:
 
     def _limit(self, context: Context) -> float:
         """Seconds the call may take. What waits on something outside gets a little less."""
-        remaining = context.time_remaining()
-        limit = min(remaining or self.interception.longest, self.interception.longest)
+        # None without a deadline, whatever the typings say.
+        remaining: float | None = context.time_remaining()
+        longest = self.interception.longest
+        limit = longest if remaining is None else min(remaining, longest)
         if limit < _TOO_LITTLE:
             raise DeadlineExceeded
         set_time_left(limit - min(_MARGIN, limit / 2))

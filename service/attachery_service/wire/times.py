@@ -25,6 +25,8 @@ def to_timedelta(message: duration_pb2.Duration) -> timedelta:
 
 
 def to_datetime(message: timestamp_pb2.Timestamp) -> datetime:
+    if not 0 <= message.nanos < _NANOS:
+        return _EPOCH
     try:
         moment = _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos / 1000)
     except OverflowError:
