@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -92,6 +93,20 @@ async def test_n12_a_store_that_breaks_is_unavailable_and_start_still_works(
     store_proxy.release()
     for each in (attachment_id, other):
         assert (await service.complete(each)).session.state == READY
+
+
+async def test_n8_a_store_that_answers_only_after_the_deadline_is_too_late(
+    make_service: MakeService, object_store: StoreUnderTest, store_proxy: Proxy
+) -> None:
+    service = await behind(make_service, object_store, store_proxy)
+    attachment_id = await uploaded(service)
+    store_proxy.hold()
+    late = asyncio.ensure_future(failure(service.complete(attachment_id)))
+    await asyncio.wait_for(store_proxy.held.wait(), 5)
+    await service.age(attachment_id, timedelta(hours=1))
+    store_proxy.release()
+    assert (await late).reason == "UPLOAD_EXPIRED"
+    assert await service.events(attachment_id) == ["pending"]
 
 
 async def test_a_bucket_that_vanished_is_the_operators_matter(
