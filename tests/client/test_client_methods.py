@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from attachery.v1 import attachments_pb2, upload_sessions_pb2
 
+from attachery.v1 import attachments_pb2, upload_sessions_pb2
 from attachery_client import AttacheryClient
 
 _RPCS = [
