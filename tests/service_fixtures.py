@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
@@ -161,6 +162,25 @@ class ServiceUnderTest:
             attachment_id,
         )
         return [row["state"] for row in rows]
+
+    @asynccontextmanager
+    async def row_locked(self, attachment_id: str) -> AsyncIterator[None]:
+        """Holds the session's row, so that nothing of the service can change it."""
+        async with self.database.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "SELECT FROM upload_sessions WHERE attachment_id = $1 FOR UPDATE", attachment_id
+            )
+            yield
+
+    async def until_blocked(self, statements: int) -> None:
+        """Until so many statements of the service wait for a lock."""
+        blocked = (
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'attachery' "
+            "AND wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        async with asyncio.timeout(5):
+            while await self.database.fetchval(blocked) < statements:  # noqa: ASYNC110
+                await asyncio.sleep(0)
 
     async def keys_in_store(self) -> set[str]:
         listing = await self.s3.list_objects_v2(Bucket=self.bucket)

@@ -128,20 +128,13 @@ async def test_a_caller_who_leaves_while_the_row_changes_finds_the_outcome_later
         database_url=SecretStr(database_proxy.in_front_of(database_url)), seal=seal
     )
     attachment_id = await uploaded(service)
-    row = await service.database.acquire()
-    transaction = row.transaction()
-    await transaction.start()
-    await row.execute(
-        "SELECT FROM upload_sessions WHERE attachment_id = $1 FOR UPDATE", attachment_id
-    )
     request = CompleteUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
-    call = service.uploads.CompleteUploadSession(request, metadata=service.metadata)
-    await _until_blocked(service)
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
-    await transaction.rollback()
-    await service.database.release(row)
+    async with service.row_locked(attachment_id):
+        call = service.uploads.CompleteUploadSession(request, metadata=service.metadata)
+        await service.until_blocked(1)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
     assert await service.app.background.drain(5)
     assert (await service.get(attachment_id)).state == READY
     assert await service.events(attachment_id) == ["pending", "ready"]
@@ -236,13 +229,3 @@ async def test_an_object_that_keeps_changing_is_told_and_stays_pending(
     assert (await service.get(attachment_id)).state == PENDING
     monkeypatch.undo()
     assert (await service.complete(attachment_id)).session.state == READY
-
-
-async def _until_blocked(service: ServiceUnderTest) -> None:
-    """Until a statement of the service waits for a lock."""
-    async with asyncio.timeout(5):
-        while not await service.database.fetchval(  # noqa: ASYNC110 - nothing notifies
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'attachery' "
-            "AND wait_event_type = 'Lock' AND datname = current_database()"
-        ):
-            await asyncio.sleep(0)
