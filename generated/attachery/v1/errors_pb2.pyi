@@ -53,13 +53,29 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_INVALID_EXPIRE_TIME: _ErrorReason.ValueType  # 14
     """INVALID_ARGUMENT: the deadline asked for is out of range."""
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 15
-    """INVALID_ARGUMENT: more ids than one call may carry."""
+    """INVALID_ARGUMENT: more ids than one call may carry, or than its answer may."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 16
     """INVALID_ARGUMENT: this `request_id` was used for another payload in the last 24 hours."""
     ERROR_REASON_INVALID_ATTACHMENT_IDS: _ErrorReason.ValueType  # 17
     """INVALID_ARGUMENT: no id in a call that needs at least one."""
     ERROR_REASON_INVALID_DOWNLOAD_TTL: _ErrorReason.ValueType  # 18
     """INVALID_ARGUMENT: `download_ttl` is out of range."""
+    ERROR_REASON_CONTENT_TYPE_NOT_ALLOWED: _ErrorReason.ValueType  # 19
+    """INVALID_ARGUMENT: the purpose takes no files of this type."""
+    ERROR_REASON_SIZE_REQUIRED: _ErrorReason.ValueType  # 20
+    """INVALID_ARGUMENT: the purpose demands that the size is declared."""
+    ERROR_REASON_CHECKSUM_REQUIRED: _ErrorReason.ValueType  # 21
+    """INVALID_ARGUMENT: the purpose demands that a checksum is declared."""
+    ERROR_REASON_INVALID_PAGE_SIZE: _ErrorReason.ValueType  # 22
+    """INVALID_ARGUMENT: `page_size` is negative."""
+    ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 23
+    """INVALID_ARGUMENT: `page_token` is none that this service gave for this tenant and filter."""
+    ERROR_REASON_INVALID_FILTER: _ErrorReason.ValueType  # 24
+    """INVALID_ARGUMENT: the filter names a state this version does not know, or a time that is none."""
+    ERROR_REASON_DUPLICATE_ATTACHMENT_ID: _ErrorReason.ValueType  # 25
+    """INVALID_ARGUMENT: an id stands twice in a batch that changes something."""
+    ERROR_REASON_INVALID_ITEMS: _ErrorReason.ValueType  # 26
+    """INVALID_ARGUMENT: no item in a batch that needs at least one."""
     ERROR_REASON_CREDENTIALS_MISSING: _ErrorReason.ValueType  # 30
     """UNAUTHENTICATED: no `authorization: Bearer KEY` in the call's metadata."""
     ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 31
@@ -96,6 +112,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """FAILED_PRECONDITION: the stored type is not the declared one, or the first bytes speak against
     it where the policy enforces that. The session is FAILED.
     """
+    ERROR_REASON_PENDING_SESSIONS_LIMIT: _ErrorReason.ValueType  # 60
+    """RESOURCE_EXHAUSTED: too many sessions of the tenant are pending; complete or cancel some."""
+    ERROR_REASON_STORAGE_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 61
+    """RESOURCE_EXHAUSTED: the tenant's pending or stored bytes would exceed its quota."""
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 62
+    """RESOURCE_EXHAUSTED: too many calls; `RetryInfo` says when the next one may be made."""
     ERROR_REASON_OBJECT_CHANGING: _ErrorReason.ValueType  # 80
     """ABORTED: the object was replaced again and again while being verified; still PENDING."""
     ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 81
@@ -155,13 +177,29 @@ ERROR_REASON_INVALID_TTL: ErrorReason.ValueType  # 13
 ERROR_REASON_INVALID_EXPIRE_TIME: ErrorReason.ValueType  # 14
 """INVALID_ARGUMENT: the deadline asked for is out of range."""
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 15
-"""INVALID_ARGUMENT: more ids than one call may carry."""
+"""INVALID_ARGUMENT: more ids than one call may carry, or than its answer may."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 16
 """INVALID_ARGUMENT: this `request_id` was used for another payload in the last 24 hours."""
 ERROR_REASON_INVALID_ATTACHMENT_IDS: ErrorReason.ValueType  # 17
 """INVALID_ARGUMENT: no id in a call that needs at least one."""
 ERROR_REASON_INVALID_DOWNLOAD_TTL: ErrorReason.ValueType  # 18
 """INVALID_ARGUMENT: `download_ttl` is out of range."""
+ERROR_REASON_CONTENT_TYPE_NOT_ALLOWED: ErrorReason.ValueType  # 19
+"""INVALID_ARGUMENT: the purpose takes no files of this type."""
+ERROR_REASON_SIZE_REQUIRED: ErrorReason.ValueType  # 20
+"""INVALID_ARGUMENT: the purpose demands that the size is declared."""
+ERROR_REASON_CHECKSUM_REQUIRED: ErrorReason.ValueType  # 21
+"""INVALID_ARGUMENT: the purpose demands that a checksum is declared."""
+ERROR_REASON_INVALID_PAGE_SIZE: ErrorReason.ValueType  # 22
+"""INVALID_ARGUMENT: `page_size` is negative."""
+ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 23
+"""INVALID_ARGUMENT: `page_token` is none that this service gave for this tenant and filter."""
+ERROR_REASON_INVALID_FILTER: ErrorReason.ValueType  # 24
+"""INVALID_ARGUMENT: the filter names a state this version does not know, or a time that is none."""
+ERROR_REASON_DUPLICATE_ATTACHMENT_ID: ErrorReason.ValueType  # 25
+"""INVALID_ARGUMENT: an id stands twice in a batch that changes something."""
+ERROR_REASON_INVALID_ITEMS: ErrorReason.ValueType  # 26
+"""INVALID_ARGUMENT: no item in a batch that needs at least one."""
 ERROR_REASON_CREDENTIALS_MISSING: ErrorReason.ValueType  # 30
 """UNAUTHENTICATED: no `authorization: Bearer KEY` in the call's metadata."""
 ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 31
@@ -198,6 +236,12 @@ ERROR_REASON_CONTENT_TYPE_MISMATCH: ErrorReason.ValueType  # 74
 """FAILED_PRECONDITION: the stored type is not the declared one, or the first bytes speak against
 it where the policy enforces that. The session is FAILED.
 """
+ERROR_REASON_PENDING_SESSIONS_LIMIT: ErrorReason.ValueType  # 60
+"""RESOURCE_EXHAUSTED: too many sessions of the tenant are pending; complete or cancel some."""
+ERROR_REASON_STORAGE_QUOTA_EXCEEDED: ErrorReason.ValueType  # 61
+"""RESOURCE_EXHAUSTED: the tenant's pending or stored bytes would exceed its quota."""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 62
+"""RESOURCE_EXHAUSTED: too many calls; `RetryInfo` says when the next one may be made."""
 ERROR_REASON_OBJECT_CHANGING: ErrorReason.ValueType  # 80
 """ABORTED: the object was replaced again and again while being verified; still PENDING."""
 ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 81

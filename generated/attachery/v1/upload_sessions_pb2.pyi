@@ -12,6 +12,7 @@ import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import google.rpc.status_pb2
 import sys
 import typing
 
@@ -135,6 +136,11 @@ class StartUploadSessionResponse(google.protobuf.message.Message):
 
     SESSION_FIELD_NUMBER: builtins.int
     TARGET_FIELD_NUMBER: builtins.int
+    SESSION_TOKEN_FIELD_NUMBER: builtins.int
+    session_token: builtins.str
+    """A credential for this one session: with `authorization: Bearer TOKEN` an uploader may complete,
+    cancel and get it, and nothing else, until its deadline. Absent when `target` is.
+    """
     @property
     def session(self) -> attachery.v1.resources_pb2.UploadSession:
         """The session."""
@@ -150,9 +156,10 @@ class StartUploadSessionResponse(google.protobuf.message.Message):
         *,
         session: attachery.v1.resources_pb2.UploadSession | None = ...,
         target: attachery.v1.resources_pb2.UploadTarget | None = ...,
+        session_token: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["session", b"session", "target", b"target"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["session", b"session", "target", b"target"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["session", b"session", "session_token", b"session_token", "target", b"target"]) -> None: ...
 
 global___StartUploadSessionResponse = StartUploadSessionResponse
 
@@ -385,6 +392,121 @@ class CompleteUploadSessionResponse(google.protobuf.message.Message):
 global___CompleteUploadSessionResponse = CompleteUploadSessionResponse
 
 @typing.final
+class BatchCompleteUploadSessionsRequest(google.protobuf.message.Message):
+    """Asks to verify what arrived for many sessions."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Item(google.protobuf.message.Message):
+        """One session of the batch."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        ATTACHMENT_ID_FIELD_NUMBER: builtins.int
+        CHECKSUMS_FIELD_NUMBER: builtins.int
+        SIZE_BYTES_FIELD_NUMBER: builtins.int
+        attachment_id: builtins.str
+        """The session; each may stand only once."""
+        size_bytes: builtins.int
+        """Exact size in bytes the object must have, in addition to the one declared at Start."""
+        @property
+        def checksums(self) -> attachery.v1.resources_pb2.Checksums:
+            """Checksums the bytes must have, in addition to those declared at Start."""
+
+        def __init__(
+            self,
+            *,
+            attachment_id: builtins.str = ...,
+            checksums: attachery.v1.resources_pb2.Checksums | None = ...,
+            size_bytes: builtins.int | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "checksums", b"checksums", "size_bytes", b"size_bytes"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "attachment_id", b"attachment_id", "checksums", b"checksums", "size_bytes", b"size_bytes"]) -> None: ...
+        def WhichOneof(self, oneof_group: typing.Literal["_size_bytes", b"_size_bytes"]) -> typing.Literal["size_bytes"] | None: ...
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    ITEMS_FIELD_NUMBER: builtins.int
+    ATOMIC_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The owner of all of them."""
+    request_id: builtins.str
+    """Makes the whole batch repeatable, as at Start."""
+    atomic: builtins.bool
+    """All or nothing: if any item fails, no other becomes READY, and they answer `BATCH_ABORTED`. The
+    call itself is OK. An item whose bytes are wrong is FAILED all the same.
+    """
+    @property
+    def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BatchCompleteUploadSessionsRequest.Item]:
+        """1..100 sessions; fewer if so much metadata was given for them that their answers do not fit into
+        the 4 MiB gRPC clients receive. That is told, `BATCH_TOO_LARGE`, before anything changes.
+        """
+
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+        items: collections.abc.Iterable[global___BatchCompleteUploadSessionsRequest.Item] | None = ...,
+        atomic: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["atomic", b"atomic", "items", b"items", "request_id", b"request_id", "tenant_id", b"tenant_id"]) -> None: ...
+
+global___BatchCompleteUploadSessionsRequest = BatchCompleteUploadSessionsRequest
+
+@typing.final
+class BatchCompleteUploadSessionsResult(google.protobuf.message.Message):
+    """What became of one session of a batch."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTACHMENT_ID_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    RESPONSE_FIELD_NUMBER: builtins.int
+    attachment_id: builtins.str
+    """The id, as asked."""
+    @property
+    def status(self) -> google.rpc.status_pb2.Status:
+        """Code 0 if the session is READY; else the error a call for it alone would get."""
+
+    @property
+    def response(self) -> global___CompleteUploadSessionResponse:
+        """What a call for it alone would answer; absent on error."""
+
+    def __init__(
+        self,
+        *,
+        attachment_id: builtins.str = ...,
+        status: google.rpc.status_pb2.Status | None = ...,
+        response: global___CompleteUploadSessionResponse | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["response", b"response", "status", b"status"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attachment_id", b"attachment_id", "response", b"response", "status", b"status"]) -> None: ...
+
+global___BatchCompleteUploadSessionsResult = BatchCompleteUploadSessionsResult
+
+@typing.final
+class BatchCompleteUploadSessionsResponse(google.protobuf.message.Message):
+    """What became of every session of a batch."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    @property
+    def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BatchCompleteUploadSessionsResult]:
+        """One result per item, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: collections.abc.Iterable[global___BatchCompleteUploadSessionsResult] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["results", b"results"]) -> None: ...
+
+global___BatchCompleteUploadSessionsResponse = BatchCompleteUploadSessionsResponse
+
+@typing.final
 class CancelUploadSessionRequest(google.protobuf.message.Message):
     """Asks to give a session up."""
 
@@ -473,3 +595,291 @@ class GetUploadSessionResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["session", b"session"]) -> None: ...
 
 global___GetUploadSessionResponse = GetUploadSessionResponse
+
+@typing.final
+class ListUploadSessionsRequest(google.protobuf.message.Message):
+    """Asks for sessions."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Filter(google.protobuf.message.Message):
+        """Which sessions; what is not given does not restrict."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        STATES_FIELD_NUMBER: builtins.int
+        PURPOSE_FIELD_NUMBER: builtins.int
+        CREATE_TIME_FROM_FIELD_NUMBER: builtins.int
+        CREATE_TIME_BEFORE_FIELD_NUMBER: builtins.int
+        purpose: builtins.str
+        """Sessions of this purpose."""
+        @property
+        def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[attachery.v1.resources_pb2.UploadSessionState.ValueType]:
+            """Sessions in any of these states, deadlines applied."""
+
+        @property
+        def create_time_from(self) -> google.protobuf.timestamp_pb2.Timestamp:
+            """Sessions started at this time or later."""
+
+        @property
+        def create_time_before(self) -> google.protobuf.timestamp_pb2.Timestamp:
+            """Sessions started before this time."""
+
+        def __init__(
+            self,
+            *,
+            states: collections.abc.Iterable[attachery.v1.resources_pb2.UploadSessionState.ValueType] | None = ...,
+            purpose: builtins.str = ...,
+            create_time_from: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+            create_time_before: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["create_time_before", b"create_time_before", "create_time_from", b"create_time_from", "purpose", b"purpose", "states", b"states"]) -> None: ...
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The owner."""
+    page_size: builtins.int
+    """The most sessions to answer with: 50 if 0, at most 1,000."""
+    page_token: builtins.str
+    """`next_page_token` of the page before, with the same tenant and filter; empty for the first."""
+    @property
+    def filter(self) -> global___ListUploadSessionsRequest.Filter:
+        """Which sessions."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        filter: global___ListUploadSessionsRequest.Filter | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]) -> None: ...
+
+global___ListUploadSessionsRequest = ListUploadSessionsRequest
+
+@typing.final
+class ListUploadSessionsResponse(google.protobuf.message.Message):
+    """A page of sessions."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Asks for the page after this one; empty if there is none."""
+    @property
+    def sessions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[attachery.v1.resources_pb2.UploadSession]:
+        """The sessions, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        sessions: collections.abc.Iterable[attachery.v1.resources_pb2.UploadSession] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "sessions", b"sessions"]) -> None: ...
+
+global___ListUploadSessionsResponse = ListUploadSessionsResponse
+
+@typing.final
+class GetUploadPolicyRequest(google.protobuf.message.Message):
+    """Asks for the limits."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The tenant they hold for."""
+    purpose: builtins.str
+    """Name of the policy; empty for `default`."""
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        purpose: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["purpose", b"purpose", "tenant_id", b"tenant_id"]) -> None: ...
+
+global___GetUploadPolicyRequest = GetUploadPolicyRequest
+
+@typing.final
+class UploadPolicy(google.protobuf.message.Message):
+    """The limits of one purpose. Sizes in bytes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Sniffing:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _SniffingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[UploadPolicy._Sniffing.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        SNIFFING_UNSPECIFIED: UploadPolicy._Sniffing.ValueType  # 0
+        """Never sent."""
+        SNIFFING_OFF: UploadPolicy._Sniffing.ValueType  # 1
+        """The first bytes are not looked at."""
+        SNIFFING_REPORT: UploadPolicy._Sniffing.ValueType  # 2
+        """The detected type is shown."""
+        SNIFFING_ENFORCE: UploadPolicy._Sniffing.ValueType  # 3
+        """A contradiction to the declared type fails the upload."""
+
+    class Sniffing(_Sniffing, metaclass=_SniffingEnumTypeWrapper):
+        """What the type that the first bytes speak for is used for."""
+
+    SNIFFING_UNSPECIFIED: UploadPolicy.Sniffing.ValueType  # 0
+    """Never sent."""
+    SNIFFING_OFF: UploadPolicy.Sniffing.ValueType  # 1
+    """The first bytes are not looked at."""
+    SNIFFING_REPORT: UploadPolicy.Sniffing.ValueType  # 2
+    """The detected type is shown."""
+    SNIFFING_ENFORCE: UploadPolicy.Sniffing.ValueType  # 3
+    """A contradiction to the declared type fails the upload."""
+
+    PURPOSE_FIELD_NUMBER: builtins.int
+    MAX_SIZE_BYTES_FIELD_NUMBER: builtins.int
+    SIZE_REQUIRED_FIELD_NUMBER: builtins.int
+    CHECKSUM_REQUIRED_FIELD_NUMBER: builtins.int
+    ALLOWED_CONTENT_TYPES_FIELD_NUMBER: builtins.int
+    SNIFFING_FIELD_NUMBER: builtins.int
+    DEFAULT_TTL_FIELD_NUMBER: builtins.int
+    MIN_TTL_FIELD_NUMBER: builtins.int
+    MAX_TTL_FIELD_NUMBER: builtins.int
+    OBJECT_RETENTION_FIELD_NUMBER: builtins.int
+    METADATA_RETENTION_FIELD_NUMBER: builtins.int
+    TERMINAL_ON_MISMATCH_FIELD_NUMBER: builtins.int
+    purpose: builtins.str
+    """Name of the purpose."""
+    max_size_bytes: builtins.int
+    """The largest upload."""
+    size_required: builtins.bool
+    """Start must declare the size."""
+    checksum_required: builtins.bool
+    """Start must declare a checksum."""
+    sniffing: global___UploadPolicy.Sniffing.ValueType
+    """What the first bytes are used for."""
+    terminal_on_mismatch: builtins.bool
+    """Bytes that are not the declared ones make the session FAILED; else it stays PENDING."""
+    @property
+    def allowed_content_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Types taken, `image/*` for all of a kind; empty for any."""
+
+    @property
+    def default_ttl(self) -> google.protobuf.duration_pb2.Duration:
+        """How long a session takes if Start does not say."""
+
+    @property
+    def min_ttl(self) -> google.protobuf.duration_pb2.Duration:
+        """The shortest a session may be asked to take."""
+
+    @property
+    def max_ttl(self) -> google.protobuf.duration_pb2.Duration:
+        """The longest a session may be asked to take."""
+
+    @property
+    def object_retention(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the bytes are kept, from Start."""
+
+    @property
+    def metadata_retention(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the row is kept, from Start."""
+
+    def __init__(
+        self,
+        *,
+        purpose: builtins.str = ...,
+        max_size_bytes: builtins.int = ...,
+        size_required: builtins.bool = ...,
+        checksum_required: builtins.bool = ...,
+        allowed_content_types: collections.abc.Iterable[builtins.str] | None = ...,
+        sniffing: global___UploadPolicy.Sniffing.ValueType = ...,
+        default_ttl: google.protobuf.duration_pb2.Duration | None = ...,
+        min_ttl: google.protobuf.duration_pb2.Duration | None = ...,
+        max_ttl: google.protobuf.duration_pb2.Duration | None = ...,
+        object_retention: google.protobuf.duration_pb2.Duration | None = ...,
+        metadata_retention: google.protobuf.duration_pb2.Duration | None = ...,
+        terminal_on_mismatch: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["default_ttl", b"default_ttl", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["allowed_content_types", b"allowed_content_types", "checksum_required", b"checksum_required", "default_ttl", b"default_ttl", "max_size_bytes", b"max_size_bytes", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention", "purpose", b"purpose", "size_required", b"size_required", "sniffing", b"sniffing", "terminal_on_mismatch", b"terminal_on_mismatch"]) -> None: ...
+
+global___UploadPolicy = UploadPolicy
+
+@typing.final
+class UploadUsage(google.protobuf.message.Message):
+    """What a tenant may have at a time, and has. A limit is absent where there is none."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PENDING_SESSIONS_FIELD_NUMBER: builtins.int
+    PENDING_BYTES_FIELD_NUMBER: builtins.int
+    STORED_BYTES_FIELD_NUMBER: builtins.int
+    MAX_PENDING_SESSIONS_FIELD_NUMBER: builtins.int
+    MAX_PENDING_BYTES_FIELD_NUMBER: builtins.int
+    MAX_STORED_BYTES_FIELD_NUMBER: builtins.int
+    pending_sessions: builtins.int
+    """Sessions that are PENDING, or ended while their target can still write."""
+    pending_bytes: builtins.int
+    """Bytes they may yet store: the declared size, or the policy's maximum where none was declared."""
+    stored_bytes: builtins.int
+    """Bytes of attachments."""
+    max_pending_sessions: builtins.int
+    """The most pending sessions."""
+    max_pending_bytes: builtins.int
+    """The most pending bytes."""
+    max_stored_bytes: builtins.int
+    """The most stored bytes, pending ones included."""
+    def __init__(
+        self,
+        *,
+        pending_sessions: builtins.int = ...,
+        pending_bytes: builtins.int = ...,
+        stored_bytes: builtins.int = ...,
+        max_pending_sessions: builtins.int | None = ...,
+        max_pending_bytes: builtins.int | None = ...,
+        max_stored_bytes: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_max_pending_bytes", b"_max_pending_bytes", "_max_pending_sessions", b"_max_pending_sessions", "_max_stored_bytes", b"_max_stored_bytes", "max_pending_bytes", b"max_pending_bytes", "max_pending_sessions", b"max_pending_sessions", "max_stored_bytes", b"max_stored_bytes"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max_pending_bytes", b"_max_pending_bytes", "_max_pending_sessions", b"_max_pending_sessions", "_max_stored_bytes", b"_max_stored_bytes", "max_pending_bytes", b"max_pending_bytes", "max_pending_sessions", b"max_pending_sessions", "max_stored_bytes", b"max_stored_bytes", "pending_bytes", b"pending_bytes", "pending_sessions", b"pending_sessions", "stored_bytes", b"stored_bytes"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_pending_bytes", b"_max_pending_bytes"]) -> typing.Literal["max_pending_bytes"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_pending_sessions", b"_max_pending_sessions"]) -> typing.Literal["max_pending_sessions"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_stored_bytes", b"_max_stored_bytes"]) -> typing.Literal["max_stored_bytes"] | None: ...
+
+global___UploadUsage = UploadUsage
+
+@typing.final
+class GetUploadPolicyResponse(google.protobuf.message.Message):
+    """The limits and what is used of them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: builtins.int
+    USAGE_FIELD_NUMBER: builtins.int
+    @property
+    def policy(self) -> global___UploadPolicy:
+        """The limits."""
+
+    @property
+    def usage(self) -> global___UploadUsage:
+        """The quotas of the tenant and what is used of them."""
+
+    def __init__(
+        self,
+        *,
+        policy: global___UploadPolicy | None = ...,
+        usage: global___UploadUsage | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["policy", b"policy", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["policy", b"policy", "usage", b"usage"]) -> None: ...
+
+global___GetUploadPolicyResponse = GetUploadPolicyResponse

@@ -54,6 +54,11 @@ class UploadSessionServiceStub(object):
                 request_serializer=attachery_dot_v1_dot_upload__sessions__pb2.CompleteUploadSessionRequest.SerializeToString,
                 response_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.CompleteUploadSessionResponse.FromString,
                 _registered_method=True)
+        self.BatchCompleteUploadSessions = channel.unary_unary(
+                '/attachery.v1.UploadSessionService/BatchCompleteUploadSessions',
+                request_serializer=attachery_dot_v1_dot_upload__sessions__pb2.BatchCompleteUploadSessionsRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.BatchCompleteUploadSessionsResponse.FromString,
+                _registered_method=True)
         self.CancelUploadSession = channel.unary_unary(
                 '/attachery.v1.UploadSessionService/CancelUploadSession',
                 request_serializer=attachery_dot_v1_dot_upload__sessions__pb2.CancelUploadSessionRequest.SerializeToString,
@@ -63,6 +68,16 @@ class UploadSessionServiceStub(object):
                 '/attachery.v1.UploadSessionService/GetUploadSession',
                 request_serializer=attachery_dot_v1_dot_upload__sessions__pb2.GetUploadSessionRequest.SerializeToString,
                 response_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.GetUploadSessionResponse.FromString,
+                _registered_method=True)
+        self.ListUploadSessions = channel.unary_unary(
+                '/attachery.v1.UploadSessionService/ListUploadSessions',
+                request_serializer=attachery_dot_v1_dot_upload__sessions__pb2.ListUploadSessionsRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.ListUploadSessionsResponse.FromString,
+                _registered_method=True)
+        self.GetUploadPolicy = channel.unary_unary(
+                '/attachery.v1.UploadSessionService/GetUploadPolicy',
+                request_serializer=attachery_dot_v1_dot_upload__sessions__pb2.GetUploadPolicyRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.GetUploadPolicyResponse.FromString,
                 _registered_method=True)
 
 
@@ -91,6 +106,15 @@ class UploadSessionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchCompleteUploadSessions(self, request, context):
+        """Completes up to 100 sessions as CompleteUploadSession would each, for much less than 100 calls.
+        Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a crash in
+        the middle, it answers what was done and does the rest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelUploadSession(self, request, context):
         """Gives a PENDING session up. Needs the scope `uploads.create`. Cancelling it again changes
         nothing. `upload_url_expire_time` says until when the target can still write.
@@ -101,6 +125,21 @@ class UploadSessionServiceServicer(object):
 
     def GetUploadSession(self, request, context):
         """Shows a session. Needs the scope `uploads.read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUploadSessions(self, request, context):
+        """Lists sessions, the newest first. Needs the scope `uploads.read`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUploadPolicy(self, request, context):
+        """Shows the limits that hold for a tenant and purpose, and what of the quotas is used. Needs the
+        scope `uploads.read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +158,11 @@ def add_UploadSessionServiceServicer_to_server(servicer, server):
                     request_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.CompleteUploadSessionRequest.FromString,
                     response_serializer=attachery_dot_v1_dot_upload__sessions__pb2.CompleteUploadSessionResponse.SerializeToString,
             ),
+            'BatchCompleteUploadSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCompleteUploadSessions,
+                    request_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.BatchCompleteUploadSessionsRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_upload__sessions__pb2.BatchCompleteUploadSessionsResponse.SerializeToString,
+            ),
             'CancelUploadSession': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelUploadSession,
                     request_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.CancelUploadSessionRequest.FromString,
@@ -128,6 +172,16 @@ def add_UploadSessionServiceServicer_to_server(servicer, server):
                     servicer.GetUploadSession,
                     request_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.GetUploadSessionRequest.FromString,
                     response_serializer=attachery_dot_v1_dot_upload__sessions__pb2.GetUploadSessionResponse.SerializeToString,
+            ),
+            'ListUploadSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUploadSessions,
+                    request_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.ListUploadSessionsRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_upload__sessions__pb2.ListUploadSessionsResponse.SerializeToString,
+            ),
+            'GetUploadPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUploadPolicy,
+                    request_deserializer=attachery_dot_v1_dot_upload__sessions__pb2.GetUploadPolicyRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_upload__sessions__pb2.GetUploadPolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -200,6 +254,33 @@ class UploadSessionService(object):
             _registered_method=True)
 
     @staticmethod
+    def BatchCompleteUploadSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.UploadSessionService/BatchCompleteUploadSessions',
+            attachery_dot_v1_dot_upload__sessions__pb2.BatchCompleteUploadSessionsRequest.SerializeToString,
+            attachery_dot_v1_dot_upload__sessions__pb2.BatchCompleteUploadSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CancelUploadSession(request,
             target,
             options=(),
@@ -243,6 +324,60 @@ class UploadSessionService(object):
             '/attachery.v1.UploadSessionService/GetUploadSession',
             attachery_dot_v1_dot_upload__sessions__pb2.GetUploadSessionRequest.SerializeToString,
             attachery_dot_v1_dot_upload__sessions__pb2.GetUploadSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUploadSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.UploadSessionService/ListUploadSessions',
+            attachery_dot_v1_dot_upload__sessions__pb2.ListUploadSessionsRequest.SerializeToString,
+            attachery_dot_v1_dot_upload__sessions__pb2.ListUploadSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUploadPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.UploadSessionService/GetUploadPolicy',
+            attachery_dot_v1_dot_upload__sessions__pb2.GetUploadPolicyRequest.SerializeToString,
+            attachery_dot_v1_dot_upload__sessions__pb2.GetUploadPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,
