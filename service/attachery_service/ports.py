@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -12,10 +12,15 @@ from attachery_service.domain.checks import Check, StoredObject
 from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.idempotency import Outcome, RequestKey
 from attachery_service.domain.identity import Principal
+from attachery_service.domain.pages import Place
+from attachery_service.domain.quota import Limits, Usage
+from attachery_service.domain.rates import Allowance, Category
+from attachery_service.domain.session_tokens import TokenKey
 from attachery_service.domain.sessions import (
     Failure,
     NewSession,
     SealedObject,
+    SessionFilter,
     UploadSession,
 )
 
@@ -39,19 +44,29 @@ class Completion:
     checks: tuple[Check, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """How an upload that failed verification ends its session."""
+
+    failure: Failure
+    checks: tuple[Check, ...]
+
+
 class SessionStore(Protocol):
-    """Sessions at rest. Every method is one statement (Start and its replay: at most two).
+    """Sessions at rest. Every method is one statement; Start needs more for a replay, a tenant's
+    first session, and where quotas are short.
 
     All raise DatabaseUnavailable. `actor` is the principal's name, for the history.
     """
 
     async def start(
-        self, new: NewSession, request: RequestKey | None, *, rehearsal: bool
+        self, new: NewSession, request: RequestKey | None, limits: Limits, *, rehearsal: bool
     ) -> Found | None:
-        """Stores a PENDING session, or finds the one this request id has started before.
+        """Stores a PENDING session and books it, or finds the one this request id has started
+        before, for which there is room already.
 
         `outcome` tells which: None for a new one. None: the deadline asked for is out of range. In
-        a rehearsal nothing stays.
+        a rehearsal nothing stays. Raises ResourceExhausted if the tenant would exceed its limits.
         """
 
     async def find(
@@ -67,8 +82,7 @@ class SessionStore(Protocol):
     async def fail(
         self,
         pending: UploadSession,
-        failure: Failure,
-        checks: Sequence[Check],
+        rejection: Rejection,
         request: RequestKey | None,
         actor: str,
     ) -> UploadSession | None:
@@ -79,10 +93,57 @@ class SessionStore(Protocol):
     ) -> UploadSession | None:
         """PENDING and in time → CANCELLED; None if it was neither."""
 
+    async def page(
+        self, tenant_id: str, wanted: SessionFilter, after: Place | None, limit: int
+    ) -> Sequence[UploadSession]:
+        """The newest of those wanted that come after a place, deadlines applied."""
+
     async def resolve(
         self, tenant_id: str, attachment_ids: Sequence[UUID]
     ) -> Mapping[UUID, UploadSession]:
         """Those of the sessions that exist in the tenant."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBatch:
+    """Sessions by id as read, and `outcome`: the batch's request id was used before."""
+
+    sessions: Mapping[UUID, Found]
+    outcome: Outcome | None
+
+
+class BatchStore(Protocol):
+    """Many sessions of a tenant at once. Every method is one statement.
+
+    Both raise DatabaseUnavailable. A batch's request id stands for the batch, and with an
+    attachment's id for what became of that one.
+    """
+
+    async def find(
+        self, tenant_id: str, attachment_ids: Sequence[UUID], request: RequestKey | None
+    ) -> FoundBatch:
+        """Those that exist, their deadlines applied."""
+
+    async def end(
+        self,
+        tenant_id: str,
+        endings: Mapping[UUID, Completion | Rejection],
+        request: RequestKey | None,
+        actor: str,
+        *,
+        atomic: bool,
+    ) -> Mapping[UUID, UploadSession]:
+        """PENDING and in time → READY or FAILED: those that changed.
+
+        `atomic`: all or none. None changes if the request id is taken by another batch.
+        """
+
+
+class TenantUsage(Protocol):
+    """What tenants use. Raises DatabaseUnavailable."""
+
+    async def of(self, tenant_id: str) -> Usage:
+        """Exact at the time of reading; nothing for a tenant that was never seen."""
 
 
 class PreconditionChanged(Exception):
@@ -163,11 +224,45 @@ class TypeDetector(Protocol):
         """Media types the bytes speak for, the likeliest first; empty when they do not tell."""
 
 
+class RateLimiter(Protocol):
+    """Says whether a caller may make one more call."""
+
+    async def hit(
+        self, principal: Principal, tenant_id: str, category: Category
+    ) -> Allowance | None:
+        """Counts a call, unless it is refused; None where there is no limit. Never fails."""
+
+
 class ApiKeys(Protocol):
     """Credentials at rest. Raises DatabaseUnavailable."""
 
     async def find(self, key_id: str) -> StoredKey | None:
         """A key that was not revoked; None if there is none of this id."""
+
+
+class TokenVerifier(Protocol):
+    """Tells who somebody else's tokens stand for."""
+
+    async def __call__(self, token: str) -> Principal:
+        """Raises CredentialsInvalid, the same for every cause."""
+
+
+class TokenKeys(Protocol):
+    """What session tokens are signed with. All raise DatabaseUnavailable."""
+
+    async def newest(self) -> TokenKey | None:
+        """The key to sign with; None if every one was revoked."""
+
+    async def find(self, key_id: str) -> TimedKey | None:
+        """A key that was not revoked; None if there is none of this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedKey:
+    """A key, and what time it is by the database's clock."""
+
+    key: TokenKey
+    time: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from enum import Enum
 import pytest
 
 from attachery.v1 import resources_pb2 as pb
-from attachery.v1.upload_sessions_pb2 import VerificationCheck
+from attachery.v1.upload_sessions_pb2 import UploadPolicy, VerificationCheck
 from attachery_service.domain.checks import CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Algorithm
+from attachery_service.domain.policy import Sniffing
 from attachery_service.domain.sessions import Disposition, SessionState
 from attachery_service.wire import convert
 
@@ -22,6 +23,7 @@ from attachery_service.wire import convert
         (CheckKind, convert.KINDS, VerificationCheck.Kind),
         (CheckMethod, convert.METHODS, VerificationCheck.Method),
         (CheckOutcome, convert.OUTCOMES, VerificationCheck.Outcome),
+        (Sniffing, convert.SNIFFINGS, UploadPolicy.Sniffing),
     ],
 )
 def test_every_value_has_its_number_and_every_number_its_value(

@@ -26,6 +26,10 @@ AttacheryError
 │       ├── ObjectTooLarge
 │       ├── ChecksumMismatch
 │       └── ContentTypeMismatch
+├── ResourceExhausted           more than the caller may have; nothing happened
+│   ├── PendingSessionsLimit
+│   ├── StorageQuotaExceeded
+│   └── RateLimited
 ├── Aborted
 │   ├── ObjectChanging
 │   └── BatchAborted
@@ -49,6 +53,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 class AttacheryError(Exception):
@@ -223,6 +228,32 @@ class ContentTypeMismatch(VerificationFailed):
     """What arrived in storage has another content type than declared."""
 
     reason = "CONTENT_TYPE_MISMATCH"
+
+
+class ResourceExhausted(AttacheryError):
+    """The caller may not have more; nothing happened."""
+
+
+class PendingSessionsLimit(ResourceExhausted):
+    """The tenant has too many pending sessions; complete some, or wait for their targets to end."""
+
+    reason = "PENDING_SESSIONS_LIMIT"
+
+
+class StorageQuotaExceeded(ResourceExhausted):
+    """The tenant's pending or stored bytes would exceed its quota."""
+
+    reason = "STORAGE_QUOTA_EXCEEDED"
+
+
+class RateLimited(ResourceExhausted):
+    """Too many calls in too short a time; the next one may be made after a while."""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, retry_after: timedelta = timedelta(seconds=1), **facts: object) -> None:
+        super().__init__(**facts)
+        self.retry_after = retry_after
 
 
 class Aborted(AttacheryError):

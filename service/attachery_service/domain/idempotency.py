@@ -48,6 +48,10 @@ def request_key(
     """
     if request_id is None:
         return None
-    given = {name: value for name, value in payload.items() if value not in _NOT_GIVEN}
-    canonical = json.dumps(given, sort_keys=True, default=str).encode()
+    canonical = json.dumps(given(payload), sort_keys=True, default=str).encode()
     return RequestKey(method, request_id, hashlib.sha256(canonical).digest())
+
+
+def given(payload: Mapping[str, object]) -> dict[str, object]:
+    """The fields that were given; also for those of a payload's parts."""
+    return {name: value for name, value in payload.items() if value not in _NOT_GIVEN}

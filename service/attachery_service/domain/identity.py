@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
-from attachery_service.domain.errors import ScopeMissing, TenantDenied
+from attachery_service.domain.errors import AttachmentNotFound, ScopeMissing, TenantDenied
 
 
 class Scope(StrEnum):
@@ -23,18 +24,28 @@ ALL_SCOPES = frozenset(Scope)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """An authenticated caller. `tenants` None means every tenant."""
+    """An authenticated caller. `tenants` None means every tenant, `session` None every session.
+
+    One that is bound to a session may call only what is about a single one.
+    """
 
     name: str
     tenants: frozenset[str] | None
     scopes: frozenset[Scope]
+    session: UUID | None = None
 
-    def require_scope(self, scope: Scope) -> None:
+    def require_scope(self, scope: Scope, *, about_one_session: bool = False) -> None:
         """Raises ScopeMissing."""
-        if scope not in self.scopes:
+        bound = self.session is not None
+        if scope not in self.scopes or (bound and not about_one_session):
             raise ScopeMissing(scope=scope.value)
 
     def require_tenant(self, tenant_id: str) -> None:
         """Raises TenantDenied."""
         if self.tenants is not None and tenant_id not in self.tenants:
             raise TenantDenied
+
+    def require_session(self, attachment_id: UUID) -> None:
+        """Answers any but its own as if it did not exist. Raises AttachmentNotFound."""
+        if self.session not in (None, attachment_id):
+            raise AttachmentNotFound(attachmentId=attachment_id)

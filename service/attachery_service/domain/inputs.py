@@ -157,11 +157,22 @@ def metadata(value: Mapping[str, str]) -> dict[str, str]:
     return dict(value)
 
 
-def size(reader: Reader, value: int | None, max_size: int) -> int | None:
+def allowed_content_type(policy: Policy) -> Callable[[str], str]:
+    """The rule for a type that is one at all: whether the policy takes it."""
+
+    def rule(value: str) -> str:
+        if not policy.allows(value):
+            raise Broken(f"must be one of: {', '.join(policy.allowed_content_types)}")
+        return value
+
+    return rule
+
+
+def size(reader: Reader, value: int | None, max_size: int, field: str = "size_bytes") -> int | None:
     """A declared size in bytes, 1 up to `max_size`."""
     if value is not None and not 1 <= value <= max_size:
         reader.refuse(
-            "size_bytes",
+            field,
             "SIZE_OUT_OF_RANGE",
             f"must be 1 to {max_size}",
             maxSize=max_size,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from attachery_service.domain.content_types import essence
+
 DEFAULT_PURPOSE = "default"
 
 # The limit of the e-mail API this service was first drawn from: 150 MiB.
@@ -26,12 +28,29 @@ class Sniffing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What holds for the sessions of one purpose. Sizes in bytes."""
+    """What holds for the sessions of one purpose. Sizes in bytes.
+
+    `allowed_content_types`: `image/png`, or `image/*` for all of a kind; empty for any.
+    `terminal_on_mismatch` False: bytes that are not the declared ones leave the session PENDING,
+    and its target can replace them.
+    """
 
     max_size: int = DEFAULT_MAX_SIZE
+    size_required: bool = False
+    checksum_required: bool = False
+    allowed_content_types: tuple[str, ...] = ()
     sniffing: Sniffing = Sniffing.REPORT
     default_ttl: timedelta = timedelta(hours=1)
     min_ttl: timedelta = timedelta(minutes=1)
     max_ttl: timedelta = timedelta(hours=24)
     object_retention: timedelta = timedelta(hours=1)
     metadata_retention: timedelta = timedelta(days=60)
+    terminal_on_mismatch: bool = True
+
+    def allows(self, content_type: str) -> bool:
+        """Whether files of this type are taken, whatever its parameters."""
+        kind = essence(content_type)
+        family = f"{kind.partition('/')[0]}/*"
+        return not self.allowed_content_types or bool(
+            {kind, family} & {allowed.lower() for allowed in self.allowed_content_types}
+        )

@@ -101,6 +101,21 @@ class NewSession:
     metadata_retention: timedelta
     created_by: str
 
+    @property
+    def reserved(self) -> int:
+        """The bytes it may bring: as declared, else as many as the policy takes."""
+        return self.max_size if self.declaration.size is None else self.declaration.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFilter:
+    """Which sessions of a tenant; empty or None where nothing restricts."""
+
+    states: tuple[SessionState, ...]
+    purpose: str | None
+    create_time_from: datetime | None
+    create_time_before: datetime | None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSession:

@@ -1,0 +1,49 @@
+"""Paging: a place in an ordered list that survives the list's growth (keyset), as opaque text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+_CHECK_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The last session of a page."""
+
+    create_time: datetime
+    attachment_id: UUID
+
+    def token(self, listing: Mapping[str, object]) -> str:
+        """This place in one listing. Any change to it, or to the listing, makes it worthless.
+
+        It grants nothing: who uses it needs the right to list anyway.
+        """
+        place = f"{self.create_time.isoformat()} {self.attachment_id}".encode()
+        return base64.urlsafe_b64encode(_check(place, listing) + place).decode().rstrip("=")
+
+    @classmethod
+    def of(cls, token: str, listing: Mapping[str, object]) -> Self | None:
+        """None if the token is not of this listing."""
+        try:
+            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except ValueError:
+            return None
+        check, place = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
+        canonical = base64.urlsafe_b64encode(raw).decode().rstrip("=") == token
+        if not canonical or check != _check(place, listing):
+            return None
+        create_time, _, attachment_id = place.decode().partition(" ")
+        return cls(datetime.fromisoformat(create_time), UUID(attachment_id))
+
+
+def _check(place: bytes, listing: Mapping[str, object]) -> bytes:
+    canonical = json.dumps(listing, sort_keys=True, default=str).encode()
+    return hashlib.sha256(place + b"\0" + canonical).digest()[:_CHECK_BYTES]

@@ -1,0 +1,72 @@
+"""What a tenant may have at a time, and has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from attachery_service.domain.errors import (
+    PendingSessionsLimit,
+    ResourceExhausted,
+    StorageQuotaExceeded,
+)
+
+# What the database can count, far above any store.
+MAX_LIMIT = 2**60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The most a tenant may have; None where there is no limit. Sizes in bytes.
+
+    Pending is a session whose target can still write, and every byte it may yet bring.
+    `max_stored_bytes` counts those too: what was let in must have its place.
+    """
+
+    max_pending_sessions: int | None = None
+    max_pending_bytes: int | None = None
+    max_stored_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a tenant has. Sizes in bytes."""
+
+    pending_sessions: int
+    pending_bytes: int
+    stored_bytes: int
+
+    def refusal(self, tenant_id: str, limits: Limits, size: int) -> ResourceExhausted | None:
+        """Why one more session of this size is too much; None if it is not."""
+        kept = self.pending_bytes + self.stored_bytes
+        for error, quota, limit, used, asked in (
+            (
+                PendingSessionsLimit,
+                "max_pending_sessions",
+                limits.max_pending_sessions,
+                self.pending_sessions,
+                1,
+            ),
+            (
+                StorageQuotaExceeded,
+                "max_pending_bytes",
+                limits.max_pending_bytes,
+                self.pending_bytes,
+                size,
+            ),
+            (StorageQuotaExceeded, "max_stored_bytes", limits.max_stored_bytes, kept, size),
+        ):
+            if limit is not None and used + asked > limit:
+                return error(tenantId=tenant_id, quota=quota, limit=limit, used=used, asked=asked)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """The limits of every tenant: its own, else the common ones."""
+
+    common: Limits = Limits()
+    own: Mapping[str, Limits] = field(default_factory=dict)
+
+    def of(self, tenant_id: str) -> Limits:
+        return self.own.get(tenant_id, self.common)

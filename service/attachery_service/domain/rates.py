@@ -1,0 +1,57 @@
+"""How many calls a caller may make in what time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Self
+
+_UNITS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
+_NOTATION = re.compile(rf"([1-9][0-9]{{0,8}})/({'|'.join(_UNITS)})")
+
+
+class Category(StrEnum):
+    """Kinds of calls that are counted apart, because their costs are worlds apart."""
+
+    READ = "read"
+    WRITE = "write"
+    RESOLVE = "resolve"
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """So many `calls` per `unit` of time."""
+
+    calls: int
+    unit: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads what `str` gives, such as `100/second`. Raises ValueError."""
+        match = _NOTATION.fullmatch(text)
+        if match is None:
+            units = ", ".join(_UNITS)
+            raise ValueError(f"must be CALLS/UNIT, such as 100/second; units: {units}")
+        return cls(int(match[1]), match[2])
+
+    @property
+    def seconds(self) -> int:
+        return _UNITS[self.unit]
+
+    def __str__(self) -> str:
+        return f"{self.calls}/{self.unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a limit says of a call that was just counted.
+
+    `wait` is the time until one more call than `remaining` may be made; zero if all may.
+    """
+
+    limit: RateLimit
+    granted: bool
+    remaining: int
+    wait: timedelta

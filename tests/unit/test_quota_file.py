@@ -1,0 +1,84 @@
+"""The file of quotas: read whole, or refused with the line that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from attachery_service.domain.errors import PendingSessionsLimit, StorageQuotaExceeded
+from attachery_service.domain.quota import Limits, Usage
+from attachery_service.quotas import read_quotas
+from attachery_service.toml_tables import SettingsFileError
+
+COMMON = Limits(max_pending_sessions=10, max_stored_bytes=1000)
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "quotas.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_without_a_file_all_tenants_have_the_common_limits() -> None:
+    assert read_quotas(None, COMMON).of("anyone") == COMMON
+    assert read_quotas(None, Limits()).of("anyone") == Limits()
+
+
+def test_a_tenant_says_only_what_differs(tmp_path: Path) -> None:
+    text = """
+        [acme]
+        max_pending_sessions = 0
+        ["~a.b-c"]
+        max_pending_bytes = 5
+        max_stored_bytes = "unlimited"
+    """
+    quotas = read_quotas(written(tmp_path, text), COMMON)
+    assert quotas.of("other") == COMMON
+    assert quotas.of("acme") == Limits(max_pending_sessions=0, max_stored_bytes=1000)
+    assert quotas.of("~a.b-c") == Limits(max_pending_sessions=10, max_pending_bytes=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("[a]\nmax_pending_sessions = -1", 2, "max_pending_sessions"),
+        ("[a]\n\nmax_stored_bytes = 'much'", 3, "max_stored_bytes"),
+        ("[a]\nmax_stored_bytes = 1.5", 2, "max_stored_bytes"),
+        ("[a]\nmax_stored_bytes = true", 2, "max_stored_bytes"),
+        ("[a]\nmax_stored_bytes = 99999999999999999999", 2, "max_stored_bytes"),
+        ("[a]\nmax_bytes = 1", 2, "max_bytes"),
+        ("['a b']\nmax_stored_bytes = 1", 1, "a b"),
+        ("[a]\nmax_stored_bytes = 1\n[b.c]\nmax_stored_bytes = 1", 1, "b"),
+        ("max_stored_bytes = 1", 1, "max_stored_bytes"),
+        ("[a]\nmax_stored_bytes = \n", 2, "line 2"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_line(
+    tmp_path: Path, text: str, line: int, word: str
+) -> None:
+    with pytest.raises(SettingsFileError) as caught:
+        read_quotas(written(tmp_path, text), COMMON)
+    message = str(caught.value)
+    assert word in message
+    assert f"quotas.toml:{line}:" in message or f"line {line}" in message
+
+
+@pytest.mark.parametrize(
+    ("limits", "quota"),
+    [
+        (Limits(), None),
+        (Limits(max_pending_sessions=3, max_pending_bytes=30, max_stored_bytes=130), None),
+        (Limits(max_pending_sessions=2), "max_pending_sessions"),
+        (Limits(max_pending_bytes=29), "max_pending_bytes"),
+        (Limits(max_stored_bytes=129), "max_stored_bytes"),
+    ],
+)
+def test_what_fits_to_the_last_fits(limits: Limits, quota: str | None) -> None:
+    used = Usage(pending_sessions=2, pending_bytes=20, stored_bytes=100)
+    error = used.refusal("acme", limits, 10)
+    assert (error.facts["quota"] if error else None) == quota
+    assert error is None or isinstance(
+        error,
+        PendingSessionsLimit if quota == "max_pending_sessions" else StorageQuotaExceeded,
+    )
