@@ -33,12 +33,32 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
         "object_purge_time = expire_time - interval '1 s'",
         "metadata_purge_time = object_purge_time - interval '1 s'",
         "revision = 0",
+        "booking = NULL",
+        "usage_shard = 16",
+        "reserved_bytes = 2",
+        "booking = 'stored'",
     ],
 )
 async def test_an_impossible_row_cannot_be_stored(service: ServiceUnderTest, change: str) -> None:
     await service.start(size_bytes=1)
     with pytest.raises(asyncpg.CheckViolationError):
         await service.database.execute(f"UPDATE upload_sessions SET {change}")  # noqa: S608
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "pending_sessions = -1",
+        "pending_bytes = -1",
+        "stored_bytes = -1",
+        "pending_sessions = 0, pending_bytes = 1",
+        "shard = 16",
+    ],
+)
+async def test_an_impossible_count_cannot_be_stored(service: ServiceUnderTest, change: str) -> None:
+    await service.start(size_bytes=1)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await service.database.execute(f"UPDATE tenant_usage SET {change}")  # noqa: S608
 
 
 async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceUnderTest) -> None:
@@ -52,7 +72,7 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
         """
     )
     first = {row["name"]: row["first"] for row in rows}
-    exempt = {"schema_migrations", "api_keys"}
+    exempt = {"schema_migrations", "api_keys", "session_token_keys"}
     assert set(first) > exempt
     assert {first[table] for table in set(first) - exempt} == {"tenant_id"}
 
@@ -66,12 +86,18 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
         "fail_upload_session",
         "cancel_upload_session",
         "resolve_attachments",
+        "find_batch",
+        "end_batch",
         "find_started",
+        "start_after_dealing",
+        "open_usage",
+        "release_due",
+        "find_usage",
     ],
 )
 def test_every_statement_names_its_tenant(name: str) -> None:
     text = query(name)
-    assert re.search(r"tenant_id = \$1|\$1::text, \$2::uuid", text)
+    assert re.search(r"tenant_id = \$1|\$1::text, \$2::uuid|SELECT \$1,", text)
     assert text.count(";") == 0
 
 

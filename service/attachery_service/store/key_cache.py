@@ -1,38 +1,75 @@
-"""API keys kept for seconds, so that not every call asks the database who is calling."""
+"""Keys kept for seconds, so that not every call asks the database who is calling."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Generic, TypeVar
 
-from attachery_service.ports import ApiKeys, StoredKey
+from attachery_service.domain.session_tokens import TokenKey
+from attachery_service.ports import ApiKeys, StoredKey, TimedKey
+from attachery_service.store.token_keys import PostgresTokenKeys
 
 # Unknown ids are kept too, so that guessing costs no statement each; this bounds what they take.
 _MOST = 10_000
 
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    key: StoredKey | None
-    until: float
+class _Entry(Generic[_Value]):
+    value: _Value
+    read_at: float
+
+
+class _Cache(Generic[_Key, _Value]):
+    """What `read` has found, for `seconds`."""
+
+    def __init__(self, read: Callable[[_Key], Awaitable[_Value]], seconds: float) -> None:
+        self._read = read
+        self._seconds = seconds
+        self._entries: OrderedDict[_Key, _Entry[_Value]] = OrderedDict()
+
+    async def get(self, key: _Key) -> tuple[_Value, float]:
+        """The value, and how many seconds ago it was read."""
+        loop = asyncio.get_running_loop()
+        entry, now = self._entries.get(key), loop.time()
+        if entry is not None and now < entry.read_at + self._seconds:
+            return entry.value, now - entry.read_at
+        value = await self._read(key)
+        self._entries[key] = _Entry(value, loop.time())
+        self._entries.move_to_end(key)
+        if len(self._entries) > _MOST:
+            self._entries.popitem(last=False)
+        return value, 0.0
 
 
 class KeyCache:
     """The port `ApiKeys` in front of another one. A revoked key works for `seconds` more."""
 
     def __init__(self, keys: ApiKeys, seconds: float) -> None:
-        self._keys = keys
-        self._seconds = seconds
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._cache = _Cache(keys.find, seconds)
 
     async def find(self, key_id: str) -> StoredKey | None:
-        entry, now = self._entries.get(key_id), asyncio.get_running_loop().time()
-        if entry is not None and now < entry.until:
-            return entry.key
-        key = await self._keys.find(key_id)
-        self._entries[key_id] = _Entry(key, now + self._seconds)
-        self._entries.move_to_end(key_id)
-        if len(self._entries) > _MOST:
-            self._entries.popitem(last=False)
+        key, _ = await self._cache.get(key_id)
         return key
+
+
+class TokenKeyCache:
+    """The port `TokenKeys` on those at rest. The database's clock ticks on while a key is kept, so
+    that no call has to ask for the time."""
+
+    def __init__(self, keys: PostgresTokenKeys, seconds: float) -> None:
+        self._cache: _Cache[str | None, TimedKey | None] = _Cache(keys.find, seconds)
+
+    async def newest(self) -> TokenKey | None:
+        found, _ = await self._cache.get(None)
+        return found.key if found else None
+
+    async def find(self, key_id: str) -> TimedKey | None:
+        found, age = await self._cache.get(key_id)
+        return found and replace(found, time=found.time + timedelta(seconds=age))

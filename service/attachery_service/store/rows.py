@@ -11,6 +11,7 @@ import asyncpg
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.idempotency import Outcome
+from attachery_service.domain.quota import Usage
 from attachery_service.domain.sessions import (
     Declaration,
     Disposition,
@@ -56,6 +57,14 @@ def to_outcome(row: Row) -> Outcome | None:
     if row["payload_digest"] is None:
         return None
     return Outcome(row["payload_digest"], tuple(_to_check(c) for c in json.loads(row["checks"])))
+
+
+def to_usage(row: Row) -> Usage:
+    return Usage(
+        pending_sessions=row["pending_sessions"],
+        pending_bytes=row["pending_bytes"],
+        stored_bytes=row["stored_bytes"],
+    )
 
 
 def from_checksums(checksums: Checksums) -> str:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from attachery_service.domain.checks import Check
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
-from attachery_service.domain.sessions import Failure, NewSession, UploadSession
-from attachery_service.ports import Completion, Found
+from attachery_service.domain.pages import Place
+from attachery_service.domain.quota import Limits
+from attachery_service.domain.sessions import NewSession, SessionFilter, UploadSession
+from attachery_service.ports import Completion, Found, Rejection
 from attachery_service.store.database import Database
 from attachery_service.store.queries import query
 from attachery_service.store.rows import (
+    Row,
     from_checks,
     from_checksums,
     to_outcome,
     to_session,
+    to_usage,
 )
+from attachery_service.store.usage import PostgresUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +32,24 @@ class PostgresSessions:
     database: Database
 
     async def start(
-        self, new: NewSession, request: RequestKey | None, *, rehearsal: bool
+        self, new: NewSession, request: RequestKey | None, limits: Limits, *, rehearsal: bool
     ) -> Found | None:
         run = self.database.rehearse if rehearsal else self.database.row
-        row = await run(query("start_upload_session"), *_start_values(new, request))
+        values = (*_start_values(new, request), *_limit_values(limits))
+        row = await run(query("start_upload_session"), *values)
         if row is not None:
             return Found(to_session(row), outcome=None)
-        return await self._find_started(new.tenant_id, request) if request else None
+        if (found := await self._find_started(new.tenant_id, request)) is not None:
+            return found
+        row = await self._start_after_dealing(run, values, new.tenant_id)
+        if row["effective_state"] is not None:
+            return Found(to_session(row), outcome=None)
+        if not row["in_range"]:
+            return None
+        if (refusal := to_usage(row).refusal(new.tenant_id, limits, new.reserved)) is not None:
+            raise refusal
+        # Another call with this request id came between.
+        return await self._find_started(new.tenant_id, request)
 
     async def find(
         self, tenant_id: str, attachment_id: UUID, request: RequestKey | None = None
@@ -68,16 +83,16 @@ class PostgresSessions:
     async def fail(
         self,
         pending: UploadSession,
-        failure: Failure,
-        checks: Sequence[Check],
+        rejection: Rejection,
         request: RequestKey | None,
         actor: str,
     ) -> UploadSession | None:
+        failure = rejection.failure
         return await self._change(
             "fail_upload_session",
             (pending.tenant_id, pending.attachment_id, actor),
             request,
-            from_checks(checks),
+            from_checks(rejection.checks),
             failure.reason,
             json.dumps(dict(failure.facts)),
         )
@@ -88,6 +103,22 @@ class PostgresSessions:
         return await self._change(
             "cancel_upload_session", (tenant_id, attachment_id, actor), request, from_checks(())
         )
+
+    async def page(
+        self, tenant_id: str, wanted: SessionFilter, after: Place | None, limit: int
+    ) -> Sequence[UploadSession]:
+        rows = await self.database.rows(
+            query("list_upload_sessions"),
+            tenant_id,
+            after.create_time if after else None,
+            after.attachment_id if after else None,
+            wanted.create_time_from,
+            wanted.create_time_before,
+            wanted.purpose,
+            list(wanted.states) or None,
+            limit,
+        )
+        return [to_session(row) for row in rows]
 
     async def resolve(
         self, tenant_id: str, attachment_ids: Sequence[UUID]
@@ -109,7 +140,25 @@ class PostgresSessions:
         )
         return None if row is None else to_session(row)
 
-    async def _find_started(self, tenant_id: str, request: RequestKey) -> Found | None:
+    async def _start_after_dealing(
+        self, run: Callable[..., Awaitable[Row | None]], values: Sequence[object], tenant_id: str
+    ) -> Row:
+        """Its row, once nothing more can be done to make room."""
+        usage = PostgresUsage(self.database)
+        while True:
+            row = await run(query("start_after_dealing"), *values)
+            if row is None:
+                raise LookupError("the statement answers one row, always")
+            if row["effective_state"] is not None or not row["in_range"]:
+                return row
+            if not row["shards"]:
+                await usage.open(tenant_id)
+            elif not (row["is_due"] and await usage.release_due(tenant_id)):
+                return row
+
+    async def _find_started(self, tenant_id: str, request: RequestKey | None) -> Found | None:
+        if request is None:
+            return None
         row = await self.database.row(
             query("find_started"),
             tenant_id,
@@ -124,6 +173,10 @@ def _request_values(request: RequestKey | None) -> tuple[str | None, str | None,
     if request is None:
         return None, None, None
     return request.method, request.request_id, request.payload_digest
+
+
+def _limit_values(limits: Limits) -> tuple[int | None, int | None, int | None]:
+    return limits.max_pending_sessions, limits.max_pending_bytes, limits.max_stored_bytes
 
 
 def _start_values(new: NewSession, request: RequestKey | None) -> tuple[object, ...]:

@@ -8,6 +8,7 @@
         size = $11,
         verified_checksums = $12::jsonb,
         detected_content_type = $13,
+        booking = CASE WHEN s.booking = 'pending' THEN 'stored'::booking END,
         revision = s.revision + 1,
         update_time = now()
     FROM pending AS p
@@ -19,7 +20,7 @@
     INSERT INTO session_events
         (tenant_id, attachment_id, revision, state, actor, request_id, facts)
     SELECT tenant_id, attachment_id, revision, state, $3, $5, jsonb_build_object('checks', $8::jsonb) FROM changed
-)
+), {settle}
 SELECT
 {session_columns}
 FROM changed AS s

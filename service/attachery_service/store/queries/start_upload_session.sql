@@ -1,35 +1,36 @@
--- Stores a PENDING session with its history and its request id. No row: the request id is taken, or
--- the deadline asked for is out of range.
-WITH clock AS (
-    SELECT deadline
-    FROM (SELECT coalesce($19::timestamptz, now() + $20::interval) AS deadline) AS asked
-    WHERE deadline BETWEEN now() + $21::interval AND now() + $22::interval
-), request AS (
-    INSERT INTO request_outcomes AS o (tenant_id, method, request_id, payload_digest, attachment_id)
-    SELECT $1, $3::text, $4::text, $5::bytea, $2 FROM clock WHERE $4::text IS NOT NULL
-    ON CONFLICT (tenant_id, method, request_id) DO UPDATE
-        SET payload_digest = excluded.payload_digest,
-            attachment_id = excluded.attachment_id,
-            checks = '[]',
-            create_time = now()
-        WHERE o.create_time <= now() - $6::interval
-    RETURNING 1
-), started AS (
-    INSERT INTO upload_sessions AS s (
-        tenant_id, attachment_id, purpose, filename, content_type, declared_size, max_size,
-        declared_checksums, content_id, disposition, metadata, seal, upload_key, created_by,
-        expire_time, upload_url_expire_time, object_purge_time, metadata_purge_time
-    )
-    SELECT
-        $1::text, $2::uuid, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15::jsonb, $16, $17, $18,
-        deadline, deadline,
-        greatest(now() + $23::interval, deadline), greatest(now() + $24::interval, deadline)
-    FROM clock
-    WHERE $4::text IS NULL OR EXISTS (SELECT FROM request)
-    RETURNING *
-), history AS (
-    INSERT INTO session_events (tenant_id, attachment_id, revision, state, actor, request_id)
-    SELECT tenant_id, attachment_id, revision, state, created_by, $4 FROM started
+-- Stores a PENDING session with its history and its request id, and books it where there is room.
+-- No row: the request id is taken, the deadline asked for is out of range, or no shard is seen to
+-- have room, of which start_after_dealing.sql makes sure.
+--
+-- At most one lock is held while another is waited for, and no order is needed: `free` takes what
+-- nobody holds, and only if everything is held does `waited` queue, for one shard of many. What they
+-- choose from is joined: a subquery in WHERE would be run again, and choose again, for a row that
+-- changed while it was waited for.
+WITH {clock}, roomy AS MATERIALIZED (
+    SELECT u.shard FROM tenant_usage AS u
+    WHERE u.tenant_id = $1 AND {has_room}
+), free AS MATERIALIZED (
+    SELECT u.* FROM roomy JOIN tenant_usage AS u ON u.tenant_id = $1 AND u.shard = roomy.shard
+    ORDER BY random()
+    LIMIT 1
+    FOR UPDATE OF u SKIP LOCKED
+), chosen AS MATERIALIZED (
+    SELECT shard FROM roomy WHERE NOT EXISTS (SELECT FROM free) ORDER BY random() LIMIT 1
+), waited AS MATERIALIZED (
+    SELECT u.* FROM chosen JOIN tenant_usage AS u ON u.tenant_id = $1 AND u.shard = chosen.shard
+    FOR UPDATE OF u
+), place AS MATERIALIZED (
+    -- Seen again now that it is locked: others have booked since.
+    SELECT u.shard, clock.deadline
+    FROM (SELECT * FROM free UNION ALL SELECT * FROM waited) AS u
+    CROSS JOIN clock
+    WHERE {has_room}
+), {insert_session}, booked AS (
+    UPDATE tenant_usage AS u
+    SET pending_sessions = u.pending_sessions + 1,
+        pending_bytes = u.pending_bytes + s.reserved_bytes
+    FROM started AS s
+    WHERE u.tenant_id = $1 AND u.shard = s.usage_shard
 )
 SELECT
 {session_columns}

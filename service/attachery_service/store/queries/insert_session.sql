@@ -1,0 +1,29 @@
+request AS (
+    INSERT INTO request_outcomes AS o (tenant_id, method, request_id, payload_digest, attachment_id)
+    SELECT $1, $3::text, $4::text, $5::bytea, $2 FROM place WHERE $4::text IS NOT NULL
+    ON CONFLICT (tenant_id, method, request_id) DO UPDATE
+        SET payload_digest = excluded.payload_digest,
+            attachment_id = excluded.attachment_id,
+            checks = '[]',
+            create_time = now()
+        WHERE o.create_time <= now() - $6::interval
+    RETURNING 1
+), started AS (
+    INSERT INTO upload_sessions AS s (
+        tenant_id, attachment_id, purpose, filename, content_type, declared_size, max_size,
+        declared_checksums, content_id, disposition, metadata, seal, upload_key, created_by,
+        expire_time, upload_url_expire_time, object_purge_time, metadata_purge_time,
+        usage_shard, reserved_bytes, booking
+    )
+    SELECT
+        $1::text, $2::uuid, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15::jsonb, $16, $17, $18,
+        deadline, deadline,
+        greatest(now() + $23::interval, deadline), greatest(now() + $24::interval, deadline),
+        shard, coalesce($10, $11), 'pending'
+    FROM place
+    WHERE $4::text IS NULL OR EXISTS (SELECT FROM request)
+    RETURNING *
+), history AS (
+    INSERT INTO session_events (tenant_id, attachment_id, revision, state, actor, request_id)
+    SELECT tenant_id, attachment_id, revision, state, created_by, $4 FROM started
+)

@@ -1,0 +1,32 @@
+-- Gives back what sessions of a tenant had booked whose targets can write no more.
+--
+-- Sessions that others are changing are left for the next time, so that nobody who waits for a shard
+-- is waited for. The shards are locked in their order, as everywhere more than one is.
+WITH due AS (
+    SELECT d.attachment_id FROM upload_sessions AS d
+    WHERE d.tenant_id = $1 AND {is_due}
+    ORDER BY d.upload_url_expire_time
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+), released AS (
+    UPDATE upload_sessions AS s
+    SET booking = 'released'
+    FROM due
+    WHERE s.tenant_id = $1 AND s.attachment_id = due.attachment_id
+    RETURNING s.usage_shard, s.reserved_bytes
+), per_shard AS (
+    SELECT usage_shard, count(*) AS sessions, sum(reserved_bytes)::bigint AS bytes
+    FROM released GROUP BY usage_shard
+), locked AS (
+    SELECT shard FROM tenant_usage
+    WHERE tenant_id = $1 AND shard IN (SELECT usage_shard FROM per_shard)
+    ORDER BY shard
+    FOR UPDATE
+), freed AS (
+    UPDATE tenant_usage AS u
+    SET pending_sessions = u.pending_sessions - p.sessions,
+        pending_bytes = u.pending_bytes - p.bytes
+    FROM per_shard AS p, (SELECT count(*) AS held FROM locked) AS locks
+    WHERE u.tenant_id = $1 AND u.shard = p.usage_shard AND locks.held > 0
+)
+SELECT count(*) AS released FROM released
