@@ -35,6 +35,7 @@ class CancelUploadSession:
         ref = read_ref(reader, tenant_id, attachment_id)
         given = reader.take("request_id", "INVALID_REQUEST_ID", inputs.request_id, request_id)
         reader.done()
+        principal.require_session(ref.attachment_id)
         request = request_key(METHOD, given, {"attachment_id": ref.attachment_id})
         return await self.background.finish(self._cancel(ref, request, principal.name))
 

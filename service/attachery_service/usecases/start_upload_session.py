@@ -13,6 +13,7 @@ from attachery_service.domain.errors import Violation
 from attachery_service.domain.idempotency import RequestKey, request_key
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
+from attachery_service.domain.quota import Quotas
 from attachery_service.domain.sessions import (
     Declaration,
     Disposition,
@@ -22,6 +23,7 @@ from attachery_service.domain.sessions import (
     UploadSession,
 )
 from attachery_service.ports import SessionStore, TargetRequest, TargetSigner, UploadTarget
+from attachery_service.usecases.session_tokens import SessionTokens
 
 METHOD = "StartUploadSession"
 
@@ -47,10 +49,11 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The session, and its target unless there is nothing to upload to."""
+    """The session; its target and token unless there is nothing to upload to."""
 
     session: UploadSession
     target: UploadTarget | None
+    session_token: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +63,27 @@ class StartUploadSession:
     sessions: SessionStore
     signer: TargetSigner
     policies: Mapping[str, Policy]
+    quotas: Quotas
     put_seal: Seal
     new_id: Callable[[], UUID]
+    tokens: SessionTokens
 
     async def __call__(self, principal: Principal, request: StartRequest) -> Started:
-        """Raises InvalidRequest, RequestIdReused, DatabaseUnavailable, StorageMisconfigured."""
+        """Raises InvalidRequest, RequestIdReused, ResourceExhausted, DatabaseUnavailable,
+        StorageMisconfigured.
+        """
         new, request_id = self._read(principal, request)
         key = None if request.validate_only else _request_key(request_id, request, new)
-        found = await self.sessions.start(new, key, rehearsal=request.validate_only)
+        limits = self.quotas.of(new.tenant_id)
+        found = await self.sessions.start(new, key, limits, rehearsal=request.validate_only)
         if found is None:
             raise inputs.invalid([_deadline_out_of_range(self.policies[new.purpose])])
         if key is not None and found.outcome is not None:
             found.outcome.require_same_payload(key)
         if request.validate_only or found.session.state is not SessionState.PENDING:
-            return Started(found.session, target=None)
-        return Started(found.session, await self.signer.sign_upload(_target(found.session)))
+            return Started(found.session, target=None, session_token=None)
+        target = await self.signer.sign_upload(_target(found.session))
+        return Started(found.session, target, await self.tokens.issue(found.session))
 
     def _read(self, principal: Principal, request: StartRequest) -> tuple[NewSession, str | None]:
         reader = inputs.Reader()
@@ -96,7 +105,7 @@ class StartUploadSession:
             declaration=replace(described, metadata=metadata),
             purpose=purpose,
             max_size=policy.max_size,
-            seal=Seal.COPY if described.size is None else self.put_seal,
+            seal=self._seal(described, policy),
             upload_key=self.signer.new_key(tenant_id, attachment_id),
             ttl=ttl or policy.default_ttl,
             expire_time=request.expire_time,
@@ -106,6 +115,27 @@ class StartUploadSession:
             metadata_retention=policy.metadata_retention,
             created_by=principal.name,
         ), request_id
+
+    def _seal(self, described: Declaration, policy: Policy) -> Seal:
+        # What may be uploaded again after a mismatch must not be written once only.
+        if described.size is None or not policy.terminal_on_mismatch:
+            return Seal.COPY
+        return self.put_seal
+
+
+def _read_type(reader: inputs.Reader, request: StartRequest, policy: Policy) -> str:
+    given = reader.take(
+        "content_type", "INVALID_CONTENT_TYPE", inputs.content_type, request.content_type
+    )
+    rule = inputs.allowed_content_type(policy)
+    return given and reader.take("content_type", "CONTENT_TYPE_NOT_ALLOWED", rule, given)
+
+
+def _require_declared(reader: inputs.Reader, request: StartRequest, policy: Policy) -> None:
+    if policy.size_required and request.size is None:
+        reader.refuse("size_bytes", "SIZE_REQUIRED", "must be declared for this purpose")
+    if policy.checksum_required and not any(request.checksums.values()):
+        reader.refuse("checksums", "CHECKSUM_REQUIRED", "must hold one for this purpose")
 
 
 def _request_key(
@@ -120,9 +150,8 @@ def _read_description(reader: inputs.Reader, request: StartRequest, policy: Poli
     """All of the declaration but its metadata."""
     take = reader.take
     filename = take("filename", "INVALID_FILENAME", inputs.filename, request.filename)
-    content_type = take(
-        "content_type", "INVALID_CONTENT_TYPE", inputs.content_type, request.content_type
-    )
+    content_type = _read_type(reader, request, policy)
+    _require_declared(reader, request, policy)
     size = inputs.size(reader, request.size, policy.max_size)
     checksums = inputs.checksums(reader, "checksums", request.checksums)
     content_id = take("content_id", "INVALID_CONTENT_ID", inputs.content_id, request.content_id)

@@ -9,13 +9,14 @@ from attachery_service.domain.checks import (
     CheckMethod,
     Expectation,
     StoredObject,
+    as_error,
     check_description,
     check_detected_type,
     check_digest,
     failures,
 )
 from attachery_service.domain.checksums import Checksums
-from attachery_service.domain.errors import ObjectNotUploaded
+from attachery_service.domain.errors import ObjectNotUploaded, VerificationFailed
 from attachery_service.domain.policy import Sniffing
 from attachery_service.ports import ObjectStore, TypeDetector
 
@@ -35,6 +36,12 @@ class Verified:
     @property
     def failed_check(self) -> Check | None:
         return next(failures(self.checks), None)
+
+    @property
+    def error(self) -> VerificationFailed | None:
+        """What the failed check is answered with."""
+        failed = self.failed_check
+        return None if failed is None else as_error(failed)
 
 
 @dataclass(frozen=True, slots=True)

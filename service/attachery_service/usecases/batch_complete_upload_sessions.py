@@ -1,0 +1,290 @@
+"""BatchCompleteUploadSessions: complete many sessions, each as if alone, or all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from attachery_service.background import Background
+from attachery_service.domain import inputs
+from attachery_service.domain.checks import Check
+from attachery_service.domain.checksums import Algorithm
+from attachery_service.domain.errors import (
+    AttacheryError,
+    AttachmentNotFound,
+    BatchAborted,
+    DatabaseUnavailable,
+    ObjectChanging,
+    ObjectNotUploaded,
+    VerificationFailed,
+)
+from attachery_service.domain.idempotency import RequestKey, given, request_key
+from attachery_service.domain.identity import Principal
+from attachery_service.domain.sessions import UploadSession
+from attachery_service.ports import BatchStore, Completion, Found, FoundBatch, Rejection
+from attachery_service.usecases.intake import (
+    Completed,
+    Demands,
+    Intake,
+    completion_of,
+    recorded,
+    rejection_of,
+)
+from attachery_service.usecases.sharing import share_time
+from attachery_service.usecases.verification import Verified
+
+METHOD = "BatchCompleteUploadSessions"
+
+MAX_ITEMS = 100
+
+# What became of an item.
+Answer = Completed | AttacheryError
+
+# Raises InvalidRequest if an answer that shows these sessions is more than a caller can receive.
+RequireReceivable = Callable[[Sequence[UploadSession]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One item as it came."""
+
+    attachment_id: str
+    checksums: Mapping[Algorithm, str]
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCompleteRequest:
+    """The request as it came."""
+
+    tenant_id: str
+    request_id: str
+    items: Sequence[BatchItem]
+    atomic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    tenant_id: str
+    items: Mapping[UUID, Demands]
+    atomic: bool
+    request: RequestKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """What the store has for a PENDING session; without an error it can become READY."""
+
+    session: UploadSession
+    verified: Verified | None
+    error: AttacheryError | None
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether another call may have sealed, or given up, the object under our hands."""
+        return isinstance(self.error, ObjectNotUploaded | ObjectChanging)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return () if self.verified is None else self.verified.checks
+
+
+_Arrivals = Mapping[UUID, _Arrival]
+_Endings = Mapping[UUID, Completion | Rejection]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCompleteUploadSessions:
+    """One statement reads, one changes, however many sessions; the store is asked in between."""
+
+    batches: BatchStore
+    intake: Intake
+    background: Background
+
+    async def __call__(
+        self,
+        principal: Principal,
+        request: BatchCompleteRequest,
+        require_receivable: RequireReceivable,
+    ) -> list[tuple[UUID, Answer]]:
+        """An answer per item, in order. Raises InvalidRequest, RequestIdReused,
+        DatabaseUnavailable; what concerns one item is that item's answer.
+        """
+        batch = _read(request)
+        found = await self._find(batch)
+        # While nothing has changed: of what has, the caller must be able to receive the answer.
+        require_receivable([each.session for each in found.sessions.values()])
+        known = _known_answers(batch, found)
+        arrivals = await self._take_in(
+            batch, [each.session for i, each in found.sessions.items() if i not in known]
+        )
+        # From here on nothing is lost, whatever becomes of the caller.
+        ended = await self.background.finish(self._end(batch, principal.name, known, arrivals))
+        answers = {**known, **ended}
+        return [(i, answers[i]) for i in batch.items]
+
+    async def _find(self, batch: _Batch) -> FoundBatch:
+        found = await self.batches.find(batch.tenant_id, list(batch.items), batch.request)
+        for outcome in (found.outcome, *(each.outcome for each in found.sessions.values())):
+            if batch.request is not None and outcome is not None:
+                outcome.require_same_payload(batch.request)
+        return found
+
+    async def _take_in(self, batch: _Batch, pending: Sequence[UploadSession]) -> _Arrivals:
+        arrivals: dict[UUID, _Arrival] = {}
+
+        async def take_in(session: UploadSession) -> None:
+            demands = batch.items[session.attachment_id]
+            arrivals[session.attachment_id] = await self._arrival(session, demands)
+
+        try:
+            await share_time(pending, take_in)
+        except BaseException:
+            self._drop_copies(arrivals.values())
+            raise
+        return arrivals
+
+    async def _arrival(self, session: UploadSession, demands: Demands) -> _Arrival:
+        try:
+            verified = await self.intake(session, demands)
+        except AttacheryError as error:
+            return _Arrival(session, None, error)
+        return _Arrival(session, verified, verified.error)
+
+    async def _end(
+        self, batch: _Batch, actor: str, known: Mapping[UUID, Answer], arrivals: _Arrivals
+    ) -> Mapping[UUID, Answer]:
+        """What becomes of the sessions that were PENDING."""
+        endings = self._endings(batch, known, arrivals)
+        good = {i for i, end in endings.items() if isinstance(end, Completion)}
+        self._drop_copies(arrival for i, arrival in arrivals.items() if i not in good)
+        changed = await self._change(batch, actor, endings)
+        self._drop_copies(arrivals[i] for i in good - changed.keys())
+        answers = {i: self._answer(arrivals[i], session) for i, session in changed.items()}
+        left = {i: arrival for i, arrival in arrivals.items() if i not in changed}
+        return {**answers, **await self._answer_what_is_there(batch, endings, left)}
+
+    async def _change(
+        self, batch: _Batch, actor: str, endings: _Endings
+    ) -> Mapping[UUID, UploadSession]:
+        if not endings:
+            return {}
+        return await self.batches.end(
+            batch.tenant_id, endings, batch.request, actor, atomic=_is_whole(batch, endings)
+        )
+
+    def _endings(
+        self, batch: _Batch, known: Mapping[UUID, Answer], arrivals: _Arrivals
+    ) -> _Endings:
+        endings = {i: end for i, each in arrivals.items() if (end := self._ending(each))}
+        errors = [*known.values(), *(arrival.error for arrival in arrivals.values())]
+        if batch.atomic and any(isinstance(error, AttacheryError) for error in errors):
+            return {i: end for i, end in endings.items() if isinstance(end, Rejection)}
+        return endings
+
+    def _ending(self, arrival: _Arrival) -> Completion | Rejection | None:
+        if arrival.verified is None:
+            return None
+        if arrival.error is None:
+            return completion_of(arrival.verified)
+        if isinstance(arrival.error, VerificationFailed) and self.intake.is_final(arrival.session):
+            return rejection_of(arrival.verified, arrival.error)
+        return None
+
+    def _answer(self, arrival: _Arrival, changed: UploadSession) -> Answer:
+        if arrival.error is not None:
+            self.intake.drop_upload(changed)
+            return arrival.error
+        self.intake.drop_source(changed)
+        return Completed(changed, arrival.checks)
+
+    async def _answer_what_is_there(
+        self, batch: _Batch, endings: _Endings, left: _Arrivals
+    ) -> Mapping[UUID, Answer]:
+        """The answers of sessions this call has not changed: another call may have, meanwhile."""
+        there: Mapping[UUID, Answer] = {}
+        if any(i in endings or arrival.overtaken for i, arrival in left.items()):
+            there = _known_answers(batch, await self._find(batch))
+        lost = BatchAborted() if batch.atomic else DatabaseUnavailable()
+        return {
+            i: there.get(i) or (None if i in endings else arrival.error) or lost
+            for i, arrival in left.items()
+        }
+
+    def _drop_copies(self, arrivals: Iterable[_Arrival]) -> None:
+        for arrival in arrivals:
+            if arrival.verified is not None:
+                self.intake.drop_copy(arrival.session, arrival.verified.found.key)
+
+
+def _is_whole(batch: _Batch, endings: _Endings) -> bool:
+    """Whether all must change or none: an atomic batch that does not stop at its failures."""
+    return batch.atomic and all(isinstance(end, Completion) for end in endings.values())
+
+
+def _known_answers(batch: _Batch, found: FoundBatch) -> dict[UUID, Answer]:
+    """The answers of all but those that are PENDING."""
+    answers = {i: _known_answer(i, found.sessions.get(i)) for i in batch.items}
+    return {i: answer for i, answer in answers.items() if answer is not None}
+
+
+def _known_answer(attachment_id: UUID, found: Found | None) -> Answer | None:
+    if found is None:
+        return AttachmentNotFound(attachmentId=attachment_id)
+    try:
+        if found.outcome is not None:
+            return recorded(found, found.outcome)
+        found.session.require_pending()
+    except AttacheryError as error:
+        return error
+    return None
+
+
+def _read(request: BatchCompleteRequest) -> _Batch:
+    reader = inputs.Reader()
+    reader.take("tenant_id", "INVALID_TENANT_ID", inputs.tenant_id, request.tenant_id)
+    request_id = reader.take(
+        "request_id", "INVALID_REQUEST_ID", inputs.request_id, request.request_id
+    )
+    items = _read_items(reader, request.items)
+    reader.done()
+    payload = {"items": [_payload(*item) for item in items.items()], "atomic": request.atomic}
+    key = request_key(METHOD, request_id, payload)
+    return _Batch(request.tenant_id, items, request.atomic, key)
+
+
+def _read_items(reader: inputs.Reader, items: Sequence[BatchItem]) -> dict[UUID, Demands]:
+    count = len(items)
+    if not count:
+        reader.refuse("items", "INVALID_ITEMS", "must hold at least one item")
+    if count > MAX_ITEMS:
+        rule = f"must hold at most {MAX_ITEMS} items"
+        reader.refuse("items", "BATCH_TOO_LARGE", rule, maxCount=MAX_ITEMS, actualCount=count)
+        return {}
+    read: dict[UUID, Demands] = {}
+    for number, item in enumerate(items):
+        field = f"items[{number}]"
+        attachment_id = reader.take(
+            f"{field}.attachment_id",
+            "INVALID_ATTACHMENT_ID",
+            inputs.attachment_id,
+            item.attachment_id,
+        )
+        if attachment_id in read:
+            rule = "must not stand twice in one batch"
+            reader.refuse(f"{field}.attachment_id", "DUPLICATE_ATTACHMENT_ID", rule)
+        checksums = inputs.checksums(reader, f"{field}.checksums", item.checksums)
+        size = inputs.size(reader, item.size, inputs.MAX_SIZE, f"{field}.size_bytes")
+        read[attachment_id] = Demands(checksums, size)
+    return read
+
+
+def _payload(attachment_id: UUID, demands: Demands) -> Mapping[str, object]:
+    return given(
+        {
+            "attachment_id": attachment_id,
+            "checksums": demands.checksums.known(),
+            "size": demands.size,
+        }
+    )

@@ -1,0 +1,164 @@
+"""What CompleteUploadSession and its batch share: what arrived, verified and sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from attachery_service.domain.checks import (
+    Check,
+    CheckKind,
+    CheckMethod,
+    CheckOutcome,
+    Expectation,
+    StoredObject,
+)
+from attachery_service.domain.checksums import Checksums
+from attachery_service.domain.errors import (
+    ObjectChanging,
+    ObjectNotUploaded,
+    VerificationFailed,
+    error_of_reason,
+)
+from attachery_service.domain.idempotency import Outcome
+from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
+from attachery_service.domain.sessions import Failure, Seal, SealedObject, UploadSession
+from attachery_service.ports import Completion, Found, PreconditionChanged, Rejection
+from attachery_service.usecases.disposal import Disposal
+from attachery_service.usecases.sealing import Sealing
+from attachery_service.usecases.verification import Verification, Verified
+
+# An object that changes under verification is verified anew, twice at most.
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a Complete asks of the bytes in addition to what was declared at Start."""
+
+    checksums: Checksums
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The session and every check that was made."""
+
+    session: UploadSession
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Asks the store, and changes no session."""
+
+    policies: Mapping[str, Policy]
+    verification: Verification
+    sealing: Sealing
+    disposal: Disposal
+
+    async def __call__(self, session: UploadSession, demands: Demands) -> Verified:
+        """What arrived: sealed, or with the check that failed.
+
+        Raises ObjectNotUploaded, ObjectChanging, StorageUnavailable, StorageMisconfigured.
+        """
+        expected = _expectation(session, demands)
+        for _ in range(ATTEMPTS):
+            with suppress(PreconditionChanged):
+                described = await self.verification.describe(session.upload_key, expected)
+                if described.failed_check is not None:
+                    return described
+                return await self._seal_and_read(described, expected, session)
+        raise ObjectChanging
+
+    async def rehearse(self, session: UploadSession, demands: Demands) -> tuple[Check, ...]:
+        """The checks of what is there now; nothing is sealed. Raises as above."""
+        expected = _expectation(session, demands)
+        try:
+            described = await self.verification.describe(session.upload_key, expected)
+            if described.failed_check is not None:
+                return described.checks
+            return (await self._read(described, described.found, expected, session)).checks
+        except ObjectNotUploaded:
+            return (Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.FAILED),)
+        except PreconditionChanged:
+            raise ObjectChanging from None
+
+    def is_final(self, session: UploadSession) -> bool:
+        """Whether bytes that are wrong end the session."""
+        return self._policy(session).terminal_on_mismatch
+
+    def drop_copy(self, session: UploadSession, key: str) -> None:
+        """Deletes a copy that nobody will know of; never what was uploaded."""
+        if key != session.upload_key:
+            self.disposal.later(key)
+
+    def drop_source(self, session: UploadSession) -> None:
+        """Deletes what was uploaded, once the session names a copy of it."""
+        if session.seal is Seal.COPY:
+            self.disposal.later(session.upload_key)
+
+    def drop_upload(self, session: UploadSession) -> None:
+        """Deletes what was uploaded, once the session is FAILED."""
+        self.disposal.later(session.upload_key)
+
+    async def _seal_and_read(
+        self, described: Verified, expected: Expectation, session: UploadSession
+    ) -> Verified:
+        """Reads what is sealed, so that nothing can come between verifying and handing out."""
+        sealed = await self.sealing(session, described.found)
+        try:
+            return await self._read(described, sealed, expected, session)
+        except BaseException:
+            self.drop_copy(session, sealed.key)
+            raise
+
+    async def _read(
+        self,
+        described: Verified,
+        found: StoredObject,
+        expected: Expectation,
+        session: UploadSession,
+    ) -> Verified:
+        sniffing = self._policy(session).sniffing
+        return await self.verification.read(described, found, expected, sniffing)
+
+    def _policy(self, session: UploadSession) -> Policy:
+        # A purpose may leave the file while sessions of it are pending.
+        return self.policies.get(session.purpose) or self.policies[DEFAULT_PURPOSE]
+
+
+def completion_of(verified: Verified) -> Completion:
+    """What a good upload adds to its session."""
+    found = verified.found
+    return Completion(
+        sealed=SealedObject(found.key, found.etag),
+        size=found.size,
+        checksums=verified.checksums,
+        detected_content_type=verified.detected_content_type,
+        checks=verified.checks,
+    )
+
+
+def rejection_of(verified: Verified, error: VerificationFailed) -> Rejection:
+    """How a bad upload ends its session."""
+    return Rejection(Failure(error.reason, error.facts), verified.checks)
+
+
+def recorded(found: Found, outcome: Outcome) -> Completed:
+    """The outcome a request id had before. Raises VerificationFailed if it was FAILED."""
+    failure = found.session.failure
+    if failure is not None:
+        raise error_of_reason(failure.reason, failure.facts)
+    return Completed(found.session, outcome.checks)
+
+
+def _expectation(session: UploadSession, demands: Demands) -> Expectation:
+    declared = session.declaration
+    return Expectation(
+        sizes=tuple(dict.fromkeys(s for s in (declared.size, demands.size) if s is not None)),
+        max_size=session.max_size,
+        checksums=(declared.checksums, demands.checksums),
+        content_type=declared.content_type,
+    )
