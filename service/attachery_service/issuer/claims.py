@@ -1,0 +1,61 @@
+"""From the claims of a verified token to a principal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from attachery_service.domain import inputs
+from attachery_service.domain.identity import Principal, Scope
+
+EVERY_TENANT = "*"
+_MAX_NAME_BYTES = 128
+
+
+class ClaimError(ValueError):
+    """A claim is not what it should be; the text says which, never what it holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimNames:
+    """Which claims hold the name, the tenants (a list or `*`) and the scopes (a list or words)."""
+
+    name: str
+    tenants: str
+    scopes: str
+
+    def principal(self, claims: Mapping[str, Any]) -> Principal:
+        """A claim that is absent grants nothing. Raises ClaimError."""
+        return Principal(
+            name=_name(claims.get(self.name)),
+            tenants=_tenants(claims.get(self.tenants, [])),
+            scopes=_scopes(claims.get(self.scopes, [])),
+        )
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ClaimError("the name is no printable text")
+    if not 1 <= len(value.encode()) <= _MAX_NAME_BYTES:
+        raise ClaimError("the name is empty or too long")
+    return value
+
+
+def _tenants(value: object) -> frozenset[str] | None:
+    if value == EVERY_TENANT:
+        return None
+    if not isinstance(value, list) or not all(isinstance(tenant, str) for tenant in value):
+        raise ClaimError("the tenants are no list of names")
+    try:
+        return frozenset(inputs.tenant_id(tenant) for tenant in value)
+    except inputs.Broken as error:
+        raise ClaimError("the tenants hold what is no tenant's name") from error
+
+
+def _scopes(value: object) -> frozenset[Scope]:
+    """Those that mean something here: an issuer's tokens are often for other services too."""
+    words = value.split() if isinstance(value, str) else value
+    if not isinstance(words, list):
+        raise ClaimError("the scopes are neither a list nor words")
+    return frozenset(scope for scope in Scope if scope.value in words)
