@@ -16,12 +16,14 @@ from __future__ import annotations
 from attachery_client import errors
 from attachery_client.client import AttacheryClient
 from attachery_client.errors import AttacheryError, Violation
+from attachery_client.fields import BatchItem
 from attachery_client.status import from_rpc_error, from_status
 from attachery_client.transfer import MissingExtra, TransferFailed
 
 __all__ = [
     "AttacheryClient",
     "AttacheryError",
+    "BatchItem",
     "MissingExtra",
     "TransferFailed",
     "Violation",

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from attachery.v1 import attachments_pb2 as attachments
 from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import fields
 from attachery_client.connection import Connection
-from attachery_client.fields import DispositionName, new_request_id
+from attachery_client.fields import BatchItem, DispositionName, StateName, new_request_id
 
 
 class Calls:
@@ -54,7 +54,8 @@ class Calls:
         md5, crc32c, crc64nvme. `ttl` is 60 s to 24 h (default 1 h), or give `expire_time`.
         `disposition` None: inline with a `content_id`, else attachment.
 
-        Raises InvalidRequest, RequestIdReused, PermissionDenied and what every call raises.
+        Raises InvalidRequest, RequestIdReused, PermissionDenied, PendingSessionsLimit,
+        StorageQuotaExceeded and what every call raises.
         """
         request = sessions.StartUploadSessionRequest(
             tenant_id=tenant_id,
@@ -106,6 +107,35 @@ class Calls:
         limit = self._complete_timeout if timeout is None else timeout
         return await self._connection.call(call, request, limit)
 
+    async def batch_complete_upload_sessions(
+        self,
+        items: Sequence[str | BatchItem],
+        *,
+        tenant_id: str,
+        atomic: bool = False,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> sessions.BatchCompleteUploadSessionsResponse:
+        """Completes 1..100 sessions: `.results`, one per item in their order, each with what
+        `complete_upload_session` would answer in `.response`.
+
+        An item is an id, or a BatchItem with what its bytes must be. One that fails does not fail
+        the call: `from_status(result.status)` is its error or None. `atomic`: if one fails, no
+        other becomes READY. The default deadline is `complete_timeout`.
+
+        Raises InvalidRequest, also for an id that stands twice, RequestIdReused and what every
+        call raises.
+        """
+        request = sessions.BatchCompleteUploadSessionsRequest(
+            tenant_id=tenant_id,
+            items=[fields.batch_item(item) for item in items],
+            atomic=atomic,
+            request_id=request_id or new_request_id(),
+        )
+        call = self._connection.stubs.uploads.BatchCompleteUploadSessions
+        limit = self._complete_timeout if timeout is None else timeout
+        return await self._connection.call(call, request, limit)
+
     async def cancel_upload_session(
         self,
         attachment_id: str,
@@ -134,6 +164,50 @@ class Calls:
         """Shows a session in any state: `.session`. Raises AttachmentNotFound."""
         request = sessions.GetUploadSessionRequest(tenant_id=tenant_id, attachment_id=attachment_id)
         call = self._connection.stubs.uploads.GetUploadSession
+        return await self._connection.call(call, request, timeout)
+
+    async def list_upload_sessions(
+        self,
+        *,
+        tenant_id: str,
+        states: Collection[StateName] = (),
+        purpose: str = "",
+        create_time_from: datetime | None = None,
+        create_time_before: datetime | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> sessions.ListUploadSessionsResponse:
+        """A page of sessions, the newest first: `.sessions`, and in `.next_page_token` what asks
+        for the page after it with the same arguments, empty at the end.
+
+        `page_size` is at most 1,000, 50 if 0. What is not given does not restrict. Raises
+        InvalidRequest, also for a token of another listing.
+        """
+        request = sessions.ListUploadSessionsRequest(
+            tenant_id=tenant_id,
+            page_size=page_size,
+            page_token=page_token,
+            filter=sessions.ListUploadSessionsRequest.Filter(
+                states=[fields.state(name) for name in states],
+                purpose=purpose,
+                create_time_from=fields.timestamp(create_time_from),
+                create_time_before=fields.timestamp(create_time_before),
+            ),
+        )
+        call = self._connection.stubs.uploads.ListUploadSessions
+        return await self._connection.call(call, request, timeout)
+
+    async def get_upload_policy(
+        self, *, tenant_id: str, purpose: str = "", timeout: float | None = None
+    ) -> sessions.GetUploadPolicyResponse:
+        """The limits that hold for a tenant and purpose: `.policy`, and in `.usage` its quotas and
+        what is used of them, all purposes together.
+
+        Raises InvalidRequest, also for a purpose there is not.
+        """
+        request = sessions.GetUploadPolicyRequest(tenant_id=tenant_id, purpose=purpose)
+        call = self._connection.stubs.uploads.GetUploadPolicy
         return await self._connection.call(call, request, timeout)
 
     async def get_attachment(

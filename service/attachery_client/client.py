@@ -40,7 +40,9 @@ class AttacheryClient(Calls):
     """Attachery from one event loop; any number of tasks may share it.
 
     - `target`: `host:port`; with several servers behind one name, `dns:///host:port`.
-    - `api_key`: sent with every call, so use TLS wherever the network is not your own.
+    - `api_key`: an API key, the `session_token` of one session, or a JSON Web Token; None for who
+      is known by the certificate in `credentials`. Sent with every call, so use TLS wherever the
+      network is not your own.
     - `credentials`: `grpc.ssl_channel_credentials()` for TLS; None for a plain connection.
     - `timeout`, `complete_timeout`: default deadlines of a call and of Complete, in seconds, over
       all attempts: a call that finds the service UNAVAILABLE is made up to 4 times.
@@ -56,7 +58,7 @@ class AttacheryClient(Calls):
         self,
         target: str,
         *,
-        api_key: str,
+        api_key: str | None,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float = 10.0,
         complete_timeout: float = 60.0,

@@ -40,15 +40,16 @@ class Connection:
     def __init__(
         self,
         target: str,
-        api_key: str,
+        api_key: str | None,
         credentials: grpc.ChannelCredentials | None,
         timeout: float,
         options: Sequence[ChannelOption],
     ) -> None:
-        if not _API_KEY.fullmatch(api_key):
+        if api_key is not None and not _API_KEY.fullmatch(api_key):
             raise ValueError("api_key must be printable ASCII without spaces or line ends")
         self._target = target
-        self._api_key = api_key
+        bearer = f"Bearer {api_key}"
+        self._identity = () if api_key is None else (("authorization", bearer),)
         self._credentials = credentials
         self._timeout = timeout
         self._options = channel_options(options)
@@ -87,7 +88,7 @@ class Connection:
         # Plain metadata and not call credentials: gRPC sends those over TLS only, and inside a
         # mesh the channel itself is plain.
         call_id = new_request_id()
-        metadata = (("authorization", f"Bearer {self._api_key}"), ("x-request-id", call_id))
+        metadata = (*self._identity, ("x-request-id", call_id))
         limit = self._timeout if timeout is None else timeout
         try:
             return await method(request, timeout=limit, metadata=metadata)

@@ -26,6 +26,10 @@ AttacheryError
 │       ├── ObjectTooLarge
 │       ├── ChecksumMismatch
 │       └── ContentTypeMismatch
+├── ResourceExhausted           more than the caller may have; nothing happened
+│   ├── PendingSessionsLimit
+│   ├── StorageQuotaExceeded
+│   └── RateLimited
 ├── Aborted
 │   ├── ObjectChanging
 │   └── BatchAborted
@@ -259,6 +263,30 @@ class ContentTypeMismatch(VerificationFailed):
     """What arrived in storage has another content type than declared."""
 
     reason = "CONTENT_TYPE_MISMATCH"
+
+
+class ResourceExhausted(AttacheryError):
+    """The caller may not have more; nothing happened."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+
+
+class PendingSessionsLimit(ResourceExhausted):
+    """The tenant has too many pending sessions; complete some, or wait for their targets to end."""
+
+    reason = "PENDING_SESSIONS_LIMIT"
+
+
+class StorageQuotaExceeded(ResourceExhausted):
+    """The tenant's pending or stored bytes would exceed its quota."""
+
+    reason = "STORAGE_QUOTA_EXCEEDED"
+
+
+class RateLimited(ResourceExhausted):
+    """Too many calls in too short a time; `retry_after` says when the next one may be made."""
+
+    reason = "RATE_LIMITED"
 
 
 class Aborted(AttacheryError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import uuid4
@@ -11,14 +12,26 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from attachery.v1 import resources_pb2 as resources
+from attachery.v1 import upload_sessions_pb2 as sessions
 
 DispositionName = Literal["attachment", "inline"]
+StateName = Literal["pending", "ready", "failed", "cancelled", "expired"]
 
 _DISPOSITIONS = {
     None: resources.DISPOSITION_UNSPECIFIED,
     "attachment": resources.DISPOSITION_ATTACHMENT,
     "inline": resources.DISPOSITION_INLINE,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """A session of a batch, with what its bytes must be in addition to what was declared at the
+    start."""
+
+    attachment_id: str
+    checksums: Mapping[str, str] | None = None
+    size_bytes: int | None = None
 
 
 def new_request_id() -> str:
@@ -35,6 +48,11 @@ def disposition(name: DispositionName | None) -> resources.Disposition.ValueType
     if name not in _DISPOSITIONS:
         raise ValueError("disposition must be 'attachment', 'inline' or None")
     return _DISPOSITIONS[name]
+
+
+def state(name: StateName) -> resources.UploadSessionState.ValueType:
+    """Raises ValueError for a name there is not."""
+    return resources.UploadSessionState.Value(f"UPLOAD_SESSION_STATE_{name.upper()}")
 
 
 def duration(value: timedelta | None) -> Duration | None:
@@ -54,3 +72,13 @@ def timestamp(value: datetime | None) -> Timestamp | None:
     message = Timestamp()
     message.FromDatetime(value)
     return message
+
+
+def batch_item(item: str | BatchItem) -> sessions.BatchCompleteUploadSessionsRequest.Item:
+    """Raises ValueError for an algorithm there is not."""
+    given = BatchItem(item) if isinstance(item, str) else item
+    return sessions.BatchCompleteUploadSessionsRequest.Item(
+        attachment_id=given.attachment_id,
+        checksums=checksums(given.checksums),
+        size_bytes=given.size_bytes,
+    )

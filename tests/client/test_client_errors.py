@@ -133,7 +133,7 @@ def test_a_reason_of_a_newer_service_is_the_class_of_its_code() -> None:
         (grpc.StatusCode.DEADLINE_EXCEEDED, errors.DeadlineExceeded),
         (grpc.StatusCode.UNAUTHENTICATED, errors.Unauthenticated),
         (grpc.StatusCode.UNIMPLEMENTED, errors.Unimplemented),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.AttacheryError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, errors.ResourceExhausted),
         (grpc.StatusCode.CANCELLED, errors.AttacheryError),
     ],
 )

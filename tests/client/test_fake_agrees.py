@@ -14,7 +14,7 @@ import pytest
 from attachery.v1 import resources_pb2 as resources
 from attachery.v1.resources_pb2 import UploadSessionState
 from attachery.v1.upload_sessions_pb2 import StartUploadSessionResponse
-from attachery_client import AttacheryClient, errors, from_status
+from attachery_client import AttacheryClient, BatchItem, errors, from_status
 from attachery_client.testing import FakeAttachery
 from service_fixtures import ServiceUnderTest
 
@@ -208,6 +208,98 @@ class Scenarios:
             for _ in range(2)
         ]
         assert uploads[0] == uploads[1]
+
+    async def test_the_newest_sessions_come_first_page_by_page(self, world: World) -> None:
+        made = [await started(world) for _ in range(3)]
+        await world.client.cancel_upload_session(made[1], tenant_id=TENANT)
+        first = await world.client.list_upload_sessions(tenant_id=TENANT, page_size=2)
+        rest = await world.client.list_upload_sessions(
+            tenant_id=TENANT, page_size=2, page_token=first.next_page_token
+        )
+        found = [session.attachment_id for page in (first, rest) for session in page.sessions]
+        assert found == made[::-1]
+        assert not rest.next_page_token
+        pending = await world.client.list_upload_sessions(tenant_id=TENANT, states=["pending"])
+        assert [s.attachment_id for s in pending.sessions] == [made[2], made[0]]
+
+    async def test_the_policy_and_what_is_used(self, world: World) -> None:
+        before = await world.client.get_upload_policy(tenant_id=TENANT)
+        await ready(world)
+        await started(world)
+        await started(world, size_bytes=6)
+        await world.expire(await started(world, size_bytes=6))
+        await world.client.cancel_upload_session(
+            await started(world, size_bytes=6), tenant_id=TENANT
+        )
+        answer = await world.client.get_upload_policy(tenant_id=TENANT, purpose="default")
+        assert answer.policy == before.policy
+        assert answer.policy.max_size_bytes == 157_286_400
+        assert answer.policy.default_ttl.ToTimedelta() == timedelta(hours=1)
+        used = answer.usage
+        assert (used.pending_sessions, used.stored_bytes) == (3, 6)
+        assert used.pending_bytes == 157_286_400 + 12
+        assert not used.HasField("max_pending_sessions")
+        with pytest.raises(errors.InvalidRequest):
+            await world.client.get_upload_policy(tenant_id=TENANT, purpose="unknown")
+
+    async def test_a_batch_answers_for_each_item(self, world: World) -> None:
+        good, bad, missing = await self._batch_of_three(world)
+        items: list[str | BatchItem] = [missing, bad, str(uuid4()), good, await ready(world)]
+        kinds = [
+            errors.ObjectNotUploaded,
+            errors.SizeMismatch,
+            errors.AttachmentNotFound,
+            type(None),
+            errors.UploadAlreadyCompleted,
+        ]
+        for _ in range(2):
+            answer = await world.client.batch_complete_upload_sessions(
+                items, tenant_id=TENANT, request_id="once"
+            )
+            assert [type(from_status(result.status)) for result in answer.results] == kinds
+            assert answer.results[3].response.session.revision == 2
+            assert answer.results[3].response.attachment.attachment_id == good
+            assert not answer.results[0].HasField("response")
+        for some, atomic in ((items[3:], False), (items, True), (items[:1], False)):
+            with pytest.raises(errors.RequestIdReused):
+                await world.client.batch_complete_upload_sessions(
+                    some, tenant_id=TENANT, atomic=atomic, request_id="once"
+                )
+
+    async def test_an_atomic_batch(self, world: World) -> None:
+        good, bad, missing = await self._batch_of_three(world)
+        for _ in range(2):
+            answer = await world.client.batch_complete_upload_sessions(
+                [good, bad, missing], tenant_id=TENANT, atomic=True, request_id="once"
+            )
+            kinds = [type(from_status(result.status)) for result in answer.results]
+            assert kinds == [errors.BatchAborted, errors.SizeMismatch, errors.ObjectNotUploaded]
+            found = [await state(world, i) for i in (good, bad.attachment_id, missing)]
+            assert found == ["PENDING", "FAILED", "PENDING"]
+        for _ in range(2):
+            answer = await world.client.batch_complete_upload_sessions(
+                [good], tenant_id=TENANT, atomic=True, request_id="another"
+            )
+            assert from_status(answer.results[0].status) is None
+
+    async def _batch_of_three(self, world: World) -> tuple[str, BatchItem, str]:
+        """Sessions that are good, have too few bytes, and have none."""
+        good, bad = await started(world, BODY), await started(world, BODY)
+        return good, BatchItem(bad, size_bytes=7), await started(world)
+
+    async def test_what_is_no_batch(self, world: World) -> None:
+        attachment_id = await started(world, BODY)
+        many = [str(uuid4()) for _ in range(101)]
+        for items, reason in (
+            ([], "INVALID_ITEMS"),
+            (many, "BATCH_TOO_LARGE"),
+            ([attachment_id, attachment_id], "DUPLICATE_ATTACHMENT_ID"),
+        ):
+            with pytest.raises(errors.InvalidRequest) as caught:
+                await world.client.batch_complete_upload_sessions(items, tenant_id=TENANT)
+            assert caught.value.reason == reason
+            assert caught.value.violations[0].reason == reason
+        assert await state(world, attachment_id) == "PENDING"
 
     async def test_resolve(self, world: World) -> None:
         ids = [await ready(world), await started(world), str(uuid4())]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO
 from uuid import uuid4
 
@@ -17,10 +18,12 @@ from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import errors
 from attachery_client.fields import duration
 from attachery_client.status import DOMAIN
-from attachery_client.testing.upload import TTL, Upload, check_size, new_session
+from attachery_client.testing.batches import check_items
+from attachery_client.testing.upload import TTL, Upload, check_size, default_policy, new_session
 from attachery_client.transfer import Body
 
 _SCHEME = "in-memory:"
+_PAGE_SIZE = 50
 
 
 class InMemoryService:
@@ -28,7 +31,7 @@ class InMemoryService:
 
     def __init__(self) -> None:
         self.uploads: dict[str, Upload] = {}
-        self._outcomes: dict[tuple[str, str, str], tuple[bytes, Any]] = {}
+        self._outcomes: dict[tuple[str, str, str, str], tuple[bytes, Any]] = {}
 
     def StartUploadSession(self, request: Any) -> sessions.StartUploadSessionResponse:
         check_size(request)
@@ -36,7 +39,10 @@ class InMemoryService:
             return sessions.StartUploadSessionResponse(session=new_session(request, ""))
         upload = self._once(request, lambda: self._start(request))
         target = _target(upload.session) if upload.state == "PENDING" else None
-        return sessions.StartUploadSessionResponse(session=upload.session, target=target)
+        token = f"atts_fake_{upload.session.attachment_id}" if target else ""
+        return sessions.StartUploadSessionResponse(
+            session=upload.session, target=target, session_token=token
+        )
 
     def CompleteUploadSession(self, request: Any) -> sessions.CompleteUploadSessionResponse:
         upload = self._find(request)
@@ -47,6 +53,16 @@ class InMemoryService:
         attachment = upload.attachment()
         return sessions.CompleteUploadSessionResponse(session=upload.session, attachment=attachment)
 
+    def BatchCompleteUploadSessions(
+        self, request: Any
+    ) -> sessions.BatchCompleteUploadSessionsResponse:
+        check_items(request.items)
+        self._require_same_batch(request)
+        aborted = request.atomic and any(self._fails(request, item) for item in request.items)
+        return sessions.BatchCompleteUploadSessionsResponse(
+            results=[self._complete_item(request, item, aborted) for item in request.items]
+        )
+
     def CancelUploadSession(self, request: Any) -> sessions.CancelUploadSessionResponse:
         upload = self._find(request)
         self._once(request, upload.cancel)
@@ -54,6 +70,27 @@ class InMemoryService:
 
     def GetUploadSession(self, request: Any) -> sessions.GetUploadSessionResponse:
         return sessions.GetUploadSessionResponse(session=self._find(request).session)
+
+    def ListUploadSessions(self, request: Any) -> sessions.ListUploadSessionsResponse:
+        wanted = [u.session for u in reversed(self.uploads.values()) if _matches(u, request)]
+        size, start = request.page_size or _PAGE_SIZE, int(request.page_token or 0)
+        more = str(start + size) if len(wanted) > start + size else ""
+        return sessions.ListUploadSessionsResponse(
+            sessions=wanted[start : start + size], next_page_token=more
+        )
+
+    def GetUploadPolicy(self, request: Any) -> sessions.GetUploadPolicyResponse:
+        if request.purpose not in ("", "default"):
+            raise errors.InvalidRequest(reason="INVALID_PURPOSE")
+        uploads = [u for u in self.uploads.values() if u.session.tenant_id == request.tenant_id]
+        # Nobody knows here when the target of a given up session ends.
+        pending = [u.session for u in uploads if u.state not in ("READY", "EXPIRED")]
+        usage = sessions.UploadUsage(
+            pending_sessions=len(pending),
+            pending_bytes=sum(s.declared_size_bytes or s.max_size_bytes for s in pending),
+            stored_bytes=sum(u.session.size_bytes for u in uploads),
+        )
+        return sessions.GetUploadPolicyResponse(policy=default_policy(), usage=usage)
 
     def GetAttachment(self, request: Any) -> attachments.GetAttachmentResponse:
         return attachments.GetAttachmentResponse(attachment=self._find(request).attachment())
@@ -93,6 +130,42 @@ class InMemoryService:
             raise errors.AttachmentNotFound(facts={"attachmentId": request.attachment_id})
         return upload
 
+    def _find_item(self, request: Any, item: Any) -> Upload:
+        wanted = {"tenant_id": request.tenant_id, "attachment_id": item.attachment_id}
+        return self._find(sessions.GetUploadSessionRequest(**wanted))
+
+    def _fails(self, request: Any, item: Any) -> bool:
+        """Whether an item will fail, or has under the same request id."""
+        before = self._outcomes.get(_key(request, item.attachment_id))
+        if before is not None:
+            return isinstance(before[1], errors.AttacheryError)
+        try:
+            return self._find_item(request, item).judge(item) is not None
+        except errors.AttacheryError:
+            return True
+
+    def _complete_item(
+        self, request: Any, item: Any, aborted: bool
+    ) -> sessions.BatchCompleteUploadSessionsResult:
+        result = sessions.BatchCompleteUploadSessionsResult(attachment_id=item.attachment_id)
+        try:
+            upload = self._find_item(request, item)
+            complete = partial(upload.complete, item, aborted=aborted)
+            self._once(request, complete, item.attachment_id)
+        except errors.AttacheryError as error:
+            result.status.CopyFrom(_status(error))
+            return result
+        result.status.SetInParent()
+        result.response.session.CopyFrom(upload.session)
+        result.response.attachment.CopyFrom(upload.attachment())
+        return result
+
+    def _require_same_batch(self, request: Any) -> None:
+        payload = request.SerializeToString(deterministic=True)
+        for (*batch, _), (before, _) in self._outcomes.items():
+            if batch == list(_key(request)[:-1]) and before != payload:
+                raise errors.RequestIdReused
+
     def _resolve(self, request: Any, attachment_id: str) -> attachments.ResolveAttachmentResult:
         wanted = {"tenant_id": request.tenant_id, "attachment_id": attachment_id}
         result = attachments.ResolveAttachmentResult(attachment_id=attachment_id)
@@ -106,9 +179,12 @@ class InMemoryService:
             result.download.CopyFrom(_download(found))
         return result
 
-    def _once(self, request: Any, act: Callable[[], Any]) -> Any:
-        """What the same request came to before; successes and failed verifications are kept."""
-        key = (type(request).__name__, request.tenant_id, request.request_id)
+    def _once(self, request: Any, act: Callable[[], Any], part: str = "") -> Any:
+        """What the same request came to before; successes and failed verifications are kept.
+
+        Of a batch, each `part` is remembered for itself.
+        """
+        key = _key(request, part)
         payload = request.SerializeToString(deterministic=True)
         if key not in self._outcomes:
             try:
@@ -121,6 +197,28 @@ class InMemoryService:
         if isinstance(outcome, errors.AttacheryError):
             raise outcome
         return outcome
+
+
+def _matches(upload: Upload, request: Any) -> bool:
+    session, wanted = upload.session, request.filter
+    created = session.create_time.ToDatetime()
+    return bool(
+        session.tenant_id == request.tenant_id
+        and (not wanted.states or session.state in wanted.states)
+        and wanted.purpose in ("", session.purpose)
+        and (
+            not wanted.HasField("create_time_from")
+            or created >= wanted.create_time_from.ToDatetime()
+        )
+        and (
+            not wanted.HasField("create_time_before")
+            or created < wanted.create_time_before.ToDatetime()
+        )
+    )
+
+
+def _key(request: Any, part: str = "") -> tuple[str, str, str, str]:
+    return type(request).__name__, request.tenant_id, request.request_id, part
 
 
 def _target(session: resources.UploadSession) -> resources.UploadTarget:

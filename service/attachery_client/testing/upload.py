@@ -11,8 +11,9 @@ from urllib.parse import quote
 from google.protobuf.message import Message
 
 from attachery.v1 import resources_pb2 as resources
+from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import errors
-from attachery_client.fields import timestamp
+from attachery_client.fields import duration, timestamp
 
 MAX_SIZE = 157_286_400
 
@@ -53,15 +54,22 @@ class Upload:
             self.require("PENDING")
             self.become("CANCELLED")
 
-    def complete(self, request: Any) -> None:
+    def judge(self, demands: Any) -> errors.VerificationFailed | None:
+        """What speaks against completing with these demands; raises what ends before the bytes."""
         self.require("PENDING")
         if self.data is None:
             raise errors.ObjectNotUploaded
-        error = _mismatch(self.session, request, self.data)
+        return _mismatch(self.session, demands, self.data)
+
+    def complete(self, demands: Any, *, aborted: bool = False) -> None:
+        """Wrong bytes fail the session even where the right ones change nothing: `aborted`."""
+        error = self.judge(demands)
         if error is not None:
             self.become("FAILED")
             self.session.failure.reason, self.data = error.reason, None
             raise error
+        if aborted or self.data is None:
+            raise errors.BatchAborted
         self.become("READY")
         self.session.size_bytes = len(self.data)
         self.session.verified_checksums.CopyFrom(resources.Checksums(**_digests(self.data)))
@@ -85,6 +93,20 @@ def check_size(request: Any) -> None:
     if request.HasField("size_bytes") and not 1 <= request.size_bytes <= MAX_SIZE:
         violation = errors.Violation("size_bytes", "SIZE_OUT_OF_RANGE", f"must be 1 to {MAX_SIZE}")
         raise errors.InvalidRequest(reason=violation.reason, violations=[violation])
+
+
+def default_policy() -> sessions.UploadPolicy:
+    return sessions.UploadPolicy(
+        purpose="default",
+        max_size_bytes=MAX_SIZE,
+        sniffing=sessions.UploadPolicy.SNIFFING_REPORT,
+        default_ttl=duration(TTL),
+        min_ttl=duration(timedelta(minutes=1)),
+        max_ttl=duration(timedelta(hours=24)),
+        object_retention=duration(TTL),
+        metadata_retention=duration(timedelta(days=60)),
+        terminal_on_mismatch=True,
+    )
 
 
 def new_session(request: Any, attachment_id: str) -> resources.UploadSession:
