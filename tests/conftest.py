@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["store_fixtures", "database_fixtures", "service_fixtures"]
+pytest_plugins = ["store_fixtures", "database_fixtures", "service_fixtures", "redis_fixtures"]

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
+from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -139,21 +140,7 @@ class ServiceUnderTest:
 
     async def age(self, attachment_id: str, by: timedelta) -> None:
         """Moves a session's whole life into the past, as if it had begun that much earlier."""
-        await self.database.execute(
-            """
-            UPDATE upload_sessions SET
-                create_time = create_time - $2::interval,
-                update_time = update_time - $2::interval,
-                expire_time = expire_time - $2::interval,
-                upload_url_expire_time = upload_url_expire_time - $2::interval,
-                complete_time = complete_time - $2::interval,
-                object_purge_time = object_purge_time - $2::interval,
-                metadata_purge_time = metadata_purge_time - $2::interval
-            WHERE attachment_id = $1
-            """,
-            attachment_id,
-            by,
-        )
+        await age(self.database, attachment_id, by)
 
     async def events(self, attachment_id: str) -> list[str]:
         """The states of its history, in order."""
@@ -244,6 +231,27 @@ async def service(make_service: MakeService) -> ServiceUnderTest:
 async def client(service: ServiceUnderTest) -> AsyncIterator[AttacheryClient]:
     async with AttacheryClient(service.target, api_key=service.api_key) as opened:
         yield opened
+
+
+async def age(
+    database: asyncpg.Pool[asyncpg.Record], attachment_id: str | UUID, by: timedelta
+) -> None:
+    """Moves a session's whole life into the past, as if it had begun that much earlier."""
+    await database.execute(
+        """
+        UPDATE upload_sessions SET
+            create_time = create_time - $2::interval,
+            update_time = update_time - $2::interval,
+            expire_time = expire_time - $2::interval,
+            upload_url_expire_time = upload_url_expire_time - $2::interval,
+            complete_time = complete_time - $2::interval,
+            object_purge_time = object_purge_time - $2::interval,
+            metadata_purge_time = metadata_purge_time - $2::interval
+        WHERE attachment_id = $1
+        """,
+        attachment_id,
+        by,
+    )
 
 
 async def _new_key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -14,28 +14,45 @@ from uuid_utils.compat import uuid7
 from attachery_service.background import Background
 from attachery_service.config import Settings
 from attachery_service.domain.errors import AttacheryError
-from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
+from attachery_service.domain.policy import Policy
+from attachery_service.domain.quota import Limits
+from attachery_service.domain.rates import Category, RateLimit
 from attachery_service.domain.sessions import Seal
+from attachery_service.issuer.claims import ClaimNames
+from attachery_service.issuer.verifier import IssuerOptions, open_issuer
+from attachery_service.limiting.limiter import open_rate_limiter
 from attachery_service.media.sniffing import detect_types
 from attachery_service.metrics import serve_metrics
+from attachery_service.peers import read_peers
+from attachery_service.ports import RateLimiter, TokenVerifier
+from attachery_service.purposes import read_policies
+from attachery_service.quotas import read_quotas
 from attachery_service.storage.client import Storage, StorageOptions, open_storage
 from attachery_service.storage.objects import S3ObjectStore
 from attachery_service.storage.probing import probe, reach
 from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.store.batches import PostgresBatches
 from attachery_service.store.database import Database, DatabaseOptions, open_database
-from attachery_service.store.key_cache import KeyCache
+from attachery_service.store.key_cache import KeyCache, TokenKeyCache
 from attachery_service.store.keys import PostgresApiKeys
 from attachery_service.store.migrating import require_schema
 from attachery_service.store.sessions import PostgresSessions
+from attachery_service.store.token_keys import PostgresTokenKeys
+from attachery_service.store.usage import PostgresUsage
 from attachery_service.usecases.authenticate import Authenticate
+from attachery_service.usecases.batch_complete_upload_sessions import BatchCompleteUploadSessions
 from attachery_service.usecases.cancel_upload_session import CancelUploadSession
 from attachery_service.usecases.complete_upload_session import CompleteUploadSession
 from attachery_service.usecases.create_download_url import CreateDownloadUrl
 from attachery_service.usecases.disposal import Disposal
 from attachery_service.usecases.get_attachment import GetAttachment
+from attachery_service.usecases.get_upload_policy import GetUploadPolicy
 from attachery_service.usecases.get_upload_session import GetUploadSession
+from attachery_service.usecases.intake import Intake
+from attachery_service.usecases.list_upload_sessions import ListUploadSessions
 from attachery_service.usecases.resolve_attachments import ResolveAttachments
 from attachery_service.usecases.sealing import Sealing
+from attachery_service.usecases.session_tokens import SessionTokens
 from attachery_service.usecases.start_upload_session import StartUploadSession
 from attachery_service.usecases.verification import Verification
 from attachery_service.wire.attachments import AttachmentUseCases
@@ -67,7 +84,8 @@ class App:
 async def open_app(settings: Settings) -> AsyncIterator[App]:
     """Serves until the block is left; then drains and closes everything in reverse order.
 
-    Raises DatabaseUnavailable, SchemaError, StorageUnavailable, StorageMisconfigured, OSError.
+    Raises DatabaseUnavailable, SchemaError, StorageUnavailable, StorageMisconfigured, OSError,
+    RateLimitStoreError.
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(database_options(settings)))
@@ -77,7 +95,11 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         background, health = Background(_log_bug), Health(SERVICES)
         registry = CollectorRegistry()
         metrics_listen = stack.enter_context(serve_metrics(registry, settings.metrics_listen))
-        parts = _Parts(settings, database, storage, seal, background, health, registry)
+        limiter = await stack.enter_async_context(_open_rate_limiter(settings, registry))
+        verifier = await stack.enter_async_context(_open_issuer(settings))
+        parts = _Parts(
+            settings, database, storage, seal, background, health, registry, limiter, verifier
+        )
         server = await start_server(_wire(parts), settings.listen, _tls(settings))
         stack.push_async_callback(_drain, parts, server)
         health.set_serving(serving=True)
@@ -115,6 +137,36 @@ def storage_options(settings: Settings) -> StorageOptions:
     )
 
 
+def _open_rate_limiter(
+    settings: Settings, registry: CollectorRegistry
+) -> AbstractAsyncContextManager[RateLimiter]:
+    texts = {
+        Category.READ: settings.rate_limit_read,
+        Category.WRITE: settings.rate_limit_write,
+        Category.RESOLVE: settings.rate_limit_resolve,
+    }
+    limits = {category: RateLimit.parse(text) for category, text in texts.items() if text}
+    store = settings.rate_limit_store
+    return open_rate_limiter(limits, store.get_secret_value() if store else None, registry)
+
+
+def _open_issuer(settings: Settings) -> AbstractAsyncContextManager[TokenVerifier | None]:
+    if not (settings.jwt_issuer and settings.jwt_audience and settings.jwt_jwks):
+        return nullcontext()
+    options = IssuerOptions(
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        algorithms=tuple(settings.jwt_algorithms.split(",")),
+        keys=settings.jwt_jwks,
+        names=ClaimNames(
+            name=settings.jwt_name_claim,
+            tenants=settings.jwt_tenants_claim,
+            scopes=settings.jwt_scopes_claim,
+        ),
+    )
+    return open_issuer(options)
+
+
 async def _choose_seal(settings: Settings, storage: Storage) -> Seal:
     if settings.seal != "auto":
         await reach(storage)
@@ -131,39 +183,67 @@ class _Parts:
     background: Background
     health: Health
     registry: CollectorRegistry
+    limiter: RateLimiter
+    verifier: TokenVerifier | None
 
 
 def _wire(parts: _Parts) -> Wire:
     settings, background = parts.settings, parts.background
     sessions = PostgresSessions(parts.database)
-    policies = {DEFAULT_PURPOSE: Policy(max_size=settings.max_size, sniffing=settings.sniffing)}
+    policies = read_policies(settings.purposes, _built_in_policy(settings))
+    quotas = read_quotas(settings.quotas, _common_limits(settings))
     objects, signer = S3ObjectStore(parts.storage), S3TargetSigner(parts.storage)
     disposal = Disposal(objects, background, _log_left_object)
-    keys = KeyCache(PostgresApiKeys(parts.database), settings.key_cache_time)
+    intake = Intake(
+        policies, Verification(objects, detect_types), Sealing(objects, signer), disposal
+    )
+    tokens = SessionTokens(
+        TokenKeyCache(PostgresTokenKeys(parts.database), settings.key_cache_time)
+    )
     return Wire(
         uploads=UploadSessionUseCases(
-            start=StartUploadSession(sessions, signer, policies, parts.seal, uuid7),
-            complete=CompleteUploadSession(
-                sessions,
-                policies,
-                Verification(objects, detect_types),
-                Sealing(objects, signer),
-                disposal,
-                background,
+            start=StartUploadSession(sessions, signer, policies, quotas, parts.seal, uuid7, tokens),
+            complete=CompleteUploadSession(sessions, intake, background),
+            batch_complete=BatchCompleteUploadSessions(
+                PostgresBatches(parts.database), intake, background
             ),
             cancel=CancelUploadSession(sessions, disposal, background),
             get=GetUploadSession(sessions),
+            list=ListUploadSessions(sessions),
+            get_policy=GetUploadPolicy(PostgresUsage(parts.database), policies, quotas),
         ),
         attachments=AttachmentUseCases(
             get=GetAttachment(sessions),
             resolve=ResolveAttachments(sessions, signer),
             create_download_url=CreateDownloadUrl(sessions, objects, signer),
         ),
-        interception=Interception(
-            Authenticate(keys), RpcMetrics(parts.registry), settings.max_call_time
-        ),
+        interception=_interception(parts, tokens),
         health=parts.health,
         reflection=settings.reflection,
+    )
+
+
+def _interception(parts: _Parts, tokens: SessionTokens) -> Interception:
+    settings = parts.settings
+    keys = KeyCache(PostgresApiKeys(parts.database), settings.key_cache_time)
+    return Interception(
+        Authenticate(keys, tokens, parts.verifier),
+        read_peers(settings.peers),
+        parts.limiter,
+        RpcMetrics(parts.registry),
+        settings.max_call_time,
+    )
+
+
+def _built_in_policy(settings: Settings) -> Policy:
+    return Policy(max_size=settings.max_size, sniffing=settings.sniffing)
+
+
+def _common_limits(settings: Settings) -> Limits:
+    return Limits(
+        max_pending_sessions=settings.max_pending_sessions,
+        max_pending_bytes=settings.max_pending_bytes,
+        max_stored_bytes=settings.max_stored_bytes,
     )
 
 

@@ -19,11 +19,19 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from attachery_service.domain.policy import DEFAULT_MAX_SIZE, Sniffing
+from attachery_service.domain.quota import MAX_LIMIT
+from attachery_service.domain.rates import RateLimit
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 _MAX_PORT = 65535
+_PUBLIC_KEY_ALGORITHMS = frozenset(
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+)
 # One of what may be a list, after the user and the password.
 _DATABASE_HOST = re.compile(r"(\[[^\]]*\]|[^\s:]*)(:[0-9]{1,5})?")
+_REDIS_URL = re.compile(
+    r"rediss?://([^\s/?#@]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@]+)(:[0-9]{1,5})?(/[0-9]*)?(\?[^\s#]*)?"
+)
 
 
 def address(text: str) -> str:
@@ -49,9 +57,32 @@ def _database_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _algorithms(text: str) -> str:
+    """None of those that need no key, or the same one for signing as for verifying."""
+    if unknown := set(text.split(",")) - _PUBLIC_KEY_ALGORITHMS:
+        known = ", ".join(sorted(_PUBLIC_KEY_ALGORITHMS))
+        raise ValueError(f"{min(unknown)!r} is none of {known}")
+    return text
+
+
+def _rate_limit(text: str) -> str:
+    return str(RateLimit.parse(text))
+
+
+def _redis_url(secret: SecretStr) -> SecretStr:
+    if not _REDIS_URL.fullmatch(secret.get_secret_value()):
+        raise ValueError("must be redis://USER:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS")
+    return secret
+
+
+Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
 Address = Annotated[str, AfterValidator(address)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+RateLimitText = Annotated[str, AfterValidator(_rate_limit)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$")]
+KeySetPlace = Annotated[str, StringConstraints(pattern=r"^(https://[^\s/?#@]+(/\S*)?|[^:]+)$")]
+Algorithms = Annotated[str, AfterValidator(_algorithms)]
 
 
 class Settings(BaseSettings):
@@ -103,6 +134,46 @@ class Settings(BaseSettings):
         DEFAULT_MAX_SIZE, le=5 * 2**30, description="Largest upload; S3 takes 5 GiB at once."
     )
     sniffing: Sniffing = Field(Sniffing.REPORT, description="off, report or enforce.")
+    purposes: Path | None = Field(
+        None, description="TOML file of policies; max_size and sniffing hold where it says nothing."
+    )
+
+    rate_limit_read: RateLimitText | None = Field(
+        None, description="Per principal and tenant, such as 100/second; no limit if unset."
+    )
+    rate_limit_write: RateLimitText | None = None
+    rate_limit_resolve: RateLimitText | None = None
+    rate_limit_store: RedisUrl | None = Field(
+        None, description="Redis for a fleet that counts together; if unset, each process alone."
+    )
+
+    max_pending_sessions: Limit | None = Field(
+        None, description="Per tenant: sessions whose target can still write; no limit if unset."
+    )
+    max_pending_bytes: Limit | None = Field(None, description="Per tenant: what they may bring.")
+    max_stored_bytes: Limit | None = Field(
+        None, description="Per tenant: what is ready, and what is pending."
+    )
+    quotas: Path | None = Field(
+        None, description="TOML file of the limits of tenants that have their own."
+    )
+
+    peers: Path | None = Field(
+        None, description="TOML file of callers known by their certificate; needs tls_client_ca."
+    )
+    jwt_issuer: str | None = Field(
+        None, description="Whose JSON Web Tokens are taken; with jwt_audience and jwt_jwks."
+    )
+    jwt_audience: str | None = Field(None, description="For whom they must be.")
+    jwt_jwks: KeySetPlace | None = Field(
+        None, description="The issuer's public keys: a file or an https:// URL."
+    )
+    jwt_algorithms: Algorithms = Field(
+        "RS256,ES256,EdDSA", description="Signed how; only with public keys."
+    )
+    jwt_name_claim: str = Field("sub", description="Holds the principal's name.")
+    jwt_tenants_claim: str = Field("tenants", description="Holds a list of tenants, or '*'.")
+    jwt_scopes_claim: str = Field("scope", description="Holds the scopes, a list or words.")
 
     max_call_time: PositiveFloat = Field(
         60.0, description="Longest a call may take, whatever deadline its caller sets."
@@ -125,6 +196,13 @@ class Settings(BaseSettings):
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise ValueError(
                 "ATTACHERY_TLS_CLIENT_CA needs ATTACHERY_TLS_CERTIFICATE and ATTACHERY_TLS_KEY"
+            )
+        if self.peers is not None and self.tls_client_ca is None:
+            raise ValueError("ATTACHERY_PEERS needs ATTACHERY_TLS_CLIENT_CA")
+        jwt = (self.jwt_issuer, self.jwt_audience, self.jwt_jwks)
+        if any(jwt) and not all(jwt):
+            raise ValueError(
+                "ATTACHERY_JWT_ISSUER, ATTACHERY_JWT_AUDIENCE and ATTACHERY_JWT_JWKS go together"
             )
         if (self.s3_access_key is None) != (self.s3_secret_key is None):
             raise ValueError("ATTACHERY_S3_ACCESS_KEY and ATTACHERY_S3_SECRET_KEY go together")

@@ -20,6 +20,7 @@ _SECRETS = re.compile(
     | (\bSignature=) [0-9a-f]+
     | (\bBearer\s+) [^\s"'\\]{{8,}}
     | (\battk_[0-9a-f]{{1,16}}_?) [0-9a-f]+
+    | (\batts_[0-9a-f]{{1,12}}_?) [\w-]+
     | (\bpostgres(?:ql)?://[^:@/\s]*:) \S+ (?=@)
     | ([?&]password=) [^&\s"'\\]+
     """,

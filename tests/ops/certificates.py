@@ -42,14 +42,14 @@ class Authority:
         )
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, name: str, *, password: bytes | None = None) -> Pair:
-        """For a server or a client on 127.0.0.1."""
+    def issue(self, name: str, *also: x509.GeneralName, password: bytes | None = None) -> Pair:
+        """For a server or a client on 127.0.0.1 that has other names `also`."""
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         key = ec.generate_private_key(ec.SECP256R1())
         loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
         certificate = (
             _unsigned(subject, self._name, key)
-            .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([loopback, *also]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         encryption: serialization.KeySerializationEncryption = (

@@ -68,6 +68,12 @@ async def test_every_method_can_be_called_with_the_contract_it_brings(dev: Dev) 
         completed = caller.call(f"{UPLOADS}/CompleteUploadSession", **named)
         assert completed["session"]["state"] == "UPLOAD_SESSION_STATE_READY"
         assert caller.call(f"{UPLOADS}/GetUploadSession", **named)["session"]["revision"] == "2"
+        batch = caller.call(f"{UPLOADS}/BatchCompleteUploadSessions", items=[named])
+        assert batch["results"][0]["status"]["code"] == 9  # FAILED_PRECONDITION: it is READY
+        listed = caller.call(f"{UPLOADS}/ListUploadSessions", page_size=1)["sessions"]
+        assert listed[0]["attachment_id"] == named["attachment_id"]
+        limits = caller.call(f"{UPLOADS}/GetUploadPolicy")
+        assert limits["policy"]["purpose"] == "default"
         found = caller.call(f"{ATTACHMENTS}/GetAttachment", **named)["attachment"]
         assert found["size_bytes"] == str(len(BODY))
         resolved = caller.call(

@@ -141,7 +141,9 @@ async def whole_flow(serving: Serving) -> list[str]:
         v for k, v in form.target.form_fields.items() if k.lower() in ("policy", "x-amz-signature")
     ]
     assert len(fields) == 2
-    return [*fields, *(urlsplit(url).query for url in urls)]
+    tokens = [answer.session_token.rpartition("_")[2] for answer in (started, form)]
+    assert all(len(mac) == 64 for mac in tokens)
+    return [*fields, *tokens, *(urlsplit(url).query for url in urls)]
 
 
 async def as_stranger(serving: Serving, credential: str) -> Failure:
@@ -274,6 +276,8 @@ REDACTED = [
     ("authorization: Bearer eyJhbGciOi.J9", "eyJ"),
     (f"attk_{'0' * 16}_{'ab' * 32}", "ab" * 8),
     (f"attk_{'0' * 16}_{'ab' * 4}", "abab"),
+    (f"atts_{'0' * 12}_{'aB-_' * 9}_{'ab' * 32}", "aB"),
+    (f"atts_{'0' * 12}_{'aB-_' * 9}_{'ab' * 32}", "abab"),
     ("postgresql://user:pass@host:5432/name", "pass@"),
     ("postgres://user:p@ss/w@host/name", "ss/w"),
     ("postgresql://:pass@/name?host=/tmp", "pass"),

@@ -54,6 +54,18 @@ async def test_what_is_missing_outside_is_named(
     assert SECRET not in line
 
 
+@pytest.mark.parametrize("setting", ["purposes", "quotas"])
+async def test_a_file_is_refused_with_its_line(
+    serve_settings: ServeSettings, tmp_path: Path, setting: str
+) -> None:
+    file = tmp_path / "settings.toml"
+    line = await refusal({**serve_settings, setting: file})
+    assert line == f"{file}: No such file or directory"
+    file.write_text("[acme]\n\nmax_weight = 1\n", encoding="utf-8")
+    line = await refusal({**serve_settings, setting: file})
+    assert line.startswith(f"{file}:3: [acme] max_weight: ")
+
+
 async def test_a_database_that_does_not_let_us_in_is_named(
     serve_settings: ServeSettings, database_url: str
 ) -> None:

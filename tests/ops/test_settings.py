@@ -32,7 +32,14 @@ CONTRADICTIONS = [
     ({"s3_public_endpoint": "https://store/path"}, "ATTACHERY_S3_PUBLIC_ENDPOINT: "),
     ({"seal": SECRET}, "ATTACHERY_SEAL: "),
     ({"max_size": "0"}, "ATTACHERY_MAX_SIZE: "),
+    ({"max_pending_sessions": "-1"}, "ATTACHERY_MAX_PENDING_SESSIONS: "),
+    ({"max_stored_bytes": "1e99"}, "ATTACHERY_MAX_STORED_BYTES: "),
     ({"drain_time": "-1"}, "ATTACHERY_DRAIN_TIME: "),
+    ({"rate_limit_read": "fast"}, "ATTACHERY_RATE_LIMIT_READ: must be CALLS/UNIT"),
+    ({"rate_limit_write": "0/second"}, "ATTACHERY_RATE_LIMIT_WRITE: must be CALLS/UNIT"),
+    ({"rate_limit_resolve": "9/fortnight"}, "ATTACHERY_RATE_LIMIT_RESOLVE: must be CALLS/UNIT"),
+    ({"rate_limit_store": f"http://:{SECRET}@h"}, "ATTACHERY_RATE_LIMIT_STORE: must be redis://"),
+    ({"rate_limit_store": f"redis://:{SECRET}#@h"}, "ATTACHERY_RATE_LIMIT_STORE: must be redis"),
     ({"database_pool_size": "many"}, "ATTACHERY_DATABASE_POOL_SIZE: "),
 ]
 

@@ -20,6 +20,8 @@ STANDARD_LIBRARY = "the domain imports the standard library only"
 GRPC = "only the wire speaks gRPC"
 POSTGRES = "only the store speaks Postgres"
 S3 = "only the storage speaks S3"
+RATES = "only the rate limits know limits and Redis"
+TOKENS = "only the issuer knows JSON Web Tokens"
 CLIENT = "the client knows nothing of the service"
 
 # Contract, module, import that breaks it.
@@ -44,6 +46,12 @@ VIOLATIONS = [
     (POSTGRES, "attachery_service/cli/migrate.py", "asyncpg"),
     (S3, "attachery_service/store/rows.py", "aiobotocore"),
     (S3, "attachery_service/wire/server.py", "botocore.exceptions"),
+    (ONE_WAY, "attachery_service/limiting/limiter.py", "attachery_service.wire.status"),
+    (RATES, "attachery_service/wire/server.py", "limits"),
+    (RATES, "attachery_service/app.py", "redis"),
+    (ONE_WAY, "attachery_service/issuer/claims.py", "attachery_service.wire.status"),
+    (STANDARD_LIBRARY, "attachery_service/usecases/authenticate.py", "jwt"),
+    (TOKENS, "attachery_service/wire/interceptor.py", "jwt"),
     (CLIENT, "attachery_client/calls.py", "attachery_service.domain.errors"),
 ]
 

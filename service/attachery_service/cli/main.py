@@ -1,4 +1,4 @@
-"""Command line: `attachery serve | dev | demo | migrate | check | keys create`."""
+"""Command line: `attachery serve | dev | demo | migrate | check | keys …`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from attachery_service.config import address
 from attachery_service.domain.errors import AttacheryError, InvalidRequest
 from attachery_service.domain.identity import Scope
 from attachery_service.embedded.errors import EmbeddedServerError
+from attachery_service.limiting.shared import RateLimitStoreError
 from attachery_service.logs import configure_logs, redact
 from attachery_service.store.migrating import SchemaError
+from attachery_service.toml_tables import SettingsFileError
 
 _log = structlog.get_logger("attachery.cli")
 
 _MAX_NAME_BYTES = 128
+_MAX_OVERLAP = 366 * 86_400
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
 
@@ -59,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     keys_command = commands.add_parser("keys", help="manage API keys")
     verbs = keys_command.add_subparsers(required=True, metavar="VERB")
     _add_keys_create(_add(verbs, "create", keys.create, "make a key and print it once"))
+    _add_ready_file(_add(verbs, "list", keys.list_all, "show every key but its secret"))
+    _add_key_id(_add(verbs, "revoke", keys.revoke, "end a key"))
+    _add_keys_rotate(_add(verbs, "rotate", keys.rotate, "print a new key in place of one"))
     return parser
 
 
@@ -113,6 +119,28 @@ def _add_keys_create(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_key_id(parser: argparse.ArgumentParser) -> None:
+    _add_ready_file(parser)
+    parser.add_argument("id", metavar="ID", help="as `create` and `list` print it")
+
+
+def _add_keys_rotate(parser: argparse.ArgumentParser) -> None:
+    _add_key_id(parser)
+    parser.add_argument(
+        "--overlap",
+        type=_overlap,
+        default=0,
+        metavar="SECONDS",
+        help="how long the old key works on; 0 if not given",
+    )
+
+
+def _overlap(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= _MAX_OVERLAP):
+        raise argparse.ArgumentTypeError(f"must be 0 to {_MAX_OVERLAP} seconds")
+    return int(text)
+
+
 def _name(text: str) -> str:
     if not (text.isprintable() and 1 <= len(text.encode()) <= _MAX_NAME_BYTES):
         raise argparse.ArgumentTypeError(f"must be 1 to {_MAX_NAME_BYTES} printable bytes")
@@ -130,7 +158,15 @@ def _message(error: Exception) -> str:
             return _explanation(error)
         case OSError(filename=str(name), strerror=str(reason)):
             return f"{name}: {reason}"
-        case EmbeddedServerError() | SchemaError() | ClientError() | OSError():
+        case (
+            keys.KeyNotFoundError()
+            | EmbeddedServerError()
+            | SchemaError()
+            | SettingsFileError()
+            | RateLimitStoreError()
+            | ClientError()
+            | OSError()
+        ):
             return str(error)
     _log.error("bug", exc_info=error)
     return "this is a bug in Attachery, described in the line above"

@@ -10,8 +10,6 @@ from google.rpc import status_pb2
 
 from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import attachments_pb2_grpc
-from attachery_service.domain import inputs
-from attachery_service.domain.errors import Violation
 from attachery_service.ports import DownloadUrl
 from attachery_service.usecases.create_download_url import CreateDownloadUrl
 from attachery_service.usecases.get_attachment import GetAttachment
@@ -22,11 +20,9 @@ from attachery_service.usecases.resolve_attachments import (
 )
 from attachery_service.wire.call import Context, current_call, current_principal
 from attachery_service.wire.convert import attachment_message, disposition_name
+from attachery_service.wire.receivable import require_receivable
 from attachery_service.wire.status import to_status
 from attachery_service.wire.times import from_datetime, from_timedelta, to_timedelta
-
-# What gRPC clients receive unless told otherwise.
-MAX_RESPONSE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
         response = pb.ResolveAttachmentsResponse(
             results=[_result(result, request_id) for result in results]
         )
-        _require_receivable(response)
+        require_receivable(response.ByteSize(), "attachment_ids")
         return response
 
     async def CreateDownloadUrl(
@@ -83,18 +79,6 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
             url=download.url,
             expire_time=from_datetime(session.read_time + download.lifetime),
             ttl=from_timedelta(download.lifetime),
-        )
-
-
-def _require_receivable(response: pb.ResolveAttachmentsResponse) -> None:
-    """Raises InvalidRequest: a caller who cannot receive the answer would learn no reason."""
-    size = response.ByteSize()
-    if size > MAX_RESPONSE_BYTES:
-        rule = "must be fewer: their attachments do not fit into one answer"
-        raise inputs.invalid(
-            [Violation("attachment_ids", "BATCH_TOO_LARGE", rule)],
-            responseBytes=size,
-            maxResponseBytes=MAX_RESPONSE_BYTES,
         )
 
 

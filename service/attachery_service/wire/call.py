@@ -12,6 +12,7 @@ import grpc
 
 from attachery_service.domain.errors import CredentialsInvalid, CredentialsMissing
 from attachery_service.domain.identity import Principal
+from attachery_service.domain.rates import Allowance
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -36,6 +37,7 @@ class Call:
     attempt: int
     principal: Principal | None = None
     tenant_id: str | None = None
+    allowance: Allowance | None = None
 
     @classmethod
     def of(cls, method: str, context: Context) -> Call:

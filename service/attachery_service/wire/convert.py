@@ -9,11 +9,14 @@ from attachery.v1 import upload_sessions_pb2
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.content_disposition import content_disposition
+from attachery_service.domain.policy import Policy, Sniffing
+from attachery_service.domain.quota import Limits, Usage
 from attachery_service.domain.sessions import Disposition, Failure, SessionState, UploadSession
 from attachery_service.ports import UploadTarget
 from attachery_service.wire.times import from_datetime, from_timedelta
 
 _Check = upload_sessions_pb2.VerificationCheck
+_Policy = upload_sessions_pb2.UploadPolicy
 
 # Total maps: a value the domain learns must learn its place in the contract too (tested).
 STATES = {
@@ -29,14 +32,21 @@ DISPOSITIONS = {
 }
 KINDS = {kind: _Check.Kind.Value(f"KIND_{kind.name}") for kind in CheckKind}
 METHODS = {method: _Check.Method.Value(f"METHOD_{method.name}") for method in CheckMethod}
+SNIFFINGS = {sniffing: _Policy.Sniffing.Value(f"SNIFFING_{sniffing.name}") for sniffing in Sniffing}
 OUTCOMES = {outcome: _Check.Outcome.Value(f"OUTCOME_{outcome.name}") for outcome in CheckOutcome}
 
+_STATE_NAMES: dict[int, str] = {number: state.value for state, number in STATES.items()}
 _NAMES: dict[int, str] = {number: disposition.value for disposition, number in DISPOSITIONS.items()}
 
 
 def disposition_name(number: int) -> str:
     """The domain's name; empty for UNSPECIFIED, and no name at all for a number from the future."""
     return _NAMES.get(number) or (f"unknown {number}" if number else "")
+
+
+def state_name(number: int) -> str:
+    """The domain's name, and no name at all for a number it does not know."""
+    return _STATE_NAMES.get(number) or f"unknown {number}"
 
 
 def given_checksums(message: pb.Checksums) -> dict[Algorithm, str]:
@@ -115,6 +125,34 @@ def target_message(session: UploadSession, target: UploadTarget) -> pb.UploadTar
         form_fields=target.form_fields,
         expire_time=from_datetime(session.read_time + target.lifetime),
         ttl=from_timedelta(target.lifetime),
+    )
+
+
+def policy_message(purpose: str, policy: Policy) -> upload_sessions_pb2.UploadPolicy:
+    return _Policy(
+        purpose=purpose,
+        max_size_bytes=policy.max_size,
+        size_required=policy.size_required,
+        checksum_required=policy.checksum_required,
+        allowed_content_types=policy.allowed_content_types,
+        sniffing=SNIFFINGS[policy.sniffing],
+        default_ttl=from_timedelta(policy.default_ttl),
+        min_ttl=from_timedelta(policy.min_ttl),
+        max_ttl=from_timedelta(policy.max_ttl),
+        object_retention=from_timedelta(policy.object_retention),
+        metadata_retention=from_timedelta(policy.metadata_retention),
+        terminal_on_mismatch=policy.terminal_on_mismatch,
+    )
+
+
+def usage_message(usage: Usage, limits: Limits) -> upload_sessions_pb2.UploadUsage:
+    return upload_sessions_pb2.UploadUsage(
+        pending_sessions=usage.pending_sessions,
+        pending_bytes=usage.pending_bytes,
+        stored_bytes=usage.stored_bytes,
+        max_pending_sessions=limits.max_pending_sessions,
+        max_pending_bytes=limits.max_pending_bytes,
+        max_stored_bytes=limits.max_stored_bytes,
     )
 
 

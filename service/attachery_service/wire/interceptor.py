@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -21,22 +21,24 @@ from attachery_service.domain.errors import (
     AttacheryError,
     DeadlineExceeded,
     MalformedRequest,
+    RateLimited,
     UnexpectedError,
     Unimplemented,
 )
 from attachery_service.domain.identity import Principal, Scope
-from attachery_service.wire.call import REQUEST_ID_KEY, Call, Context
+from attachery_service.ports import RateLimiter
+from attachery_service.wire.call import Call, Context
 from attachery_service.wire.metrics import RpcMetrics
-from attachery_service.wire.scopes import SCOPES
+from attachery_service.wire.peers import peer_of
+from attachery_service.wire.scopes import CATEGORIES, OF_ONE_SESSION, SCOPES
 from attachery_service.wire.status import code_of, to_status
+from attachery_service.wire.trailers import trailers_of
 
 _log = structlog.get_logger("attachery.rpc")
 
 # An answer needs a moment to reach its caller before the caller stops waiting.
 _MARGIN = 0.05
 _TOO_LITTLE = 0.02
-
-_DETAILS_KEY = "grpc-status-details-bin"
 
 _CONTRACT = "/attachery."
 
@@ -57,6 +59,8 @@ class Interception:
     """What it takes to answer a call. `longest` bounds every call, in seconds."""
 
     authenticate: Callable[[str], Awaitable[Principal]]
+    peers: Mapping[str, Principal]
+    limiter: RateLimiter
     metrics: RpcMetrics
     longest: float
 
@@ -112,7 +116,7 @@ class _Method:
 
     async def __call__(self, raw: bytes, context: Context) -> bytes:
         call, started = Call.of(self.name, context), time.perf_counter()
-        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+        context.set_trailing_metadata(trailers_of(call))
         code, reason = grpc.StatusCode.CANCELLED, ""
         try:
             with self.interception.metrics.in_flight.track_inprogress():
@@ -131,7 +135,8 @@ class _Method:
         """The serialised response; every failure but the caller's leaving as an AttacheryError."""
         try:
             async with asyncio.timeout(self._limit(context)):
-                request = await self._admit(call, raw)
+                request = await self._admit(call, raw, context)
+                context.set_trailing_metadata(trailers_of(call))
                 response = await self.behaviour(request, context)
                 return self.serialize(response) if self.serialize else response
         except AttacheryError as error:
@@ -163,17 +168,32 @@ class _Method:
         set_time_left(limit - min(_MARGIN, limit / 2))
         return limit
 
-    async def _admit(self, call: Call, raw: bytes) -> Any:
+    async def _admit(self, call: Call, raw: bytes, context: Context) -> Any:
         """The parsed request of a caller who may make it: in this order, so that who may not learns
         nothing of it."""
         if self.scope is None:
             return self._parsed(raw)
-        call.principal = await self.interception.authenticate(call.bearer_token())
-        call.principal.require_scope(self.scope)
+        call.principal = await self._caller(call, context)
+        call.principal.require_scope(self.scope, about_one_session=self.name in OF_ONE_SESSION)
         request: TenantRequest = self._parsed(raw)
         call.principal.require_tenant(request.tenant_id)
         call.tenant_id = request.tenant_id
+        await self._count(call, call.principal, request.tenant_id)
         return request
+
+    async def _count(self, call: Call, principal: Principal, tenant_id: str) -> None:
+        """Raises RateLimited."""
+        category = CATEGORIES[self.name]
+        found = await self.interception.limiter.hit(principal, tenant_id, category)
+        call.allowance = found
+        if found is not None and not found.granted:
+            raise RateLimited(found.wait, limit=found.limit, category=category)
+
+    async def _caller(self, call: Call, context: Context) -> Principal:
+        """By the credential; only without any by the certificate. Raises Unauthenticated."""
+        if call.credential is None and (peer := peer_of(context, self.interception.peers)):
+            return peer
+        return await self.interception.authenticate(call.bearer_token())
 
     def _parsed(self, raw: bytes) -> Any:
         try:
@@ -196,9 +216,8 @@ async def _unimplemented(_request: object, _context: Context) -> bytes:
 
 
 async def _abort(context: Context, call: Call, error: AttacheryError) -> None:
-    details = to_status(error, call.request_id).SerializeToString()
-    trailers = ((REQUEST_ID_KEY, call.request_id), (_DETAILS_KEY, details))
-    await context.abort(code_of(error), error.message, trailers)
+    status = to_status(error, call.request_id)
+    await context.abort(code_of(error), error.message, trailers_of(call, error, status))
 
 
 def _names(call: Call) -> dict[str, object]:

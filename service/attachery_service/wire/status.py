@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2, message
@@ -36,6 +37,8 @@ _MAPPINGS: dict[type[errors.AttacheryError], _Mapping] = {
     errors.ObjectPurged: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 410),
     errors.ObjectNotUploaded: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 422),
     errors.VerificationFailed: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 422),
+    errors.ResourceExhausted: _Mapping(grpc.StatusCode.RESOURCE_EXHAUSTED, 402),
+    errors.RateLimited: _Mapping(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
     errors.Aborted: _Mapping(grpc.StatusCode.ABORTED, 409),
     errors.Unavailable: _Mapping(grpc.StatusCode.UNAVAILABLE, 503),
     errors.DeadlineExceeded: _Mapping(grpc.StatusCode.DEADLINE_EXCEEDED, 504),
@@ -91,6 +94,10 @@ def _fitting_details(error: errors.AttacheryError) -> list[message.Message]:
             ]
         case errors.FailedPrecondition():
             return [_precondition_failure(error)]
+        case errors.RateLimited():
+            return [_retry_info(error.retry_after)]
+        case errors.ResourceExhausted():
+            return [_quota_failure(error)]
         case errors.Unavailable() | errors.Aborted():
             return [error_details_pb2.RetryInfo(retry_delay=_RETRY_DELAY)]
         case _:
@@ -113,6 +120,19 @@ def _precondition_failure(error: errors.AttacheryError) -> error_details_pb2.Pre
         type=error.reason, subject=error.facts.get("state", ""), description=error.message
     )
     return error_details_pb2.PreconditionFailure(violations=[violation])
+
+
+def _quota_failure(error: errors.AttacheryError) -> error_details_pb2.QuotaFailure:
+    violation = error_details_pb2.QuotaFailure.Violation(
+        subject=f"tenant:{error.facts.get('tenantId', '')}", description=error.message
+    )
+    return error_details_pb2.QuotaFailure(violations=[violation])
+
+
+def _retry_info(wait: timedelta) -> error_details_pb2.RetryInfo:
+    delay = duration_pb2.Duration()
+    delay.FromTimedelta(wait)
+    return error_details_pb2.RetryInfo(retry_delay=delay)
 
 
 def _packed(detail: message.Message) -> any_pb2.Any:

@@ -4,25 +4,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+from google.rpc import status_pb2
+
 from attachery.v1 import upload_sessions_pb2 as pb
 from attachery.v1 import upload_sessions_pb2_grpc
+from attachery_service.domain.errors import AttacheryError
+from attachery_service.usecases.batch_complete_upload_sessions import (
+    Answer,
+    BatchCompleteRequest,
+    BatchCompleteUploadSessions,
+    BatchItem,
+)
 from attachery_service.usecases.cancel_upload_session import CancelUploadSession
 from attachery_service.usecases.complete_upload_session import (
     CompleteRequest,
     CompleteUploadSession,
 )
+from attachery_service.usecases.get_upload_policy import GetUploadPolicy
 from attachery_service.usecases.get_upload_session import GetUploadSession
+from attachery_service.usecases.intake import Completed
+from attachery_service.usecases.list_upload_sessions import ListRequest, ListUploadSessions
 from attachery_service.usecases.start_upload_session import StartRequest, StartUploadSession
-from attachery_service.wire.call import Context, current_principal
+from attachery_service.wire.call import Context, current_call, current_principal
 from attachery_service.wire.convert import (
     attachment_message,
     check_messages,
     disposition_name,
     given_checksums,
+    policy_message,
     session_message,
+    state_name,
     target_message,
+    usage_message,
 )
+from attachery_service.wire.receivable import completed_size, require_receivable
+from attachery_service.wire.status import to_status
 from attachery_service.wire.times import to_datetime, to_timedelta
+
+_log = structlog.get_logger("attachery.rpc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +51,11 @@ class UploadSessionUseCases:
 
     start: StartUploadSession
     complete: CompleteUploadSession
+    batch_complete: BatchCompleteUploadSessions
     cancel: CancelUploadSession
     get: GetUploadSession
+    list: ListUploadSessions
+    get_policy: GetUploadPolicy
 
 
 class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceServicer):
@@ -51,17 +74,25 @@ class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceService
         return pb.StartUploadSessionResponse(
             session=session,
             target=target_message(started.session, target) if target else None,
+            session_token=started.session_token or "",
         )
 
     async def CompleteUploadSession(
         self, request: pb.CompleteUploadSessionRequest, context: Context
     ) -> pb.CompleteUploadSessionResponse:
         completed = await self._usecases.complete(current_principal(), _complete_request(request))
-        ready = completed.session.sealed is not None
-        return pb.CompleteUploadSessionResponse(
-            session=session_message(completed.session),
-            attachment=attachment_message(completed.session) if ready else None,
-            checks=check_messages(completed.checks),
+        return _completed(completed)
+
+    async def BatchCompleteUploadSessions(
+        self, request: pb.BatchCompleteUploadSessionsRequest, context: Context
+    ) -> pb.BatchCompleteUploadSessionsResponse:
+        answers = await self._usecases.batch_complete(
+            current_principal(),
+            _batch_complete_request(request),
+            lambda sessions: require_receivable(completed_size(sessions), "items"),
+        )
+        return pb.BatchCompleteUploadSessionsResponse(
+            results=[_batch_result(str(i), answer) for i, answer in answers]
         )
 
     async def CancelUploadSession(
@@ -75,8 +106,42 @@ class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceService
     async def GetUploadSession(
         self, request: pb.GetUploadSessionRequest, context: Context
     ) -> pb.GetUploadSessionResponse:
-        session = await self._usecases.get(request.tenant_id, request.attachment_id)
+        session = await self._usecases.get(
+            current_principal(), request.tenant_id, request.attachment_id
+        )
         return pb.GetUploadSessionResponse(session=session_message(session))
+
+    async def ListUploadSessions(
+        self, request: pb.ListUploadSessionsRequest, context: Context
+    ) -> pb.ListUploadSessionsResponse:
+        page = await self._usecases.list(_list_request(request))
+        return pb.ListUploadSessionsResponse(
+            sessions=[session_message(session) for session in page.sessions],
+            next_page_token=page.next_page_token,
+        )
+
+    async def GetUploadPolicy(
+        self, request: pb.GetUploadPolicyRequest, context: Context
+    ) -> pb.GetUploadPolicyResponse:
+        found = await self._usecases.get_policy(request.tenant_id, request.purpose)
+        return pb.GetUploadPolicyResponse(
+            policy=policy_message(found.purpose, found.policy),
+            usage=usage_message(found.usage, found.limits),
+        )
+
+
+def _list_request(request: pb.ListUploadSessionsRequest) -> ListRequest:
+    wanted = request.filter
+    since, before = wanted.create_time_from, wanted.create_time_before
+    return ListRequest(
+        tenant_id=request.tenant_id,
+        page_size=request.page_size,
+        page_token=request.page_token,
+        states=[state_name(number) for number in wanted.states],
+        purpose=wanted.purpose,
+        create_time_from=to_datetime(since) if wanted.HasField("create_time_from") else None,
+        create_time_before=to_datetime(before) if wanted.HasField("create_time_before") else None,
+    )
 
 
 def _start_request(request: pb.StartUploadSessionRequest) -> StartRequest:
@@ -97,6 +162,42 @@ def _start_request(request: pb.StartUploadSessionRequest) -> StartRequest:
     )
 
 
+def _completed(completed: Completed) -> pb.CompleteUploadSessionResponse:
+    ready = completed.session.sealed is not None
+    return pb.CompleteUploadSessionResponse(
+        session=session_message(completed.session),
+        attachment=attachment_message(completed.session) if ready else None,
+        checks=check_messages(completed.checks),
+    )
+
+
+def _batch_result(attachment_id: str, answer: Answer) -> pb.BatchCompleteUploadSessionsResult:
+    if isinstance(answer, Completed):
+        return pb.BatchCompleteUploadSessionsResult(
+            attachment_id=attachment_id, status=status_pb2.Status(), response=_completed(answer)
+        )
+    call = current_call()
+    _log_fault(attachment_id, answer)
+    status = to_status(answer, call.request_id)
+    return pb.BatchCompleteUploadSessionsResult(attachment_id=attachment_id, status=status)
+
+
+def _log_fault(attachment_id: str, error: AttacheryError) -> None:
+    """What its status does not tell the caller, told to the operators."""
+    if error.__cause__ is not None:
+        call = current_call()
+        _log.warning(
+            "fault",
+            method=call.method,
+            request_id=call.request_id,
+            tenant=call.tenant_id,
+            attachment_id=attachment_id,
+            reason=error.reason,
+            facts=error.facts,
+            exc_info=error.__cause__,
+        )
+
+
 def _complete_request(request: pb.CompleteUploadSessionRequest) -> CompleteRequest:
     return CompleteRequest(
         tenant_id=request.tenant_id,
@@ -106,3 +207,19 @@ def _complete_request(request: pb.CompleteUploadSessionRequest) -> CompleteReque
         size=request.size_bytes if request.HasField("size_bytes") else None,
         validate_only=request.validate_only,
     )
+
+
+def _batch_complete_request(
+    request: pb.BatchCompleteUploadSessionsRequest,
+) -> BatchCompleteRequest:
+    return BatchCompleteRequest(
+        tenant_id=request.tenant_id,
+        request_id=request.request_id,
+        items=[_batch_item(item) for item in request.items],
+        atomic=request.atomic,
+    )
+
+
+def _batch_item(item: pb.BatchCompleteUploadSessionsRequest.Item) -> BatchItem:
+    size = item.size_bytes if item.HasField("size_bytes") else None
+    return BatchItem(item.attachment_id, given_checksums(item.checksums), size)

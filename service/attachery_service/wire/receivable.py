@@ -1,0 +1,34 @@
+"""Answers about many things, no larger than a caller can receive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attachery_service.domain import inputs
+from attachery_service.domain.errors import Violation
+from attachery_service.domain.sessions import UploadSession
+from attachery_service.wire.convert import session_message
+from attachery_service.wire.status import MAX_STATUS_BYTES
+
+# What gRPC clients receive unless told otherwise.
+MAX_RESPONSE_BYTES = 4 << 20
+
+
+def require_receivable(size: int, field: str) -> None:
+    """Raises InvalidRequest: a caller who cannot receive the answer would learn no reason."""
+    if size > MAX_RESPONSE_BYTES:
+        rule = "must be fewer: their attachments do not fit into one answer"
+        raise inputs.invalid(
+            [Violation(field, "BATCH_TOO_LARGE", rule)],
+            responseBytes=size,
+            maxResponseBytes=MAX_RESPONSE_BYTES,
+        )
+
+
+def completed_size(sessions: Iterable[UploadSession]) -> int:
+    """Bytes that suffice to tell what became of these sessions, before it is known.
+
+    Session and attachment both show what was declared; checks, digests and the like take less than
+    what is allowed for a status, which stands in place of all of it.
+    """
+    return sum(2 * session_message(each).ByteSize() + MAX_STATUS_BYTES for each in sessions)

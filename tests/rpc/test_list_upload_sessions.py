@@ -1,0 +1,179 @@
+"""ListUploadSessions: every session once, in order, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from attachery.v1 import resources_pb2 as pb
+from attachery.v1.upload_sessions_pb2 import ListUploadSessionsRequest, ListUploadSessionsResponse
+from attachery_service.store.queries import query
+from failures import failure
+from service_fixtures import TENANT, ServiceUnderTest
+
+PENDING, READY = pb.UPLOAD_SESSION_STATE_PENDING, pb.UPLOAD_SESSION_STATE_READY
+EXPIRED, CANCELLED = pb.UPLOAD_SESSION_STATE_EXPIRED, pb.UPLOAD_SESSION_STATE_CANCELLED
+
+
+async def page(service: ServiceUnderTest, **fields: Any) -> ListUploadSessionsResponse:
+    request = ListUploadSessionsRequest(**{"tenant_id": TENANT, **fields})
+    return await service.uploads.ListUploadSessions(request, metadata=service.metadata)
+
+
+async def ids(service: ServiceUnderTest, **fields: Any) -> list[str]:
+    return [s.attachment_id for s in (await page(service, **fields)).sessions]
+
+
+async def started(service: ServiceUnderTest, count: int) -> list[str]:
+    """Ids, the newest first."""
+    made = [(await service.start(size_bytes=1)).session.attachment_id for _ in range(count)]
+    return made[::-1]
+
+
+async def walked(service: ServiceUnderTest, sizes: Sequence[int]) -> list[str]:
+    """All ids, by pages of changing sizes."""
+    found: list[str] = []
+    token, turn = "", 0
+    while True:
+        got = await page(service, page_size=sizes[turn % len(sizes)], page_token=token)
+        assert len(got.sessions) <= sizes[turn % len(sizes)]
+        found += [s.attachment_id for s in got.sessions]
+        token, turn = got.next_page_token, turn + 1
+        if not token:
+            return found
+
+
+async def test_the_newest_comes_first_and_every_one_once(service: ServiceUnderTest) -> None:
+    made = await started(service, 11)
+    assert await ids(service) == made
+    for sizes in ([1], [2, 3], [11], [10, 1], [100]):
+        assert await walked(service, sizes) == made
+
+
+async def test_sessions_of_one_moment_are_told_apart(service: ServiceUnderTest) -> None:
+    made = await started(service, 5)
+    await service.database.execute("UPDATE upload_sessions SET create_time = now()")
+    assert sorted(await walked(service, [2])) == sorted(made)
+
+
+async def test_what_is_started_while_paging_neither_repeats_nor_hides_anything(
+    service: ServiceUnderTest,
+) -> None:
+    made = await started(service, 4)
+    first = await page(service, page_size=2)
+    await started(service, 3)
+    rest = await page(service, page_size=10, page_token=first.next_page_token)
+    assert [s.attachment_id for s in (*first.sessions, *rest.sessions)] == made
+    assert not rest.next_page_token
+
+
+async def test_the_filter_sees_deadlines_that_have_passed(service: ServiceUnderTest) -> None:
+    ready = await service.ready()
+    pending, expired, cancelled = await started(service, 3)
+    await service.cancel(cancelled)
+    await service.age(expired, timedelta(hours=1))
+    for states, expected in (
+        ([PENDING], {pending}),
+        ([EXPIRED], {expired}),
+        ([READY, CANCELLED], {ready, cancelled}),
+        ([], {ready, pending, expired, cancelled}),
+    ):
+        assert set(await ids(service, filter={"states": states})) == expected
+
+
+async def test_the_filter_takes_times_and_purposes(service: ServiceUnderTest) -> None:
+    new, old = await started(service, 2)
+    await service.age(old, timedelta(minutes=30))
+    moment = Timestamp()
+    moment.FromDatetime(datetime.now(UTC) - timedelta(minutes=15))
+    assert await ids(service, filter={"create_time_from": moment}) == [new]
+    assert await ids(service, filter={"create_time_before": moment}) == [old]
+    assert await ids(service, filter={"purpose": "default"}) == [new, old]
+    assert await ids(service, filter={"purpose": "'; drop table"}) == []
+
+
+async def test_other_tenants_sessions_are_not_listed(service: ServiceUnderTest) -> None:
+    await started(service, 2)
+    service.metadata = (("authorization", f"Bearer {await service.new_key(tenants=['other'])}"),)
+    assert await ids(service, tenant_id="other") == []
+    refused = await failure(page(service, tenant_id=TENANT))
+    assert refused.reason == "TENANT_DENIED"
+
+
+async def test_rows_past_their_time_are_gone(service: ServiceUnderTest) -> None:
+    kept, gone = await started(service, 2)
+    await service.age(gone, timedelta(days=60))
+    assert await ids(service) == [kept]
+
+
+async def test_page_sizes_have_a_default_and_a_most(service: ServiceUnderTest) -> None:
+    await started(service, 51)
+    assert len(await ids(service)) == 50
+    assert len(await ids(service, page_size=10**9)) == 51
+    refused = await failure(page(service, page_size=-1))
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.violations == [("page_size", "INVALID_PAGE_SIZE")]
+
+
+async def test_a_state_of_the_future_is_refused(service: ServiceUnderTest) -> None:
+    for state in (0, 99):
+        refused = await failure(page(service, filter={"states": [state]}))
+        assert refused.violations == [("filter.states", "INVALID_FILTER")]
+
+
+async def test_a_token_is_worth_nothing_but_in_its_own_listing(service: ServiceUnderTest) -> None:
+    await started(service, 3)
+    token = (await page(service, page_size=1)).next_page_token
+    key = await service.new_key(tenants=None)
+    service.metadata = (("authorization", f"Bearer {key}"),)
+    for fields in (
+        {"tenant_id": "other"},
+        {"filter": {"purpose": "default"}},
+        {"filter": {"states": [PENDING]}},
+    ):
+        refused = await failure(page(service, page_token=token, **fields))
+        assert refused.reason == "INVALID_PAGE_TOKEN"
+        assert refused.violations == [("page_token", "INVALID_PAGE_TOKEN")]
+
+
+async def test_a_changed_token_is_refused(service: ServiceUnderTest) -> None:
+    await started(service, 3)
+    token = (await page(service, page_size=1)).next_page_token
+    changed = [token[:n] + ("A" if token[n] != "A" else "B") + token[n + 1 :] for n in range(40)]
+    for odd in (*changed, token[:-1], token + "A", token + "=", "x", "%", "\u00fc", " " * 9):
+        assert (await failure(page(service, page_token=odd))).reason == "INVALID_PAGE_TOKEN"
+
+
+@pytest.mark.parametrize("states", [[], [PENDING], [PENDING, READY]])
+async def test_a_page_is_read_from_the_index_and_never_by_sorting(
+    service: ServiceUnderTest, states: list[int]
+) -> None:
+    await service.start(size_bytes=1)
+    await service.database.execute(
+        """
+        INSERT INTO upload_sessions SELECT (jsonb_populate_record(s, jsonb_build_object(
+            'attachment_id', gen_random_uuid(),
+            'create_time', s.create_time - n * interval '1 ms'))).*
+        FROM upload_sessions AS s, generate_series(1, 20000) AS n
+        """
+    )
+    await service.database.execute("ANALYZE upload_sessions")
+    plans = await _plans(service, states)
+    assert "Sort" not in plans
+    assert "Seq Scan" not in plans
+    assert "upload_sessions_by_create_time" in plans
+
+
+async def _plans(service: ServiceUnderTest, states: list[int]) -> str:
+    known = pb.UploadSessionState.DESCRIPTOR.values_by_number
+    names = [known[s].name.rpartition("_")[2].lower() for s in states] or None
+    values = (TENANT, datetime.now(UTC), "0" * 8 + "-0000-7000-8000-" + "0" * 12)
+    rows = await service.database.fetch(
+        f"EXPLAIN {query('list_upload_sessions')}", *values, None, None, None, names, 51
+    )
+    return "\n".join(row[0] for row in rows)

@@ -1,0 +1,385 @@
+"""C3: a token in place of the caller's own credential, for one session and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import string
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from attachery.v1 import resources_pb2 as pb
+from attachery.v1 import upload_sessions_pb2 as upb
+from attachery_client import AttacheryClient
+from attachery_client.errors import AttacheryError
+from attachery_service.domain.credentials import ApiKey
+from attachery_service.domain.identity import Scope
+from attachery_service.domain.session_tokens import SessionClaims, SessionToken, TokenKey
+from attachery_service.logs import redact
+from attachery_service.store.migrating import migrate
+from attachery_service.wire.scopes import OF_ONE_SESSION, SCOPES
+from failures import Failure, failure
+from service_fixtures import TENANT, MakeService, ServiceUnderTest
+
+UNKNOWN = "01890000-0000-7000-8000-000000000000"
+
+Started = upb.StartUploadSessionResponse
+Call = Callable[[ServiceUnderTest, str], Awaitable[Any]]
+
+BY_ID: dict[str, Call] = {
+    "complete": ServiceUnderTest.complete,
+    "cancel": ServiceUnderTest.cancel,
+    "get": ServiceUnderTest.get,
+}
+
+# As the contract has them: letters, digits and four signs, not beginning with a dot.
+TENANTS = st.text(string.ascii_letters + string.digits + "_~-.", min_size=1, max_size=128).filter(
+    lambda tenant: not tenant.startswith(".")
+)
+
+
+def bear(service: ServiceUnderTest, credential: str) -> None:
+    service.metadata = (("authorization", f"Bearer {credential}"), ("x-request-id", "same"))
+
+
+async def refusal(service: ServiceUnderTest, credential: str, attachment_id: str) -> Failure:
+    """Of a Get with this credential."""
+    bear(service, credential)
+    return await failure(service.get(attachment_id))
+
+
+async def add_key(service: ServiceUnderTest) -> None:
+    await service.database.execute("INSERT INTO session_token_keys DEFAULT VALUES")
+
+
+async def test_c3_the_token_alone_completes_and_shows_its_session(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start(size_bytes=6)
+    attachment_id = started.session.attachment_id
+    await service.send(started.target, b"hello\n")
+    bear(service, started.session_token)
+    assert (await service.get(attachment_id)).state == pb.UPLOAD_SESSION_STATE_PENDING
+    completed = await service.complete(attachment_id, request_id="r-1")
+    assert completed.attachment.attachment_id == attachment_id
+    assert await service.complete(attachment_id, request_id="r-1") == completed
+    assert (await service.get(attachment_id)).state == pb.UPLOAD_SESSION_STATE_READY
+
+
+async def test_c3_the_token_alone_cancels_its_session(service: ServiceUnderTest) -> None:
+    started = await service.start()
+    bear(service, started.session_token)
+    cancelled = await service.cancel(started.session.attachment_id)
+    assert cancelled.state == pb.UPLOAD_SESSION_STATE_CANCELLED
+
+
+async def test_c3_the_python_client_takes_a_token_for_a_key(service: ServiceUnderTest) -> None:
+    started = await service.start(size_bytes=6)
+    await service.send(started.target, b"hello\n")
+    async with AttacheryClient(service.target, api_key=started.session_token) as client:
+        completed = await client.complete_upload_session(
+            started.session.attachment_id, tenant_id=TENANT
+        )
+        assert completed.attachment.size_bytes == 6
+        with pytest.raises(AttacheryError) as refused:
+            await client.get_attachment(started.session.attachment_id, tenant_id=TENANT)
+        assert refused.value.reason == "SCOPE_MISSING"
+
+
+async def test_c3_it_acts_in_the_name_of_who_started_the_session(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start()
+    bear(service, started.session_token)
+    await service.cancel(started.session.attachment_id)
+    rows = await service.database.fetch("SELECT actor FROM session_events ORDER BY revision")
+    assert [row["actor"] for row in rows] == ["tester", "tester"]
+
+
+@pytest.mark.parametrize("method", sorted(SCOPES.keys() - OF_ONE_SESSION))
+async def test_c3_every_other_method_lacks_its_scope(
+    service: ServiceUnderTest, method: str
+) -> None:
+    bear(service, (await service.start()).session_token)
+    call: Any = service.channel.unary_unary(method)
+    refused = await failure(call(b"", metadata=service.metadata))
+    assert refused.reason == "SCOPE_MISSING"
+    assert refused.facts["scope"] == SCOPES[method].value
+
+
+@pytest.mark.parametrize("name", BY_ID)
+async def test_c3_any_other_session_answers_byte_for_byte_like_an_unknown_one(
+    service: ServiceUnderTest, name: str
+) -> None:
+    other, call = (await service.start()).session.attachment_id, BY_ID[name]
+    token = (await service.start()).session_token
+    service.metadata = (*service.metadata, ("x-request-id", "same"))
+    unknown = await failure(call(service, UNKNOWN))
+    bear(service, token)
+    refused = await failure(call(service, other))
+    assert refused.reason == "ATTACHMENT_NOT_FOUND"
+    assert refused.status.SerializeToString() == unknown.status.SerializeToString().replace(
+        UNKNOWN.encode(), other.encode()
+    )
+    # And in the same turn: what is wrong with the request itself comes first.
+    assert (await failure(call(service, "no-uuid"))).reason == "INVALID_ATTACHMENT_ID"
+    assert await service.events(other) == ["pending"]
+
+
+async def test_c3_another_tenant_is_denied_even_if_the_starter_may_act_in_all(
+    service: ServiceUnderTest,
+) -> None:
+    bear(service, await service.new_key(tenants=None))
+    started = await service.start()
+    bear(service, started.session_token)
+    request = upb.GetUploadSessionRequest(
+        tenant_id="other", attachment_id=started.session.attachment_id
+    )
+    call = service.uploads.GetUploadSession(request, metadata=service.metadata)
+    assert (await failure(call)).reason == "TENANT_DENIED"
+
+
+async def test_c3_a_token_ends_with_its_session_by_the_databases_clock(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start(ttl=timedelta(seconds=60))
+    token = SessionToken.parse(started.session_token)
+    assert token is not None
+    key = await stored_key(service)
+    claims = token.verified(key)
+    assert claims is not None
+    assert claims.expire_time == _exactly(started.session)
+    now = await service.database.fetchval("SELECT now()")
+    attachment_id, ends = started.session.attachment_id, claims.expire_time
+    for left, reason in ((timedelta(seconds=10), ""), (timedelta(0), "CREDENTIALS_INVALID")):
+        shifted = SessionClaims(
+            tenant_id=TENANT,
+            attachment_id=UUID(attachment_id),
+            expire_time=now + left,
+            name="tester",
+        )
+        bear(service, shifted.signed(key))
+        if reason:
+            assert (await failure(service.get(attachment_id))).reason == reason
+        else:
+            assert (await service.get(attachment_id)).attachment_id == attachment_id
+    assert timedelta(seconds=50) < ends - now <= timedelta(seconds=60)
+
+
+async def test_c3_the_clock_ticks_on_while_the_key_is_kept(make_service: MakeService) -> None:
+    service = await make_service(key_cache_time=60.0)
+    attachment_id = (await service.start()).session.attachment_id
+    key = await stored_key(service)
+    now = await service.database.fetchval("SELECT now()")
+    soon = SessionClaims(
+        tenant_id=TENANT,
+        attachment_id=UUID(attachment_id),
+        expire_time=now + timedelta(seconds=0.5),
+        name="tester",
+    ).signed(key)
+    bear(service, soon)
+    assert (await service.get(attachment_id)).attachment_id == attachment_id
+    await asyncio.sleep(0.6)
+    assert (await failure(service.get(attachment_id))).reason == "CREDENTIALS_INVALID"
+
+
+async def test_c3_the_sessions_own_deadline_holds_whatever_the_token_says(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start(size_bytes=6)
+    await service.send(started.target, b"hello\n")
+    await service.age(started.session.attachment_id, timedelta(hours=1))
+    bear(service, started.session_token)
+    refused = await failure(service.complete(started.session.attachment_id))
+    assert refused.reason == "UPLOAD_EXPIRED"
+
+
+async def test_c3_a_replayed_start_answers_with_a_token_that_works(
+    service: ServiceUnderTest,
+) -> None:
+    first = await service.start(request_id="r-1")
+    await add_key(service)
+    again = await service.start(request_id="r-1")
+    assert again.session_token != first.session_token
+    for token in (first.session_token, again.session_token):
+        bear(service, token)
+        session = await service.get(first.session.attachment_id)
+        assert session.attachment_id == first.session.attachment_id
+
+
+async def test_c3_there_is_no_token_where_there_is_no_target(service: ServiceUnderTest) -> None:
+    assert (await service.start(validate_only=True)).session_token == ""
+    started = await service.start(request_id="r-1")
+    await service.cancel(started.session.attachment_id)
+    again = await service.start(request_id="r-1")
+    assert not again.HasField("target")
+    assert again.session_token == ""
+
+
+async def test_c3_every_replica_takes_the_token_of_another(make_service: MakeService) -> None:
+    one, two = await make_service(), await make_service(key_cache_time=60.0)
+    for _ in range(2):
+        started = await one.start()
+        bear(two, started.session_token)
+        assert (await two.get(started.session.attachment_id)).tenant_id == TENANT
+        await add_key(one)  # which the other learns of when it meets it
+
+
+async def test_c3_revoking_a_signing_key_ends_its_tokens_and_no_others(
+    service: ServiceUnderTest,
+) -> None:
+    old = await service.start()
+    await add_key(service)
+    new = await service.start()
+    await service.database.execute(
+        "UPDATE session_token_keys SET revoke_time = now() WHERE key_id = $1",
+        old.session_token.split("_")[1],
+    )
+    refused = await refusal(service, old.session_token, old.session.attachment_id)
+    assert refused.reason == "CREDENTIALS_INVALID"
+    bear(service, new.session_token)
+    assert (await service.get(new.session.attachment_id)).tenant_id == TENANT
+
+
+async def test_c3_without_a_signing_key_sessions_start_without_a_token(
+    service: ServiceUnderTest,
+) -> None:
+    await service.database.execute("UPDATE session_token_keys SET revoke_time = now()")
+    started = await service.start()
+    assert started.HasField("target")
+    assert started.session_token == ""
+
+
+async def test_c3_however_many_migrate_at_once_there_is_one_signing_key(
+    empty_database_url: str,
+) -> None:
+    await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
+    connection = await asyncpg.connect(empty_database_url)
+    secrets = [row[0] for row in await connection.fetch("SELECT secret FROM session_token_keys")]
+    await connection.close()
+    assert [len(secret) for secret in secrets] == [32]
+
+
+async def test_c3_the_signing_key_is_read_once_in_its_cache_time(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(key_cache_time=60.0)
+    started = await service.start()
+    bear(service, started.session_token)
+    await service.get(started.session.attachment_id)
+    await service.database.execute("DELETE FROM session_token_keys")
+    assert (await service.get(started.session.attachment_id)).tenant_id == TENANT
+
+
+async def test_c3_a_token_with_any_byte_changed_cut_off_or_added_is_refused(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start()
+    token, attachment_id = started.session_token, started.session.attachment_id
+    changed = [
+        token[:at] + ("0" if token[at] != "0" else "1") + token[at + 1 :]
+        for at in range(len(token))
+    ]
+    # Letters that differ in one bit, and in what base64 leaves unused.
+    changed += [
+        token[:at] + chr(ord(token[at]) ^ 1) + token[at + 1 :]
+        for at in range(len(token))
+        if chr(ord(token[at]) ^ 1).isalnum()
+    ]
+    changed += [token[:-1], token + "0", token.upper(), token[: len(token) // 2]]
+    assert token not in changed
+    for other in changed:
+        assert (await refusal(service, other, attachment_id)).reason == "CREDENTIALS_INVALID", other
+
+
+async def test_c3_a_token_signed_with_another_key_of_the_same_id_is_refused(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start()
+    token, real = SessionToken.parse(started.session_token), await stored_key(service)
+    assert token is not None
+    claims = token.verified(real)
+    assert claims is not None
+    assert claims.signed(real) == started.session_token
+    for secret in (b"", b"\0" * 32, real.secret[:-1]):
+        forged = claims.signed(TokenKey(real.key_id, secret))
+        refused = await refusal(service, forged, started.session.attachment_id)
+        assert refused.reason == "CREDENTIALS_INVALID"
+    unsigned = started.session_token.rpartition("_")[0]
+    refused = await refusal(service, unsigned, started.session.attachment_id)
+    assert refused.reason == "CREDENTIALS_INVALID"
+
+
+async def test_c3_a_token_or_id_of_one_tenant_is_never_worth_anything_in_another(
+    service: ServiceUnderTest,
+) -> None:
+    loop = asyncio.get_running_loop()
+    everybody = await service.new_key(tenants=None, scopes=set(Scope))
+
+    async def crossed(one: str, other: str) -> None:
+        bear(service, everybody)
+        theirs = await service.start(tenant_id=one)
+        ours = await service.start(tenant_id=other)
+        for tenant, session, expected in (
+            (other, theirs.session, {"TENANT_DENIED"}),
+            (other, ours.session, {"TENANT_DENIED"}),
+            (one, ours.session, {"ATTACHMENT_NOT_FOUND"}),
+        ):
+            bear(service, theirs.session_token)
+            for method, request in (
+                ("GetUploadSession", upb.GetUploadSessionRequest),
+                ("CancelUploadSession", upb.CancelUploadSessionRequest),
+                ("CompleteUploadSession", upb.CompleteUploadSessionRequest),
+            ):
+                asked = request(tenant_id=tenant, attachment_id=session.attachment_id)
+                call = getattr(service.uploads, method)(asked, metadata=service.metadata)
+                assert (await failure(call)).reason in expected
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(TENANTS, min_size=2, max_size=2, unique=True))
+    def property_holds(tenants: list[str]) -> None:
+        asyncio.run_coroutine_threadsafe(crossed(*tenants), loop).result(60)
+
+    await asyncio.to_thread(property_holds)
+
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=32)
+TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - made aware by the strategy
+
+
+@given(TENANTS, st.uuids(), TIMES, NAMES, st.binary(min_size=1, max_size=64))
+def test_c3_what_is_signed_reads_back_the_same_and_only_with_its_key(
+    tenant: str, attachment_id: UUID, expire_time: datetime, name: str, secret: bytes
+) -> None:
+    key = TokenKey("0123456789ab", secret)
+    claims = SessionClaims(
+        tenant_id=tenant, attachment_id=attachment_id, expire_time=expire_time, name=name
+    )
+    text = claims.signed(key)
+    token = SessionToken.parse(text)
+    assert token is not None
+    assert token.verified(key) == claims
+    assert token.verified(TokenKey(key.key_id, secret + b"x")) is None
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) < 500
+    assert ApiKey.parse(text) is None
+    assert redact(f"got {text} from") == "got atts_0123456789ab_[redacted] from"
+    assert repr(token).count("mac") == 0
+
+
+async def stored_key(service: ServiceUnderTest) -> TokenKey:
+    row = await service.database.fetchrow("SELECT key_id, secret FROM session_token_keys")
+    assert row is not None
+    assert len(row["secret"]) == 32
+    return TokenKey(row["key_id"], row["secret"])
+
+
+def _exactly(session: pb.UploadSession) -> datetime:
+    return session.expire_time.ToDatetime(tzinfo=UTC)
