@@ -2,4 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 pytest_plugins = ["store_fixtures", "database_fixtures", "service_fixtures", "redis_fixtures"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many kinds of bad input this run has seen refused."""
+    passed = terminalreporter.stats.get("passed", [])
+    refused = sum("bad_input" in report.keywords for report in passed)
+    if refused:
+        terminalreporter.write_line(f"bad inputs refused: {refused}")

@@ -10,6 +10,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 MAX_STATUS_BYTES = 4096
+_INTERNALS = ("Traceback", "class '", "asyncpg", "botocore", "site-packages", "0x")
 _DETAILS = "grpc-status-details-bin"
 
 
@@ -64,6 +65,8 @@ def _unpacked(error: grpc.aio.AioRpcError) -> Failure:
     assert info.domain == "attachery"
     assert trailers["x-request-id"] == request.request_id
     assert status.code == error.code().value[0]
+    told = f"{error.details()} {status}"
+    assert not any(word in told for word in _INTERNALS), told
     return Failure(
         code=error.code(),
         message=error.details() or "",

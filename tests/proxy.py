@@ -18,11 +18,13 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._cut = False
         self.held = asyncio.Event()  # set once something came back while holding
+        self.left = asyncio.Event()  # set once a client has closed its connection while holding
         self.port = 0
 
     def hold(self) -> None:
         """From now on nothing comes back."""
         self.held.clear()
+        self.left.clear()
         self._passing.clear()
 
     def release(self) -> None:
@@ -58,6 +60,7 @@ class Proxy:
         while chunk := await reader.read(65536):
             writer.write(chunk)
             await writer.drain()
+        self.left.set()
         writer.close()
 
     async def _pump_back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -172,6 +172,8 @@ async def test_a_caller_who_leaves_while_storage_is_asked_leaves_the_session_pen
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
+    # The service has heard of it, too, and waits for the store no longer.
+    await asyncio.wait_for(store_proxy.left.wait(), 5)
     store_proxy.release()
     assert (await service.get(attachment_id)).state == PENDING
     assert (await service.complete(attachment_id)).session.state == READY

@@ -76,6 +76,7 @@ async def test_resolve_is_one_statement_for_a_thousand_ids(service: ServiceUnder
     assert not reason(results[0])
 
 
+@pytest.mark.bad_input
 async def test_resolve_refuses_no_id_and_more_than_a_thousand(service: ServiceUnderTest) -> None:
     none = await failure(resolve(service))
     assert (none.code, none.reason) == (
@@ -197,6 +198,7 @@ async def test_a_download_url_lives_as_asked_but_never_longer_than_the_bytes(
     assert (await download(service, attachment_id)).ttl.seconds <= 300
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize("ttl", [timedelta(0), timedelta(seconds=-1), timedelta(days=8)])
 async def test_a_lifetime_out_of_range_is_refused(
     service: ServiceUnderTest, ttl: timedelta

@@ -465,6 +465,7 @@ async def test_one_byte_and_the_limit_are_ready_by_either_target(
         assert (await service.complete(attachment_id)).session.size_bytes == len(body)
 
 
+@pytest.mark.bad_input
 async def test_no_byte_and_one_byte_too_many_are_refused_before_they_are_stored(
     make_service: MakeService,
 ) -> None:

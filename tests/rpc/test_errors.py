@@ -34,6 +34,7 @@ def leaks_nothing(failed: Failure) -> bool:
     return not any(word in text for word in ("hunter2", "Traceback", "class '", "asyncpg", "File "))
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize(
     "body", [b"\xff" * 40, b"\x0a\x05ab", b"\x0a\x02\xc3\x28", b"\x0a", b"\x12\x80"]
 )
@@ -52,6 +53,7 @@ async def test_unknown_fields_are_ignored(service: ServiceUnderTest) -> None:
     assert await raw_call(service, GET, request.SerializeToString() + b"\xfa\x3f\x01x")
 
 
+@pytest.mark.bad_input
 async def test_an_unknown_method_is_told_with_a_reason(service: ServiceUnderTest) -> None:
     for method in ("/attachery.v1.UploadSessionService/Nope", "/nope.Service/Nope"):
         refused = await failure(raw_call(service, method, b""))
@@ -97,6 +99,7 @@ async def test_the_request_id_comes_back_in_trailers_and_details(
     assert dict(await started.trailing_metadata())["x-request-id"] == "my-request.1"
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize("odd", ["a b", "x" * 65, 'a"b', "'; drop table", ""])
 async def test_an_odd_request_id_is_replaced(service: ServiceUnderTest, odd: str) -> None:
     service.metadata = (*service.metadata, ("x-request-id", odd))
@@ -105,6 +108,7 @@ async def test_an_odd_request_id_is_replaced(service: ServiceUnderTest, odd: str
     assert len(refused.request_id) == 36
 
 
+@pytest.mark.bad_input
 async def test_a_deadline_too_short_to_do_anything_is_told_as_such(
     service: ServiceUnderTest,
 ) -> None:

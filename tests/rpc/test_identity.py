@@ -52,6 +52,7 @@ def use_key(service: ServiceUnderTest, key: str) -> None:
     service.metadata = (("authorization", f"Bearer {key}"),)
 
 
+@pytest.mark.bad_input
 async def test_n5_a_call_without_a_credential_is_unauthenticated(
     service: ServiceUnderTest,
 ) -> None:
@@ -62,6 +63,7 @@ async def test_n5_a_call_without_a_credential_is_unauthenticated(
     assert refused.facts["httpStatus"] == "401"
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize(
     "credential",
     [
@@ -82,6 +84,7 @@ async def test_n5_every_bad_credential_gets_the_same_answer(
     assert refused.reason == "CREDENTIALS_INVALID"
 
 
+@pytest.mark.bad_input
 async def test_a_right_key_id_with_a_wrong_secret_is_refused(service: ServiceUnderTest) -> None:
     use_key(service, service.api_key[:-1] + ("0" if service.api_key[-1] != "0" else "1"))
     assert (await failure(service.get(UNKNOWN))).reason == "CREDENTIALS_INVALID"
@@ -109,6 +112,7 @@ async def test_a_key_is_looked_up_once_in_its_cache_time(make_service: MakeServi
     assert (await service.get(attachment_id)).attachment_id == attachment_id
 
 
+@pytest.mark.bad_input
 async def test_n1_a_tenant_the_key_does_not_cover_is_denied_before_anything_is_looked_at(
     service: ServiceUnderTest,
 ) -> None:
@@ -121,6 +125,7 @@ async def test_n1_a_tenant_the_key_does_not_cover_is_denied_before_anything_is_l
     assert refused.reason == "TENANT_DENIED"
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize("call", BY_ID)
 async def test_n1_n6_a_foreign_id_answers_byte_for_byte_like_an_unknown_one(
     service: ServiceUnderTest, call: Call

@@ -14,6 +14,8 @@ from attachery.v1 import resources_pb2 as pb
 from failures import failure
 from service_fixtures import ServiceUnderTest
 
+pytestmark = pytest.mark.bad_input
+
 FINE: dict[str, Any] = {"filename": "a.txt", "content_type": "text/plain", "size_bytes": 1}
 
 

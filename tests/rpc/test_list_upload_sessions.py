@@ -111,6 +111,7 @@ async def test_rows_past_their_time_are_gone(service: ServiceUnderTest) -> None:
     assert await ids(service) == [kept]
 
 
+@pytest.mark.bad_input
 async def test_page_sizes_have_a_default_and_a_most(service: ServiceUnderTest) -> None:
     await started(service, 51)
     assert len(await ids(service)) == 50
@@ -120,12 +121,14 @@ async def test_page_sizes_have_a_default_and_a_most(service: ServiceUnderTest) -
     assert refused.violations == [("page_size", "INVALID_PAGE_SIZE")]
 
 
+@pytest.mark.bad_input
 async def test_a_state_of_the_future_is_refused(service: ServiceUnderTest) -> None:
     for state in (0, 99):
         refused = await failure(page(service, filter={"states": [state]}))
         assert refused.violations == [("filter.states", "INVALID_FILTER")]
 
 
+@pytest.mark.bad_input
 async def test_a_token_is_worth_nothing_but_in_its_own_listing(service: ServiceUnderTest) -> None:
     await started(service, 3)
     token = (await page(service, page_size=1)).next_page_token
@@ -141,6 +144,7 @@ async def test_a_token_is_worth_nothing_but_in_its_own_listing(service: ServiceU
         assert refused.violations == [("page_token", "INVALID_PAGE_TOKEN")]
 
 
+@pytest.mark.bad_input
 async def test_a_changed_token_is_refused(service: ServiceUnderTest) -> None:
     await started(service, 3)
     token = (await page(service, page_size=1)).next_page_token
