@@ -64,6 +64,34 @@ async def small(make_service: MakeService) -> ServiceUnderTest:
     return await make_service(max_pending_sessions=2, max_size=MAX_SIZE)
 
 
+async def test_what_the_release_before_made_ready_is_settled_when_its_url_is_dead(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(max_pending_sessions=1)
+    attachment_id = await service.ready(b"hello\n")
+    # As the release before the counters leaves it: READY, and nothing settled.
+    await service.database.execute(
+        """
+        WITH unsettled AS (
+            UPDATE upload_sessions SET booking = 'pending' WHERE attachment_id = $1
+            RETURNING tenant_id, usage_shard, reserved_bytes, size
+        )
+        UPDATE tenant_usage AS u
+        SET pending_sessions = u.pending_sessions + 1,
+            pending_bytes = u.pending_bytes + s.reserved_bytes,
+            stored_bytes = u.stored_bytes - s.size
+        FROM unsettled AS s
+        WHERE u.tenant_id = s.tenant_id AND u.shard = s.usage_shard
+        """,
+        attachment_id,
+    )
+    assert (await refusal(service, size_bytes=5)).reason == "PENDING_SESSIONS_LIMIT"
+    await service.age(attachment_id, LIFE)
+    assert await usage(service) == (0, 0, 6)
+    await service.start(size_bytes=5)
+    assert await usage(service) == (1, 5, 6)
+
+
 async def test_of_any_number_of_starts_as_many_succeed_as_there_is_room_for(
     make_service: MakeService,
 ) -> None:

@@ -1,4 +1,5 @@
--- Gives back what sessions of a tenant had booked whose targets can write no more.
+-- Gives back what sessions of a tenant had booked whose targets can write no more. One that the
+-- release before made READY, which settles nothing, is settled here.
 --
 -- Sessions that others are changing are left for the next time, so that nobody who waits for a shard
 -- is waited for. The shards are locked in their order, as everywhere more than one is.
@@ -10,12 +11,14 @@ WITH due AS (
     FOR UPDATE SKIP LOCKED
 ), released AS (
     UPDATE upload_sessions AS s
-    SET booking = 'released'
+    SET booking = CASE WHEN s.state = 'ready' THEN 'stored'::booking ELSE 'released' END
     FROM due
     WHERE s.tenant_id = $1 AND s.attachment_id = due.attachment_id
-    RETURNING s.usage_shard, s.reserved_bytes
+    RETURNING s.usage_shard, s.reserved_bytes, s.size
 ), per_shard AS (
-    SELECT usage_shard, count(*) AS sessions, sum(reserved_bytes)::bigint AS bytes
+    SELECT
+        usage_shard, count(*) AS sessions, sum(reserved_bytes)::bigint AS bytes,
+        coalesce(sum(size), 0)::bigint AS stored
     FROM released GROUP BY usage_shard
 ), locked AS (
     SELECT shard FROM tenant_usage
@@ -25,7 +28,8 @@ WITH due AS (
 ), freed AS (
     UPDATE tenant_usage AS u
     SET pending_sessions = u.pending_sessions - p.sessions,
-        pending_bytes = u.pending_bytes - p.bytes
+        pending_bytes = u.pending_bytes - p.bytes,
+        stored_bytes = u.stored_bytes + p.stored
     FROM per_shard AS p, (SELECT count(*) AS held FROM locked) AS locks
     WHERE u.tenant_id = $1 AND u.shard = p.usage_shard AND locks.held > 0
 )
