@@ -59,6 +59,7 @@ from attachery_service.wire.attachments import AttachmentUseCases
 from attachery_service.wire.health import Health
 from attachery_service.wire.interceptor import Interception
 from attachery_service.wire.metrics import RpcMetrics
+from attachery_service.wire.receivable import fitting
 from attachery_service.wire.scopes import SERVICES
 from attachery_service.wire.server import Server, Wire, start_server
 from attachery_service.wire.tls import TlsFiles
@@ -209,7 +210,7 @@ def _wire(parts: _Parts) -> Wire:
             ),
             cancel=CancelUploadSession(sessions, disposal, background),
             get=GetUploadSession(sessions),
-            list=ListUploadSessions(sessions),
+            list=ListUploadSessions(sessions, fitting),
             get_policy=GetUploadPolicy(PostgresUsage(parts.database), policies, quotas),
         ),
         attachments=AttachmentUseCases(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1.upload_sessions_pb2 import ListUploadSessionsRequest, ListUploadSessionsResponse
+from attachery_service.domain.sessions import SessionFilter
 from attachery_service.store.queries import query
 from failures import failure
 from service_fixtures import TENANT, ServiceUnderTest
@@ -119,6 +123,35 @@ async def test_page_sizes_have_a_default_and_a_most(service: ServiceUnderTest) -
     refused = await failure(page(service, page_size=-1))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     assert refused.violations == [("page_size", "INVALID_PAGE_SIZE")]
+
+
+async def test_a_page_ends_where_no_caller_could_receive_more(service: ServiceUnderTest) -> None:
+    first = await service.start(size_bytes=1, metadata={str(n): "v" * 512 for n in range(50)})
+    await service.database.execute(
+        """
+        INSERT INTO upload_sessions SELECT (jsonb_populate_record(s, to_jsonb(s)
+            || jsonb_build_object('attachment_id', gen_random_uuid()))).*
+        FROM upload_sessions AS s, generate_series(1, 299)
+        """
+    )
+    got = await page(service, page_size=1000)
+    assert 100 < len(got.sessions) < 300
+    rest = await page(service, page_size=1000, page_token=got.next_page_token)
+    assert len(got.sessions) + len(rest.sessions) == 300
+    assert first.session.attachment_id in {s.attachment_id for s in (*got.sessions, *rest.sessions)}
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("place", [b"garbage", b"\xff", b"0001-01-01T00:00:00+23:59 " + b"0" * 32])
+async def test_a_forged_token_is_refused_like_any_other(
+    service: ServiceUnderTest, place: bytes
+) -> None:
+    wanted = SessionFilter(states=(), purpose=None, create_time_from=None, create_time_before=None)
+    listing = {"tenant_id": TENANT, "filter": repr(wanted)}
+    canonical = json.dumps(listing, sort_keys=True, default=str).encode()
+    check = hashlib.sha256(place + b"\0" + canonical).digest()[:12]
+    token = base64.urlsafe_b64encode(check + place).decode().rstrip("=")
+    assert (await failure(page(service, page_token=token))).reason == "INVALID_PAGE_TOKEN"
 
 
 @pytest.mark.bad_input

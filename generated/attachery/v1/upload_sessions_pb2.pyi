@@ -644,7 +644,9 @@ class ListUploadSessionsRequest(google.protobuf.message.Message):
     tenant_id: builtins.str
     """The owner."""
     page_size: builtins.int
-    """The most sessions to answer with: 50 if 0, at most 1,000."""
+    """The most sessions to answer with: 50 if 0, at most 1,000. A page may hold fewer, where more do
+    not fit into the 4 MiB that gRPC clients receive; only an empty token means the end.
+    """
     page_token: builtins.str
     """`next_page_token` of the page before, with the same tenant and filter; empty for the first."""
     @property

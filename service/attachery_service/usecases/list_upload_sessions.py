@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,17 +38,21 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ListUploadSessions:
-    """Reads the table itself: what was changed before is seen."""
+    """Reads the table itself: what was changed before is seen.
+
+    `fitting` says how many of some sessions, from the first, one answer can tell of: at least one.
+    """
 
     sessions: SessionStore
+    fitting: Callable[[Sequence[UploadSession]], int]
 
     async def __call__(self, request: ListRequest) -> Page:
         """Raises InvalidRequest, DatabaseUnavailable."""
         size, wanted, place, listing = _read(request)
         # One more than asked for tells whether there is another page.
         found = await self.sessions.page(request.tenant_id, wanted, place, size + 1)
-        page = found[:size]
-        if len(found) <= size:
+        page = found[: min(size, self.fitting(found))]
+        if len(page) == len(found):
             return Page(page, "")
         last = Place(page[-1].create_time, page[-1].attachment_id)
         return Page(page, last.token(listing))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attachery_service.domain import inputs
 from attachery_service.domain.errors import Violation
@@ -12,6 +12,10 @@ from attachery_service.wire.status import MAX_STATUS_BYTES
 
 # What gRPC clients receive unless told otherwise.
 MAX_RESPONSE_BYTES = 4 << 20
+
+# What a repeated message takes beside itself, and what a page token takes at most.
+_FIELD_BYTES = 8
+_TOKEN_BYTES = 256
 
 
 def require_receivable(size: int, field: str) -> None:
@@ -23,6 +27,16 @@ def require_receivable(size: int, field: str) -> None:
             responseBytes=size,
             maxResponseBytes=MAX_RESPONSE_BYTES,
         )
+
+
+def fitting(sessions: Sequence[UploadSession]) -> int:
+    """How many of these, from the first, one answer can tell of: at least one."""
+    total = 0
+    for count, session in enumerate(sessions):
+        total += session_message(session).ByteSize() + _FIELD_BYTES
+        if total > MAX_RESPONSE_BYTES - _TOKEN_BYTES:
+            return max(count, 1)
+    return len(sessions)
 
 
 def completed_size(sessions: Iterable[UploadSession]) -> int:
