@@ -5,16 +5,31 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from attachery_service.config import Settings
 from service_fixtures import MakeService
 
+MISSING = "curl is missing (Debian: apt-get install curl)"
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def curl() -> None:
+    """The flow by hand needs curl, which `make test` does not ask of a fresh machine."""
+    if shutil.which("curl"):
+        return
+    if os.environ.get("ATTACHERY_REQUIRE_CURL"):
+        pytest.fail(MISSING)
+    pytest.skip(MISSING)
+
+
+@pytest.mark.usefixtures("curl")
 async def test_the_flow_by_hand_can_be_pasted(make_service: MakeService, tmp_path: Path) -> None:
     service = await make_service(seal="auto")
     key = await service.new_key(tenants=["demo"])
