@@ -121,15 +121,16 @@ class _Method:
         try:
             with self.interception.metrics.in_flight.track_inprogress():
                 answer = await self._answer(call, raw, context)
-            code = grpc.StatusCode.OK
         except AttacheryError as error:
-            code, reason = code_of(error), error.reason
-            await _abort(context, call, error)
-            raise  # not reached: abort raises
+            code, reason, failure = code_of(error), error.reason, error
         else:
+            code = grpc.StatusCode.OK
             return answer
         finally:
+            # Before the answer leaves: who has received it finds it counted.
             self._record(call, code, reason, time.perf_counter() - started)
+        await _abort(context, call, failure)
+        raise failure  # not reached: abort raises
 
     async def _answer(self, call: Call, raw: bytes, context: Context) -> bytes:
         """The serialised response; every failure but the caller's leaving as an AttacheryError."""
