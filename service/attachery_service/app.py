@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from uuid_utils.compat import uuid7
 
 from attachery_service.background import Background
-from attachery_service.config import Settings
+from attachery_service.config import Settings, scope_map
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.domain.policy import Policy
 from attachery_service.domain.quota import Limits
@@ -163,6 +163,7 @@ def _open_issuer(settings: Settings) -> AbstractAsyncContextManager[TokenVerifie
             name=settings.jwt_name_claim,
             tenants=settings.jwt_tenants_claim,
             scopes=settings.jwt_scopes_claim,
+            renamed=scope_map(settings.jwt_scope_map),
         ),
     )
     return open_issuer(options)

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from attachery_service.domain.identity import Scope
 from attachery_service.domain.policy import DEFAULT_MAX_SIZE, Sniffing
 from attachery_service.domain.quota import MAX_LIMIT
 from attachery_service.domain.rates import RateLimit
@@ -65,6 +66,22 @@ def _algorithms(text: str) -> str:
     return text
 
 
+def scope_map(text: str) -> dict[str, frozenset[Scope]]:
+    """Of comma-separated `THEIRS=OURS`, where one of theirs may stand twice. Raises ValueError."""
+    granted: dict[str, frozenset[Scope]] = {}
+    for pair in text.split(",") if text else ():
+        theirs, _, ours = pair.strip().rpartition("=")
+        if not theirs or ours not in frozenset(Scope):
+            raise ValueError(f"{pair!r} is not THEIRS=OURS, OURS being one of {', '.join(Scope)}")
+        granted[theirs] = granted.get(theirs, frozenset()) | {Scope(ours)}
+    return granted
+
+
+def _scope_map(text: str) -> str:
+    scope_map(text)
+    return text
+
+
 def _rate_limit(text: str) -> str:
     return str(RateLimit.parse(text))
 
@@ -83,6 +100,7 @@ RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$")]
 KeySetPlace = Annotated[str, StringConstraints(pattern=r"^(https://[^\s/?#@]+(/\S*)?|[^:]+)$")]
 Algorithms = Annotated[str, AfterValidator(_algorithms)]
+ScopeMap = Annotated[str, AfterValidator(_scope_map)]
 
 
 class Settings(BaseSettings):
@@ -174,6 +192,9 @@ class Settings(BaseSettings):
     jwt_name_claim: str = Field("sub", description="Holds the principal's name.")
     jwt_tenants_claim: str = Field("tenants", description="Holds a list of tenants, or '*'.")
     jwt_scopes_claim: str = Field("scope", description="Holds the scopes, a list or words.")
+    jwt_scope_map: ScopeMap = Field(
+        "", description="What the issuer's own scopes grant: files:create=uploads.create,..."
+    )
 
     max_call_time: PositiveFloat = Field(
         60.0, description="Longest a call may take, whatever deadline its caller sets."

@@ -109,7 +109,7 @@ async def test_c1_a_hundred_sessions_are_ready_in_the_order_of_the_request(
     assert {key.split("/")[-2] for key in await service.keys_in_store()} == set(ids)
 
 
-async def test_a_result_is_what_a_call_for_it_alone_would_answer(
+async def test_c4_a_result_is_the_resource_that_a_call_for_it_alone_would_answer(
     service: ServiceUnderTest,
 ) -> None:
     one, other = await many_uploaded(service, 2)

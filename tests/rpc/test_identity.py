@@ -127,7 +127,7 @@ async def test_n1_a_tenant_the_key_does_not_cover_is_denied_before_anything_is_l
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("call", BY_ID)
-async def test_n1_n6_a_foreign_id_answers_byte_for_byte_like_an_unknown_one(
+async def test_n1_n6_c7_a_foreign_id_answers_byte_for_byte_like_an_unknown_one(
     service: ServiceUnderTest, call: Call
 ) -> None:
     attachment_id = await service.ready()

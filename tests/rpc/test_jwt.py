@@ -240,6 +240,23 @@ async def test_a_token_is_for_its_tenants_and_scopes_only(
         assert await answer_to(service, signer.token(scope=granted)) == "ATTACHMENT_NOT_FOUND"
 
 
+async def test_l2_the_issuers_own_scopes_grant_what_they_are_mapped_to(
+    make_service: MakeService, key_file: Path, signer: Signer
+) -> None:
+    scopes = "files:create=uploads.create, files:create=uploads.complete,files=x=uploads.read"
+    service = await trusting(make_service, key_file, jwt_scope_map=scopes)
+    bear(service, signer.token(scope="files:create"))
+    started = await service.start(size_bytes=6)
+    assert await service.send(started.target, b"hello\n") < 300
+    attachment_id = started.session.attachment_id
+    assert (await service.complete(attachment_id)).session.size_bytes == 6
+    assert (await failure(service.get(attachment_id))).reason == "SCOPE_MISSING"
+    bear(service, signer.token(scope=["files=x"]))
+    assert (await service.get(attachment_id)).size_bytes == 6
+    bear(service, signer.token(scope="files"))
+    assert (await failure(service.get(attachment_id))).reason == "SCOPE_MISSING"
+
+
 async def test_the_claims_can_have_other_names(
     make_service: MakeService, key_file: Path, signer: Signer
 ) -> None:
@@ -512,6 +529,9 @@ async def test_a_file_that_cannot_be_used_is_refused_at_start(
         ({"jwt_jwks": "https://user:secret@issuer.test/jwks"}, "ATTACHERY_JWT_JWKS: "),
         ({"jwt_algorithms": "none"}, "ATTACHERY_JWT_ALGORITHMS: 'none' is none of"),
         ({"jwt_algorithms": "RS256,HS256"}, "ATTACHERY_JWT_ALGORITHMS: 'HS256' is none of"),
+        ({"jwt_scope_map": "files:create"}, "ATTACHERY_JWT_SCOPE_MAP: 'files:create' is"),
+        ({"jwt_scope_map": "a=uploads.create,b=c"}, "ATTACHERY_JWT_SCOPE_MAP: 'b=c' is not"),
+        ({"jwt_scope_map": "=uploads.create"}, "ATTACHERY_JWT_SCOPE_MAP: '=uploads.create' is not"),
         ({"jwt_algorithms": "RS256, ES256"}, "ATTACHERY_JWT_ALGORITHMS: ' ES256' is none of"),
     ],
 )

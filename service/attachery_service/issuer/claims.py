@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from attachery_service.domain import inputs
@@ -19,18 +19,22 @@ class ClaimError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimNames:
-    """Which claims hold the name, the tenants (a list or `*`) and the scopes (a list or words)."""
+    """Which claims hold the name, the tenants (a list or `*`) and the scopes (a list or words).
+
+    `renamed`: what scopes of the issuer's own grant here, such as `files:create`.
+    """
 
     name: str
     tenants: str
     scopes: str
+    renamed: Mapping[str, frozenset[Scope]] = field(default_factory=dict)
 
     def principal(self, claims: Mapping[str, Any]) -> Principal:
         """A claim that is absent grants nothing. Raises ClaimError."""
         return Principal(
             name=_name(claims.get(self.name)),
             tenants=_tenants(claims.get(self.tenants, [])),
-            scopes=_scopes(claims.get(self.scopes, [])),
+            scopes=_scopes(claims.get(self.scopes, []), self.renamed),
         )
 
 
@@ -53,9 +57,10 @@ def _tenants(value: object) -> frozenset[str] | None:
         raise ClaimError("the tenants hold what is no tenant's name") from error
 
 
-def _scopes(value: object) -> frozenset[Scope]:
+def _scopes(value: object, renamed: Mapping[str, frozenset[Scope]]) -> frozenset[Scope]:
     """Those that mean something here: an issuer's tokens are often for other services too."""
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list):
         raise ClaimError("the scopes are neither a list nor words")
-    return frozenset(scope for scope in Scope if scope.value in words)
+    own = frozenset(scope for scope in Scope if scope.value in words)
+    return own.union(*(granted for name, granted in renamed.items() if name in words))
