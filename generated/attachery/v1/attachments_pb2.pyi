@@ -70,12 +70,21 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
     INCLUDE_DOWNLOAD_URLS_FIELD_NUMBER: builtins.int
     DOWNLOAD_TTL_FIELD_NUMBER: builtins.int
     ALL_OR_NOTHING_FIELD_NUMBER: builtins.int
+    HOLD_TTL_FIELD_NUMBER: builtins.int
+    HOLD_OWNER_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """The owner of all of them."""
     include_download_urls: builtins.bool
     """Also sign a download URL for each attachment. Needs the scope `attachments.read` too."""
     all_or_nothing: builtins.bool
-    """If any id fails, every other one answers `BATCH_ABORTED`. The call itself is OK."""
+    """If any id fails, every other one answers `BATCH_ABORTED`. The call itself is OK, and nothing is
+    held.
+    """
+    hold_owner: builtins.str
+    """Names who holds, such as a message or a job, in 1..128 printable ASCII characters without spaces;
+    only with `hold_ttl`. While the hold lives, the same caller naming the same owner adds to it and
+    never shortens it: so the call can be repeated. Empty: a new hold each time.
+    """
     @property
     def attachment_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """1..1,000 ids; one that stands twice is answered twice. Fewer where the answer would exceed the
@@ -86,6 +95,12 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
     def download_ttl(self) -> google.protobuf.duration_pb2.Duration:
         """How long the URLs work: 1 s up to 7 days, 15 minutes when absent."""
 
+    @property
+    def hold_ttl(self) -> google.protobuf.duration_pb2.Duration:
+        """Hold the attachments that can be used: their bytes live at least this long, 1 s up to 7 days.
+        Absent: no hold.
+        """
+
     def __init__(
         self,
         *,
@@ -94,9 +109,11 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
         include_download_urls: builtins.bool = ...,
         download_ttl: google.protobuf.duration_pb2.Duration | None = ...,
         all_or_nothing: builtins.bool = ...,
+        hold_ttl: google.protobuf.duration_pb2.Duration | None = ...,
+        hold_owner: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["download_ttl", b"download_ttl"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["all_or_nothing", b"all_or_nothing", "attachment_ids", b"attachment_ids", "download_ttl", b"download_ttl", "include_download_urls", b"include_download_urls", "tenant_id", b"tenant_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["download_ttl", b"download_ttl", "hold_ttl", b"hold_ttl"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["all_or_nothing", b"all_or_nothing", "attachment_ids", b"attachment_ids", "download_ttl", b"download_ttl", "hold_owner", b"hold_owner", "hold_ttl", b"hold_ttl", "include_download_urls", b"include_download_urls", "tenant_id", b"tenant_id"]) -> None: ...
 
 global___ResolveAttachmentsRequest = ResolveAttachmentsRequest
 
@@ -175,16 +192,23 @@ class ResolveAttachmentsResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: builtins.int
+    HOLD_FIELD_NUMBER: builtins.int
     @property
     def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ResolveAttachmentResult]:
         """One result per id, in the order of the request."""
+
+    @property
+    def hold(self) -> attachery.v1.resources_pb2.Hold:
+        """The hold on every attachment with code 0; absent if none was asked for, or none could be held."""
 
     def __init__(
         self,
         *,
         results: collections.abc.Iterable[global___ResolveAttachmentResult] | None = ...,
+        hold: attachery.v1.resources_pb2.Hold | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["results", b"results"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["hold", b"hold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["hold", b"hold", "results", b"results"]) -> None: ...
 
 global___ResolveAttachmentsResponse = ResolveAttachmentsResponse
 
@@ -255,3 +279,153 @@ class CreateDownloadUrlResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["expire_time", b"expire_time", "ttl", b"ttl", "url", b"url"]) -> None: ...
 
 global___CreateDownloadUrlResponse = CreateDownloadUrlResponse
+
+@typing.final
+class ExtendHoldRequest(google.protobuf.message.Message):
+    """Asks for more time."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    HOLD_ID_FIELD_NUMBER: builtins.int
+    TTL_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The tenant."""
+    hold_id: builtins.str
+    """The hold."""
+    @property
+    def ttl(self) -> google.protobuf.duration_pb2.Duration:
+        """How long it shall last from now: 1 s up to 7 days."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        hold_id: builtins.str = ...,
+        ttl: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["ttl", b"ttl"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["hold_id", b"hold_id", "tenant_id", b"tenant_id", "ttl", b"ttl"]) -> None: ...
+
+global___ExtendHoldRequest = ExtendHoldRequest
+
+@typing.final
+class ExtendHoldResponse(google.protobuf.message.Message):
+    """The hold."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: builtins.int
+    @property
+    def hold(self) -> attachery.v1.resources_pb2.Hold:
+        """The hold, with its new end."""
+
+    def __init__(
+        self,
+        *,
+        hold: attachery.v1.resources_pb2.Hold | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["hold", b"hold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["hold", b"hold"]) -> None: ...
+
+global___ExtendHoldResponse = ExtendHoldResponse
+
+@typing.final
+class ReleaseHoldRequest(google.protobuf.message.Message):
+    """Asks to end a hold."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    HOLD_ID_FIELD_NUMBER: builtins.int
+    CONSUMED_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The tenant."""
+    hold_id: builtins.str
+    """The hold."""
+    consumed: builtins.bool
+    """The holder has done with the bytes what it held them for. Where the policy says so, they are
+    deleted unless another hold is left.
+    """
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        hold_id: builtins.str = ...,
+        consumed: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumed", b"consumed", "hold_id", b"hold_id", "tenant_id", b"tenant_id"]) -> None: ...
+
+global___ReleaseHoldRequest = ReleaseHoldRequest
+
+@typing.final
+class ReleaseHoldResponse(google.protobuf.message.Message):
+    """The hold."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: builtins.int
+    @property
+    def hold(self) -> attachery.v1.resources_pb2.Hold:
+        """The hold, released."""
+
+    def __init__(
+        self,
+        *,
+        hold: attachery.v1.resources_pb2.Hold | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["hold", b"hold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["hold", b"hold"]) -> None: ...
+
+global___ReleaseHoldResponse = ReleaseHoldResponse
+
+@typing.final
+class DeleteAttachmentRequest(google.protobuf.message.Message):
+    """Asks to delete bytes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    ATTACHMENT_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    FORCE_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The owner."""
+    attachment_id: builtins.str
+    """The attachment."""
+    request_id: builtins.str
+    """Makes the call repeatable, as at Start."""
+    force: builtins.bool
+    """Delete them even while they are held; else that is refused with `ATTACHMENT_HELD`."""
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        attachment_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+        force: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attachment_id", b"attachment_id", "force", b"force", "request_id", b"request_id", "tenant_id", b"tenant_id"]) -> None: ...
+
+global___DeleteAttachmentRequest = DeleteAttachmentRequest
+
+@typing.final
+class DeleteAttachmentResponse(google.protobuf.message.Message):
+    """The attachment."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTACHMENT_FIELD_NUMBER: builtins.int
+    @property
+    def attachment(self) -> attachery.v1.resources_pb2.Attachment:
+        """The attachment, DELETED."""
+
+    def __init__(
+        self,
+        *,
+        attachment: attachery.v1.resources_pb2.Attachment | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["attachment", b"attachment"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attachment", b"attachment"]) -> None: ...
+
+global___DeleteAttachmentResponse = DeleteAttachmentResponse

@@ -56,6 +56,21 @@ class AttachmentServiceStub(object):
                 request_serializer=attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlRequest.SerializeToString,
                 response_deserializer=attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlResponse.FromString,
                 _registered_method=True)
+        self.ExtendHold = channel.unary_unary(
+                '/attachery.v1.AttachmentService/ExtendHold',
+                request_serializer=attachery_dot_v1_dot_attachments__pb2.ExtendHoldRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_attachments__pb2.ExtendHoldResponse.FromString,
+                _registered_method=True)
+        self.ReleaseHold = channel.unary_unary(
+                '/attachery.v1.AttachmentService/ReleaseHold',
+                request_serializer=attachery_dot_v1_dot_attachments__pb2.ReleaseHoldRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_attachments__pb2.ReleaseHoldResponse.FromString,
+                _registered_method=True)
+        self.DeleteAttachment = channel.unary_unary(
+                '/attachery.v1.AttachmentService/DeleteAttachment',
+                request_serializer=attachery_dot_v1_dot_attachments__pb2.DeleteAttachmentRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_attachments__pb2.DeleteAttachmentResponse.FromString,
+                _registered_method=True)
 
 
 class AttachmentServiceServicer(object):
@@ -86,6 +101,30 @@ class AttachmentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExtendHold(self, request, context):
+        """Lets a hold end later. Needs the scope `attachments.resolve`. Never earlier: repeating it, or
+        asking for less than is left, changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseHold(self, request, context):
+        """Ends a hold; what it alone kept is deleted if its time has passed. Needs the scope
+        `attachments.resolve`. Releasing it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAttachment(self, request, context):
+        """Deletes the bytes now; the metadata stays until its own time. Needs the scope
+        `attachments.delete`. Deleting it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AttachmentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -103,6 +142,21 @@ def add_AttachmentServiceServicer_to_server(servicer, server):
                     servicer.CreateDownloadUrl,
                     request_deserializer=attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlRequest.FromString,
                     response_serializer=attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlResponse.SerializeToString,
+            ),
+            'ExtendHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendHold,
+                    request_deserializer=attachery_dot_v1_dot_attachments__pb2.ExtendHoldRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_attachments__pb2.ExtendHoldResponse.SerializeToString,
+            ),
+            'ReleaseHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseHold,
+                    request_deserializer=attachery_dot_v1_dot_attachments__pb2.ReleaseHoldRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_attachments__pb2.ReleaseHoldResponse.SerializeToString,
+            ),
+            'DeleteAttachment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAttachment,
+                    request_deserializer=attachery_dot_v1_dot_attachments__pb2.DeleteAttachmentRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_attachments__pb2.DeleteAttachmentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -188,6 +242,87 @@ class AttachmentService(object):
             '/attachery.v1.AttachmentService/CreateDownloadUrl',
             attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlRequest.SerializeToString,
             attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.AttachmentService/ExtendHold',
+            attachery_dot_v1_dot_attachments__pb2.ExtendHoldRequest.SerializeToString,
+            attachery_dot_v1_dot_attachments__pb2.ExtendHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.AttachmentService/ReleaseHold',
+            attachery_dot_v1_dot_attachments__pb2.ReleaseHoldRequest.SerializeToString,
+            attachery_dot_v1_dot_attachments__pb2.ReleaseHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.AttachmentService/DeleteAttachment',
+            attachery_dot_v1_dot_attachments__pb2.DeleteAttachmentRequest.SerializeToString,
+            attachery_dot_v1_dot_attachments__pb2.DeleteAttachmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,30 @@ class AttachmentServiceStub:
     always of a type no browser runs as a page of the storage's origin.
     """
 
+    ExtendHold: grpc.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.ExtendHoldRequest,
+        attachery.v1.attachments_pb2.ExtendHoldResponse,
+    ]
+    """Lets a hold end later. Needs the scope `attachments.resolve`. Never earlier: repeating it, or
+    asking for less than is left, changes nothing.
+    """
+
+    ReleaseHold: grpc.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.ReleaseHoldRequest,
+        attachery.v1.attachments_pb2.ReleaseHoldResponse,
+    ]
+    """Ends a hold; what it alone kept is deleted if its time has passed. Needs the scope
+    `attachments.resolve`. Releasing it again changes nothing.
+    """
+
+    DeleteAttachment: grpc.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.DeleteAttachmentRequest,
+        attachery.v1.attachments_pb2.DeleteAttachmentResponse,
+    ]
+    """Deletes the bytes now; the metadata stays until its own time. Needs the scope
+    `attachments.delete`. Deleting it again changes nothing.
+    """
+
 class AttachmentServiceAsyncStub:
     """Hands verified attachments out. A service of its own, so that a caller can be granted reading
     without uploading. Credentials and request ids as in UploadSessionService.
@@ -70,6 +94,30 @@ class AttachmentServiceAsyncStub:
     ]
     """Signs a GET of exactly the verified bytes. Needs the scope `attachments.read`. The answer is
     always of a type no browser runs as a page of the storage's origin.
+    """
+
+    ExtendHold: grpc.aio.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.ExtendHoldRequest,
+        attachery.v1.attachments_pb2.ExtendHoldResponse,
+    ]
+    """Lets a hold end later. Needs the scope `attachments.resolve`. Never earlier: repeating it, or
+    asking for less than is left, changes nothing.
+    """
+
+    ReleaseHold: grpc.aio.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.ReleaseHoldRequest,
+        attachery.v1.attachments_pb2.ReleaseHoldResponse,
+    ]
+    """Ends a hold; what it alone kept is deleted if its time has passed. Needs the scope
+    `attachments.resolve`. Releasing it again changes nothing.
+    """
+
+    DeleteAttachment: grpc.aio.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.DeleteAttachmentRequest,
+        attachery.v1.attachments_pb2.DeleteAttachmentResponse,
+    ]
+    """Deletes the bytes now; the metadata stays until its own time. Needs the scope
+    `attachments.delete`. Deleting it again changes nothing.
     """
 
 class AttachmentServiceServicer(metaclass=abc.ABCMeta):
@@ -103,6 +151,36 @@ class AttachmentServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[attachery.v1.attachments_pb2.CreateDownloadUrlResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.CreateDownloadUrlResponse]]:
         """Signs a GET of exactly the verified bytes. Needs the scope `attachments.read`. The answer is
         always of a type no browser runs as a page of the storage's origin.
+        """
+
+    @abc.abstractmethod
+    def ExtendHold(
+        self,
+        request: attachery.v1.attachments_pb2.ExtendHoldRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[attachery.v1.attachments_pb2.ExtendHoldResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.ExtendHoldResponse]]:
+        """Lets a hold end later. Needs the scope `attachments.resolve`. Never earlier: repeating it, or
+        asking for less than is left, changes nothing.
+        """
+
+    @abc.abstractmethod
+    def ReleaseHold(
+        self,
+        request: attachery.v1.attachments_pb2.ReleaseHoldRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[attachery.v1.attachments_pb2.ReleaseHoldResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.ReleaseHoldResponse]]:
+        """Ends a hold; what it alone kept is deleted if its time has passed. Needs the scope
+        `attachments.resolve`. Releasing it again changes nothing.
+        """
+
+    @abc.abstractmethod
+    def DeleteAttachment(
+        self,
+        request: attachery.v1.attachments_pb2.DeleteAttachmentRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[attachery.v1.attachments_pb2.DeleteAttachmentResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.DeleteAttachmentResponse]]:
+        """Deletes the bytes now; the metadata stays until its own time. Needs the scope
+        `attachments.delete`. Deleting it again changes nothing.
         """
 
 def add_AttachmentServiceServicer_to_server(servicer: AttachmentServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -76,6 +76,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT: an id stands twice in a batch that changes something."""
     ERROR_REASON_INVALID_ITEMS: _ErrorReason.ValueType  # 26
     """INVALID_ARGUMENT: no item in a batch that needs at least one."""
+    ERROR_REASON_INVALID_OBJECT_RETENTION: _ErrorReason.ValueType  # 27
+    """INVALID_ARGUMENT: `object_retention` is out of range."""
+    ERROR_REASON_INVALID_METADATA_RETENTION: _ErrorReason.ValueType  # 28
+    """INVALID_ARGUMENT: `metadata_retention` is out of range."""
+    ERROR_REASON_INVALID_HOLD_TTL: _ErrorReason.ValueType  # 29
+    """INVALID_ARGUMENT: `hold_ttl` is out of range, or missing."""
     ERROR_REASON_CREDENTIALS_MISSING: _ErrorReason.ValueType  # 30
     """UNAUTHENTICATED: no `authorization: Bearer KEY` in the call's metadata."""
     ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 31
@@ -86,6 +92,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """PERMISSION_DENIED: the credential lacks the scope this method needs."""
     ERROR_REASON_ATTACHMENT_NOT_FOUND: _ErrorReason.ValueType  # 40
     """NOT_FOUND: no such attachment in this tenant; another tenant's id answers the same."""
+    ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 41
+    """NOT_FOUND: no such hold in this tenant; another tenant's id answers the same."""
     ERROR_REASON_UPLOAD_ALREADY_COMPLETED: _ErrorReason.ValueType  # 50
     """FAILED_PRECONDITION: the session is READY already."""
     ERROR_REASON_UPLOAD_FAILED: _ErrorReason.ValueType  # 51
@@ -100,6 +108,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """FAILED_PRECONDITION: the attachment cannot be used before its upload is complete."""
     ERROR_REASON_OBJECT_PURGED: _ErrorReason.ValueType  # 56
     """FAILED_PRECONDITION: the bytes are gone, their time has passed; the metadata remains."""
+    ERROR_REASON_ATTACHMENT_HELD: _ErrorReason.ValueType  # 57
+    """FAILED_PRECONDITION: the attachment is held; wait for the hold's end, or use force."""
+    ERROR_REASON_HOLD_EXPIRED: _ErrorReason.ValueType  # 58
+    """FAILED_PRECONDITION: the hold has ended, and what it held may be gone: resolve again."""
+    ERROR_REASON_HOLD_RELEASED: _ErrorReason.ValueType  # 59
+    """FAILED_PRECONDITION: the hold was released: resolve again."""
     ERROR_REASON_SIZE_MISMATCH: _ErrorReason.ValueType  # 70
     """FAILED_PRECONDITION: what arrived has another size than declared. The session is FAILED."""
     ERROR_REASON_EMPTY_OBJECT: _ErrorReason.ValueType  # 71
@@ -118,6 +132,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """RESOURCE_EXHAUSTED: the tenant's pending or stored bytes would exceed its quota."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 62
     """RESOURCE_EXHAUSTED: too many calls; `RetryInfo` says when the next one may be made."""
+    ERROR_REASON_INVALID_HOLD_OWNER: _ErrorReason.ValueType  # 120
+    """INVALID_ARGUMENT: `hold_owner` breaks its rule, or stands without `hold_ttl`."""
+    ERROR_REASON_INVALID_HOLD_ID: _ErrorReason.ValueType  # 121
+    """INVALID_ARGUMENT: `hold_id` is no id of a hold."""
     ERROR_REASON_OBJECT_CHANGING: _ErrorReason.ValueType  # 80
     """ABORTED: the object was replaced again and again while being verified; still PENDING."""
     ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 81
@@ -200,6 +218,12 @@ ERROR_REASON_DUPLICATE_ATTACHMENT_ID: ErrorReason.ValueType  # 25
 """INVALID_ARGUMENT: an id stands twice in a batch that changes something."""
 ERROR_REASON_INVALID_ITEMS: ErrorReason.ValueType  # 26
 """INVALID_ARGUMENT: no item in a batch that needs at least one."""
+ERROR_REASON_INVALID_OBJECT_RETENTION: ErrorReason.ValueType  # 27
+"""INVALID_ARGUMENT: `object_retention` is out of range."""
+ERROR_REASON_INVALID_METADATA_RETENTION: ErrorReason.ValueType  # 28
+"""INVALID_ARGUMENT: `metadata_retention` is out of range."""
+ERROR_REASON_INVALID_HOLD_TTL: ErrorReason.ValueType  # 29
+"""INVALID_ARGUMENT: `hold_ttl` is out of range, or missing."""
 ERROR_REASON_CREDENTIALS_MISSING: ErrorReason.ValueType  # 30
 """UNAUTHENTICATED: no `authorization: Bearer KEY` in the call's metadata."""
 ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 31
@@ -210,6 +234,8 @@ ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 33
 """PERMISSION_DENIED: the credential lacks the scope this method needs."""
 ERROR_REASON_ATTACHMENT_NOT_FOUND: ErrorReason.ValueType  # 40
 """NOT_FOUND: no such attachment in this tenant; another tenant's id answers the same."""
+ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 41
+"""NOT_FOUND: no such hold in this tenant; another tenant's id answers the same."""
 ERROR_REASON_UPLOAD_ALREADY_COMPLETED: ErrorReason.ValueType  # 50
 """FAILED_PRECONDITION: the session is READY already."""
 ERROR_REASON_UPLOAD_FAILED: ErrorReason.ValueType  # 51
@@ -224,6 +250,12 @@ ERROR_REASON_UPLOAD_NOT_READY: ErrorReason.ValueType  # 55
 """FAILED_PRECONDITION: the attachment cannot be used before its upload is complete."""
 ERROR_REASON_OBJECT_PURGED: ErrorReason.ValueType  # 56
 """FAILED_PRECONDITION: the bytes are gone, their time has passed; the metadata remains."""
+ERROR_REASON_ATTACHMENT_HELD: ErrorReason.ValueType  # 57
+"""FAILED_PRECONDITION: the attachment is held; wait for the hold's end, or use force."""
+ERROR_REASON_HOLD_EXPIRED: ErrorReason.ValueType  # 58
+"""FAILED_PRECONDITION: the hold has ended, and what it held may be gone: resolve again."""
+ERROR_REASON_HOLD_RELEASED: ErrorReason.ValueType  # 59
+"""FAILED_PRECONDITION: the hold was released: resolve again."""
 ERROR_REASON_SIZE_MISMATCH: ErrorReason.ValueType  # 70
 """FAILED_PRECONDITION: what arrived has another size than declared. The session is FAILED."""
 ERROR_REASON_EMPTY_OBJECT: ErrorReason.ValueType  # 71
@@ -242,6 +274,10 @@ ERROR_REASON_STORAGE_QUOTA_EXCEEDED: ErrorReason.ValueType  # 61
 """RESOURCE_EXHAUSTED: the tenant's pending or stored bytes would exceed its quota."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 62
 """RESOURCE_EXHAUSTED: too many calls; `RetryInfo` says when the next one may be made."""
+ERROR_REASON_INVALID_HOLD_OWNER: ErrorReason.ValueType  # 120
+"""INVALID_ARGUMENT: `hold_owner` breaks its rule, or stands without `hold_ttl`."""
+ERROR_REASON_INVALID_HOLD_ID: ErrorReason.ValueType  # 121
+"""INVALID_ARGUMENT: `hold_id` is no id of a hold."""
 ERROR_REASON_OBJECT_CHANGING: ErrorReason.ValueType  # 80
 """ABORTED: the object was replaced again and again while being verified; still PENDING."""
 ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 81

@@ -39,9 +39,13 @@ class _UploadSessionStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrap
     """Given up by a caller."""
     UPLOAD_SESSION_STATE_EXPIRED: _UploadSessionState.ValueType  # 5
     """The deadline passed first."""
+    UPLOAD_SESSION_STATE_DELETED: _UploadSessionState.ValueType  # 6
+    """It was READY, and its bytes are gone: their time has passed, or they were deleted."""
 
 class UploadSessionState(_UploadSessionState, metaclass=_UploadSessionStateEnumTypeWrapper):
-    """Where an upload session stands. Every state but PENDING is final."""
+    """Where an upload session stands. PENDING ends in one of the others; READY may become DELETED, and
+    none of the rest changes any more.
+    """
 
 UPLOAD_SESSION_STATE_UNSPECIFIED: UploadSessionState.ValueType  # 0
 """Never sent."""
@@ -55,6 +59,8 @@ UPLOAD_SESSION_STATE_CANCELLED: UploadSessionState.ValueType  # 4
 """Given up by a caller."""
 UPLOAD_SESSION_STATE_EXPIRED: UploadSessionState.ValueType  # 5
 """The deadline passed first."""
+UPLOAD_SESSION_STATE_DELETED: UploadSessionState.ValueType  # 6
+"""It was READY, and its bytes are gone: their time has passed, or they were deleted."""
 global___UploadSessionState = UploadSessionState
 
 class _Disposition:
@@ -201,6 +207,8 @@ class UploadSession(google.protobuf.message.Message):
     FAILURE_FIELD_NUMBER: builtins.int
     CREATED_BY_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    AUTO_COMPLETE_FIELD_NUMBER: builtins.int
+    IS_INLINE_FIELD_NUMBER: builtins.int
     attachment_id: builtins.str
     """Id of the session and of the attachment it becomes: a lower-case UUID (version 7)."""
     tenant_id: builtins.str
@@ -216,7 +224,7 @@ class UploadSession(google.protobuf.message.Message):
     max_size_bytes: builtins.int
     """The most bytes this session may upload."""
     size_bytes: builtins.int
-    """Size in bytes as verified; absent unless READY."""
+    """Size in bytes as verified; absent unless it was READY."""
     content_id: builtins.str
     """Content-ID for inline use, without angle brackets; empty when none."""
     disposition: global___Disposition.ValueType
@@ -227,13 +235,17 @@ class UploadSession(google.protobuf.message.Message):
     """Name of the principal that started the session."""
     revision: builtins.int
     """Counts the session's transitions, from 1."""
+    auto_complete: builtins.bool
+    """If nobody completes the session, the service does so shortly before it would expire."""
+    is_inline: builtins.bool
+    """Whether the attachment belongs into the text that refers to it."""
     @property
     def declared_checksums(self) -> global___Checksums:
         """Checksums declared at Start; absent when none was."""
 
     @property
     def verified_checksums(self) -> global___Checksums:
-        """Checksums verified against the stored bytes; absent unless READY."""
+        """Checksums verified against the stored bytes; absent unless it was READY."""
 
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
@@ -257,7 +269,7 @@ class UploadSession(google.protobuf.message.Message):
 
     @property
     def object_purge_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the bytes are deleted."""
+        """When the bytes are deleted: at the end of their retention, or of the last hold if that is later."""
 
     @property
     def metadata_purge_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -300,9 +312,11 @@ class UploadSession(google.protobuf.message.Message):
         failure: global___UploadFailure | None = ...,
         created_by: builtins.str = ...,
         revision: builtins.int = ...,
+        auto_complete: builtins.bool = ...,
+        is_inline: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_declared_size_bytes", b"_declared_size_bytes", "_size_bytes", b"_size_bytes", "complete_time", b"complete_time", "create_time", b"create_time", "declared_checksums", b"declared_checksums", "declared_size_bytes", b"declared_size_bytes", "expire_time", b"expire_time", "failure", b"failure", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "size_bytes", b"size_bytes", "update_time", b"update_time", "upload_url_expire_time", b"upload_url_expire_time", "verified_checksums", b"verified_checksums"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_declared_size_bytes", b"_declared_size_bytes", "_size_bytes", b"_size_bytes", "attachment_id", b"attachment_id", "complete_time", b"complete_time", "content_id", b"content_id", "content_type", b"content_type", "create_time", b"create_time", "created_by", b"created_by", "declared_checksums", b"declared_checksums", "declared_size_bytes", b"declared_size_bytes", "disposition", b"disposition", "expire_time", b"expire_time", "failure", b"failure", "filename", b"filename", "max_size_bytes", b"max_size_bytes", "metadata", b"metadata", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "purpose", b"purpose", "revision", b"revision", "size_bytes", b"size_bytes", "state", b"state", "tenant_id", b"tenant_id", "update_time", b"update_time", "upload_url_expire_time", b"upload_url_expire_time", "verified_checksums", b"verified_checksums"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_declared_size_bytes", b"_declared_size_bytes", "_size_bytes", b"_size_bytes", "attachment_id", b"attachment_id", "auto_complete", b"auto_complete", "complete_time", b"complete_time", "content_id", b"content_id", "content_type", b"content_type", "create_time", b"create_time", "created_by", b"created_by", "declared_checksums", b"declared_checksums", "declared_size_bytes", b"declared_size_bytes", "disposition", b"disposition", "expire_time", b"expire_time", "failure", b"failure", "filename", b"filename", "is_inline", b"is_inline", "max_size_bytes", b"max_size_bytes", "metadata", b"metadata", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "purpose", b"purpose", "revision", b"revision", "size_bytes", b"size_bytes", "state", b"state", "tenant_id", b"tenant_id", "update_time", b"update_time", "upload_url_expire_time", b"upload_url_expire_time", "verified_checksums", b"verified_checksums"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_declared_size_bytes", b"_declared_size_bytes"]) -> typing.Literal["declared_size_bytes"] | None: ...
     @typing.overload
@@ -434,12 +448,13 @@ class Attachment(google.protobuf.message.Message):
     METADATA_PURGE_TIME_FIELD_NUMBER: builtins.int
     CREATED_BY_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    STORAGE_FIELD_NUMBER: builtins.int
     attachment_id: builtins.str
     """Id of the attachment and of the upload session it came from."""
     tenant_id: builtins.str
     """The owner."""
     state: global___UploadSessionState.ValueType
-    """READY."""
+    """READY, or DELETED once the bytes are gone."""
     filename: builtins.str
     """Name of the file, in Unicode normal form C."""
     content_type: builtins.str
@@ -453,7 +468,7 @@ class Attachment(google.protobuf.message.Message):
     disposition: global___Disposition.ValueType
     """As declared, with the default applied: never UNSPECIFIED."""
     is_inline: builtins.bool
-    """True if `disposition` is INLINE."""
+    """Whether the attachment belongs into the text that refers to it; independent of `disposition`."""
     content_disposition: builtins.str
     """A ready-made Content-Disposition header (RFC 6266) of this disposition and filename."""
     purpose: builtins.str
@@ -484,11 +499,17 @@ class Attachment(google.protobuf.message.Message):
 
     @property
     def object_purge_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the bytes are deleted."""
+        """When the bytes are deleted: at the end of their retention, or of the last hold if that is later."""
 
     @property
     def metadata_purge_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the row is deleted, and the id becomes unknown."""
+
+    @property
+    def storage(self) -> global___StorageRef:
+        """Where the bytes are; only for callers with the scope `attachments.storage.read`, and only while
+        they are there.
+        """
 
     def __init__(
         self,
@@ -514,8 +535,94 @@ class Attachment(google.protobuf.message.Message):
         metadata_purge_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         created_by: builtins.str = ...,
         revision: builtins.int = ...,
+        storage: global___StorageRef | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["checksums", b"checksums", "complete_time", b"complete_time", "create_time", b"create_time", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "update_time", b"update_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attachment_id", b"attachment_id", "checksums", b"checksums", "complete_time", b"complete_time", "content_disposition", b"content_disposition", "content_id", b"content_id", "content_type", b"content_type", "create_time", b"create_time", "created_by", b"created_by", "detected_content_type", b"detected_content_type", "disposition", b"disposition", "filename", b"filename", "is_inline", b"is_inline", "metadata", b"metadata", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "purpose", b"purpose", "revision", b"revision", "size_bytes", b"size_bytes", "state", b"state", "tenant_id", b"tenant_id", "update_time", b"update_time"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["checksums", b"checksums", "complete_time", b"complete_time", "create_time", b"create_time", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "storage", b"storage", "update_time", b"update_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attachment_id", b"attachment_id", "checksums", b"checksums", "complete_time", b"complete_time", "content_disposition", b"content_disposition", "content_id", b"content_id", "content_type", b"content_type", "create_time", b"create_time", "created_by", b"created_by", "detected_content_type", b"detected_content_type", "disposition", b"disposition", "filename", b"filename", "is_inline", b"is_inline", "metadata", b"metadata", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "purpose", b"purpose", "revision", b"revision", "size_bytes", b"size_bytes", "state", b"state", "storage", b"storage", "tenant_id", b"tenant_id", "update_time", b"update_time"]) -> None: ...
 
 global___Attachment = Attachment
+
+@typing.final
+class StorageRef(google.protobuf.message.Message):
+    """Exactly the verified bytes in object storage, for callers with credentials of their own there."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BUCKET_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    bucket: builtins.str
+    """The bucket."""
+    key: builtins.str
+    """The key; no upload URL was ever good for replacing what it names."""
+    etag: builtins.str
+    """The object's ETag, without quotes: read with `If-Match` to be sure of the bytes."""
+    def __init__(
+        self,
+        *,
+        bucket: builtins.str = ...,
+        key: builtins.str = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bucket", b"bucket", "etag", b"etag", "key", b"key"]) -> None: ...
+
+global___StorageRef = StorageRef
+
+@typing.final
+class Hold(google.protobuf.message.Message):
+    """A lease on the bytes of attachments: none of them is deleted by time before it ends."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HOLD_ID_FIELD_NUMBER: builtins.int
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    OWNER_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    TTL_FIELD_NUMBER: builtins.int
+    ATTACHMENT_COUNT_FIELD_NUMBER: builtins.int
+    RELEASE_TIME_FIELD_NUMBER: builtins.int
+    CONSUMED_FIELD_NUMBER: builtins.int
+    hold_id: builtins.str
+    """Id of the hold: a lower-case UUID."""
+    tenant_id: builtins.str
+    """The tenant of all the attachments."""
+    owner: builtins.str
+    """Who holds, as told when it was taken; empty if nobody was named."""
+    attachment_count: builtins.int
+    """How many attachments it holds."""
+    consumed: builtins.bool
+    """Released as consumed: the holder has done with the bytes what it held them for."""
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was taken."""
+
+    @property
+    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it ends by itself."""
+
+    @property
+    def ttl(self) -> google.protobuf.duration_pb2.Duration:
+        """Time left until then; zero once it has ended or was released."""
+
+    @property
+    def release_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was released; absent unless it was."""
+
+    def __init__(
+        self,
+        *,
+        hold_id: builtins.str = ...,
+        tenant_id: builtins.str = ...,
+        owner: builtins.str = ...,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        ttl: google.protobuf.duration_pb2.Duration | None = ...,
+        attachment_count: builtins.int = ...,
+        release_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        consumed: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "release_time", b"release_time", "ttl", b"ttl"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attachment_count", b"attachment_count", "consumed", b"consumed", "create_time", b"create_time", "expire_time", b"expire_time", "hold_id", b"hold_id", "owner", b"owner", "release_time", b"release_time", "tenant_id", b"tenant_id", "ttl", b"ttl"]) -> None: ...
+
+global___Hold = Hold

@@ -58,6 +58,10 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     TTL_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    OBJECT_RETENTION_FIELD_NUMBER: builtins.int
+    METADATA_RETENTION_FIELD_NUMBER: builtins.int
+    AUTO_COMPLETE_FIELD_NUMBER: builtins.int
+    IS_INLINE_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """The owner of the file: 1..128 of letters, digits, `.`, `_`, `~`, `-`, not beginning with `.`."""
     request_id: builtins.str
@@ -85,6 +89,14 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     """Name of the policy to apply; empty for `default`."""
     validate_only: builtins.bool
     """Only check: answers as a real call would, with no id and no target, and changes nothing."""
+    auto_complete: builtins.bool
+    """Complete the session without being asked if its uploader does not: as soon as the store tells of
+    the object, where it does, else shortly before the session would expire.
+    """
+    is_inline: builtins.bool
+    """Whether the attachment belongs into the text that refers to it; when absent, whether
+    `disposition` is INLINE.
+    """
     @property
     def checksums(self) -> attachery.v1.resources_pb2.Checksums:
         """Checksums the bytes must have."""
@@ -105,6 +117,18 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """The deadline as a point in time, within the same range."""
 
+    @property
+    def object_retention(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the bytes are kept, from now; the policy's when absent, at most the policy's maximum.
+        They never go before the session ends.
+        """
+
+    @property
+    def metadata_retention(self) -> google.protobuf.duration_pb2.Duration:
+        """How long the row is kept, from now: 24 h up to the policy's maximum, the policy's when absent.
+        It never goes before the bytes.
+        """
+
     def __init__(
         self,
         *,
@@ -121,9 +145,16 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
         ttl: google.protobuf.duration_pb2.Duration | None = ...,
         expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         validate_only: builtins.bool = ...,
+        object_retention: google.protobuf.duration_pb2.Duration | None = ...,
+        metadata_retention: google.protobuf.duration_pb2.Duration | None = ...,
+        auto_complete: builtins.bool = ...,
+        is_inline: builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "checksums", b"checksums", "expire_time", b"expire_time", "size_bytes", b"size_bytes", "ttl", b"ttl"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "checksums", b"checksums", "content_id", b"content_id", "content_type", b"content_type", "disposition", b"disposition", "expire_time", b"expire_time", "filename", b"filename", "metadata", b"metadata", "purpose", b"purpose", "request_id", b"request_id", "size_bytes", b"size_bytes", "tenant_id", b"tenant_id", "ttl", b"ttl", "validate_only", b"validate_only"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_is_inline", b"_is_inline", "_size_bytes", b"_size_bytes", "checksums", b"checksums", "expire_time", b"expire_time", "is_inline", b"is_inline", "metadata_retention", b"metadata_retention", "object_retention", b"object_retention", "size_bytes", b"size_bytes", "ttl", b"ttl"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_is_inline", b"_is_inline", "_size_bytes", b"_size_bytes", "auto_complete", b"auto_complete", "checksums", b"checksums", "content_id", b"content_id", "content_type", b"content_type", "disposition", b"disposition", "expire_time", b"expire_time", "filename", b"filename", "is_inline", b"is_inline", "metadata", b"metadata", "metadata_retention", b"metadata_retention", "object_retention", b"object_retention", "purpose", b"purpose", "request_id", b"request_id", "size_bytes", b"size_bytes", "tenant_id", b"tenant_id", "ttl", b"ttl", "validate_only", b"validate_only"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_is_inline", b"_is_inline"]) -> typing.Literal["is_inline"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_size_bytes", b"_size_bytes"]) -> typing.Literal["size_bytes"] | None: ...
 
 global___StartUploadSessionRequest = StartUploadSessionRequest
@@ -139,7 +170,8 @@ class StartUploadSessionResponse(google.protobuf.message.Message):
     SESSION_TOKEN_FIELD_NUMBER: builtins.int
     session_token: builtins.str
     """A credential for this one session: with `authorization: Bearer TOKEN` an uploader may complete,
-    cancel and get it, and nothing else, until its deadline. Absent when `target` is.
+    cancel and get it, and nothing else, until its deadline. Absent when `target` is, and when the
+    operators have revoked every key to sign it with.
     """
     @property
     def session(self) -> attachery.v1.resources_pb2.UploadSession:
@@ -698,19 +730,47 @@ class GetUploadPolicyRequest(google.protobuf.message.Message):
 
     TENANT_ID_FIELD_NUMBER: builtins.int
     PURPOSE_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """The tenant they hold for."""
     purpose: builtins.str
     """Name of the policy; empty for `default`."""
+    size_bytes: builtins.int
+    """Size of a file in bytes, to be told which route it should take."""
     def __init__(
         self,
         *,
         tenant_id: builtins.str = ...,
         purpose: builtins.str = ...,
+        size_bytes: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["purpose", b"purpose", "tenant_id", b"tenant_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "size_bytes", b"size_bytes"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "purpose", b"purpose", "size_bytes", b"size_bytes", "tenant_id", b"tenant_id"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_size_bytes", b"_size_bytes"]) -> typing.Literal["size_bytes"] | None: ...
 
 global___GetUploadPolicyRequest = GetUploadPolicyRequest
+
+@typing.final
+class UploadRoute(google.protobuf.message.Message):
+    """A way for files to reach the system this service belongs to."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    MAX_SIZE_BYTES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Name of the route, such as `json`, `multipart` or `upload_session`."""
+    max_size_bytes: builtins.int
+    """The largest file that fits, in bytes."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        max_size_bytes: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["max_size_bytes", b"max_size_bytes", "name", b"name"]) -> None: ...
+
+global___UploadRoute = UploadRoute
 
 @typing.final
 class UploadPolicy(google.protobuf.message.Message):
@@ -757,6 +817,10 @@ class UploadPolicy(google.protobuf.message.Message):
     OBJECT_RETENTION_FIELD_NUMBER: builtins.int
     METADATA_RETENTION_FIELD_NUMBER: builtins.int
     TERMINAL_ON_MISMATCH_FIELD_NUMBER: builtins.int
+    MAX_OBJECT_RETENTION_FIELD_NUMBER: builtins.int
+    MAX_METADATA_RETENTION_FIELD_NUMBER: builtins.int
+    DELETE_WHEN_CONSUMED_FIELD_NUMBER: builtins.int
+    ROUTES_FIELD_NUMBER: builtins.int
     purpose: builtins.str
     """Name of the purpose."""
     max_size_bytes: builtins.int
@@ -769,6 +833,8 @@ class UploadPolicy(google.protobuf.message.Message):
     """What the first bytes are used for."""
     terminal_on_mismatch: builtins.bool
     """Bytes that are not the declared ones make the session FAILED; else it stays PENDING."""
+    delete_when_consumed: builtins.bool
+    """Attachments are deleted once a hold on them is released as consumed, if no other hold is left."""
     @property
     def allowed_content_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Types taken, `image/*` for all of a kind; empty for any."""
@@ -793,6 +859,18 @@ class UploadPolicy(google.protobuf.message.Message):
     def metadata_retention(self) -> google.protobuf.duration_pb2.Duration:
         """How long the row is kept, from Start."""
 
+    @property
+    def max_object_retention(self) -> google.protobuf.duration_pb2.Duration:
+        """The longest the bytes may be asked to be kept."""
+
+    @property
+    def max_metadata_retention(self) -> google.protobuf.duration_pb2.Duration:
+        """The longest the row may be asked to be kept."""
+
+    @property
+    def routes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___UploadRoute]:
+        """The ways for a file to go, the smallest first."""
+
     def __init__(
         self,
         *,
@@ -808,9 +886,13 @@ class UploadPolicy(google.protobuf.message.Message):
         object_retention: google.protobuf.duration_pb2.Duration | None = ...,
         metadata_retention: google.protobuf.duration_pb2.Duration | None = ...,
         terminal_on_mismatch: builtins.bool = ...,
+        max_object_retention: google.protobuf.duration_pb2.Duration | None = ...,
+        max_metadata_retention: google.protobuf.duration_pb2.Duration | None = ...,
+        delete_when_consumed: builtins.bool = ...,
+        routes: collections.abc.Iterable[global___UploadRoute] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["default_ttl", b"default_ttl", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["allowed_content_types", b"allowed_content_types", "checksum_required", b"checksum_required", "default_ttl", b"default_ttl", "max_size_bytes", b"max_size_bytes", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention", "purpose", b"purpose", "size_required", b"size_required", "sniffing", b"sniffing", "terminal_on_mismatch", b"terminal_on_mismatch"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["default_ttl", b"default_ttl", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["allowed_content_types", b"allowed_content_types", "checksum_required", b"checksum_required", "default_ttl", b"default_ttl", "delete_when_consumed", b"delete_when_consumed", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_size_bytes", b"max_size_bytes", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention", "purpose", b"purpose", "routes", b"routes", "size_required", b"size_required", "sniffing", b"sniffing", "terminal_on_mismatch", b"terminal_on_mismatch"]) -> None: ...
 
 global___UploadPolicy = UploadPolicy
 
@@ -867,6 +949,7 @@ class GetUploadPolicyResponse(google.protobuf.message.Message):
 
     POLICY_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
+    ROUTE_FIELD_NUMBER: builtins.int
     @property
     def policy(self) -> global___UploadPolicy:
         """The limits."""
@@ -875,13 +958,18 @@ class GetUploadPolicyResponse(google.protobuf.message.Message):
     def usage(self) -> global___UploadUsage:
         """The quotas of the tenant and what is used of them."""
 
+    @property
+    def route(self) -> global___UploadRoute:
+        """The first route that takes a file of `size_bytes`; absent if it was not given, or none does."""
+
     def __init__(
         self,
         *,
         policy: global___UploadPolicy | None = ...,
         usage: global___UploadUsage | None = ...,
+        route: global___UploadRoute | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["policy", b"policy", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["policy", b"policy", "usage", b"usage"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["policy", b"policy", "route", b"route", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["policy", b"policy", "route", b"route", "usage", b"usage"]) -> None: ...
 
 global___GetUploadPolicyResponse = GetUploadPolicyResponse
