@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
+from attachery_service.domain.audit import AuditedSession, ListedObject
 from attachery_service.domain.checks import Check, StoredObject
 from attachery_service.domain.checksums import Algorithm, Checksums
+from attachery_service.domain.errors import AttacheryError
+from attachery_service.domain.holds import Hold, NewHold
 from attachery_service.domain.idempotency import Outcome, RequestKey
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.pages import Place
@@ -23,6 +26,7 @@ from attachery_service.domain.sessions import (
     SessionFilter,
     UploadSession,
 )
+from attachery_service.domain.sweeping import SweptSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,17 @@ class SessionStore(Protocol):
     ) -> UploadSession | None:
         """PENDING and in time → CANCELLED; None if it was neither."""
 
+    async def delete(
+        self,
+        tenant_id: str,
+        attachment_id: UUID,
+        request: RequestKey | None,
+        actor: str,
+        *,
+        force: bool,
+    ) -> UploadSession | None:
+        """READY → DELETED; None if it was not READY, or held and not `force`."""
+
     async def page(
         self, tenant_id: str, wanted: SessionFilter, after: Place | None, limit: int
     ) -> Sequence[UploadSession]:
@@ -136,6 +151,61 @@ class BatchStore(Protocol):
         """PENDING and in time → READY or FAILED: those that changed.
 
         `atomic`: all or none. None changes if the request id is taken by another batch.
+        """
+
+
+class SweepStore(Protocol):
+    """What time does to sessions at rest. All raise DatabaseUnavailable."""
+
+    async def sweep(self, limit: int) -> Sequence[SweptSession]:
+        """Changes up to so many of the sessions that are due, the longest due first."""
+
+    async def confirm_disposal(self, disposed: Sequence[SweptSession]) -> None:
+        """Their dead objects are deleted. One that has changed since it was swept stays due."""
+
+    async def drop_old(self, limit: int) -> bool:
+        """Forgets up to so many request ids and holds that count no more; whether there may be
+        others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Sessions by id as read, and the hold on those whose bytes can be used; None if none is."""
+
+    sessions: Mapping[UUID, UploadSession]
+    hold: Hold | None
+
+
+class HoldStore(Protocol):
+    """Holds at rest. All raise DatabaseUnavailable."""
+
+    async def take(
+        self, new: NewHold, attachment_ids: Sequence[UUID], *, all_or_nothing: bool
+    ) -> Held:
+        """Those of the sessions that exist in the tenant, held in the moment they are read. The ids
+        are distinct; one statement, but for two calls of one owner at the same time.
+
+        `all_or_nothing`: none is held unless the bytes of all can be used. Raises InvalidRequest if
+        the owner's hold would get too large.
+        """
+
+    async def extend(self, tenant_id: str, hold_id: UUID, ttl: timedelta) -> Hold | None:
+        """The hold, with `ttl` left at least unless it has ended; None if the tenant has none of
+        this id."""
+
+    async def release(
+        self,
+        tenant_id: str,
+        hold_id: UUID,
+        actor: str,
+        *,
+        consumed: bool,
+        perishable: Collection[str],
+    ) -> Hold | None:
+        """The hold, released now unless it was before; None if the tenant has none of this id.
+
+        Of what was `consumed`, READY → DELETED where the purpose is `perishable` and no other hold
+        is left.
         """
 
 
@@ -210,11 +280,62 @@ class ObjectStore(Protocol):
     async def delete(self, key: str) -> None:
         """Deletes an object; one that is not there is no error."""
 
+    async def delete_many(self, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
+        """Deletes objects; those that may still be there, each with what went wrong."""
+
     async def first_bytes(self, source: StoredObject, count: int) -> bytes:
         """The first `count` bytes, fewer if there are fewer. Raises PreconditionChanged."""
 
     async def digest(self, source: StoredObject, algorithms: Sequence[Algorithm]) -> Checksums:
         """Reads the whole object in constant memory. Raises PreconditionChanged."""
+
+
+class AuditStore(Protocol):
+    """What audits read. Every method is one statement. All raise DatabaseUnavailable."""
+
+    async def sessions(
+        self, tenant_id: str, after: UUID | None, limit: int
+    ) -> Sequence[AuditedSession]:
+        """The next after an id, in the order of their ids; of all that are stored."""
+
+    async def again(
+        self, tenant_id: str, attachment_ids: Collection[UUID]
+    ) -> Mapping[UUID, AuditedSession]:
+        """Those that exist, as they are now."""
+
+    async def usage(self, tenant_id: str) -> tuple[Usage, Usage]:
+        """As counted, and as its sessions add up to at the same moment."""
+
+
+class AuditRepairs(Protocol):
+    """What may be put right. All raise DatabaseUnavailable."""
+
+    async def make_due(self, tenant_id: str, attachment_id: UUID) -> None:
+        """Has the sweep look at a session now."""
+
+    async def recompute_hold(self, tenant_id: str, attachment_id: UUID) -> None:
+        """Makes a session say of its holds what they say."""
+
+    async def recount_usage(self, tenant_id: str) -> None:
+        """Makes a tenant's counters what its sessions add up to, while others go on booking."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPage:
+    """Some objects in the order of their keys, and whether there may be more."""
+
+    objects: Sequence[ListedObject]
+    more: bool
+
+
+class ObjectListing(Protocol):
+    """What is in storage. Raises StorageUnavailable or StorageMisconfigured."""
+
+    async def objects(self, tenant_id: str, after: str) -> ObjectPage:
+        """The next of a tenant after a path, in the order of their keys."""
+
+    async def keys_of(self, tenant_id: str, attachment_id: UUID) -> Sequence[str]:
+        """Whatever is there of one session, a thousand objects at most."""
 
 
 class TypeDetector(Protocol):

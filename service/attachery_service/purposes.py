@@ -9,10 +9,15 @@ size_required = true
 allowed_content_types = ["image/png", "image/jpeg"]
 sniffing = "enforce"
 default_ttl = 600              # seconds, or ISO 8601: "PT10M"
+routes = [                     # which way a file should go, the smallest first
+    { name = "json", max_size = 2100000 },
+    { name = "upload_session" },  # the last may do without: as large as the purpose takes
+]
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,11 +28,21 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from attachery_service.domain.content_types import is_media_type
-from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy, Sniffing
+from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME
+from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy, Route, Sniffing
 from attachery_service.toml_tables import open_tables
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _POSITIVE = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=3650))]
+
+
+class RouteTable(BaseModel):
+    """A way for a file of at most `max_size` bytes, or of any size the purpose takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=_NAME.pattern + "$")
+    max_size: int | None = Field(default=None, gt=0)
 
 
 class PurposeTable(BaseModel):
@@ -45,21 +60,35 @@ class PurposeTable(BaseModel):
     max_ttl: _POSITIVE
     object_retention: _POSITIVE
     metadata_retention: _POSITIVE
+    max_object_retention: _POSITIVE
+    max_metadata_retention: _POSITIVE
     terminal_on_mismatch: bool
+    delete_when_consumed: bool
+    routes: tuple[RouteTable, ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.min_ttl <= self.default_ttl <= self.max_ttl:
             raise ValueError("min_ttl, default_ttl and max_ttl must not decrease in this order")
-        if self.metadata_retention < self.object_retention:
-            raise ValueError("metadata_retention must not be below object_retention")
+        if self.metadata_retention < max(self.object_retention, REQUEST_ID_LIFETIME):
+            raise ValueError("metadata_retention must not be below object_retention, nor 24 h")
+        if self.max_object_retention < self.object_retention:
+            raise ValueError("max_object_retention must not be below object_retention")
+        if self.max_metadata_retention < self.metadata_retention:
+            raise ValueError("max_metadata_retention must not be below metadata_retention")
+        sizes = [route.max_size or math.inf for route in self.routes]
+        if sizes != sorted(set(sizes)):
+            raise ValueError("routes must grow in max_size, and only the last may do without")
+        if len({route.name for route in self.routes}) < len(self.routes):
+            raise ValueError("routes must have names of their own")
         for allowed in self.allowed_content_types:
             if not is_media_type(allowed.replace("/*", "/any")) or ";" in allowed:
                 raise ValueError(f"allowed_content_types: {allowed!r} is no media type")
         return self
 
     def policy(self) -> Policy:
-        return Policy(**self.model_dump())
+        routes = tuple(Route(name=route.name, max_size=route.max_size) for route in self.routes)
+        return Policy(**{**self.model_dump(), "routes": routes})
 
 
 def read_policies(path: Path | None, built_in: Policy) -> Mapping[str, Policy]:

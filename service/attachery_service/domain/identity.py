@@ -17,6 +17,9 @@ class Scope(StrEnum):
     UPLOADS_READ = "uploads.read"
     ATTACHMENTS_READ = "attachments.read"
     ATTACHMENTS_RESOLVE = "attachments.resolve"
+    ATTACHMENTS_STORAGE_READ = "attachments.storage.read"
+    ATTACHMENTS_DELETE = "attachments.delete"
+    ADMIN = "admin"
 
 
 ALL_SCOPES = frozenset(Scope)
@@ -49,3 +52,7 @@ class Principal:
         """Answers any but its own as if it did not exist. Raises AttachmentNotFound."""
         if self.session not in (None, attachment_id):
             raise AttachmentNotFound(attachmentId=attachment_id)
+
+
+# Who acts when the service itself does.
+SERVICE = Principal(name="attachery", tenants=None, scopes=ALL_SCOPES)

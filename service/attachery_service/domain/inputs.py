@@ -24,6 +24,7 @@ MAX_SIZE = 5 * 2**40
 _TENANT_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}")
 _ATTACHMENT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,500}")
+_HOLD_OWNER = re.compile(r"[\x21-\x7e]{1,128}")
 _CONTENT_ID = re.compile(r"[A-Za-z0-9._+@%-]{1,128}")
 _HEX = re.compile(r"[0-9a-f]*")
 
@@ -91,6 +92,17 @@ def request_id(value: str) -> str | None:
     if value and not _REQUEST_ID.fullmatch(value):
         raise Broken("must be 1 to 500 printable ASCII characters without spaces")
     return value or None
+
+
+def hold_id(value: str) -> UUID:
+    return attachment_id(value)
+
+
+def hold_owner(value: str) -> str:
+    """Empty if nobody is named."""
+    if value and not _HOLD_OWNER.fullmatch(value):
+        raise Broken("must be 1 to 128 printable ASCII characters without spaces")
+    return value
 
 
 def filename(value: str) -> str:
@@ -194,6 +206,17 @@ def purpose(policies: Mapping[str, Policy]) -> Callable[[str], str]:
         if name not in policies:
             raise Broken("must be the name of a policy of this service")
         return name
+
+    return rule
+
+
+def page_size(default: int, most: int) -> Callable[[int], int]:
+    """The rule for how many are asked for: none is the default, more than `most` is `most`."""
+
+    def rule(value: int) -> int:
+        if value < 0:
+            raise Broken("must not be negative")
+        return min(value or default, most)
 
     return rule
 

@@ -22,29 +22,37 @@ class Place:
     attachment_id: UUID
 
     def token(self, listing: Mapping[str, object]) -> str:
-        """This place in one listing. Any change to it, or to the listing, makes it worthless.
-
-        It grants nothing: who uses it needs the right to list anyway.
-        """
-        place = f"{self.create_time.isoformat()} {self.attachment_id}".encode()
-        return base64.urlsafe_b64encode(_check(place, listing) + place).decode().rstrip("=")
+        return to_token(f"{self.create_time.isoformat()} {self.attachment_id}", listing)
 
     @classmethod
     def of(cls, token: str, listing: Mapping[str, object]) -> Self | None:
         """None if the token is not of this listing."""
+        create_time, _, attachment_id = (of_token(token, listing) or "").partition(" ")
         try:
-            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        except ValueError:
-            return None
-        check, place = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
-        canonical = base64.urlsafe_b64encode(raw).decode().rstrip("=") == token
-        if not canonical or check != _check(place, listing):
-            return None
-        try:
-            create_time, _, attachment_id = place.decode().partition(" ")
             return cls(datetime.fromisoformat(create_time).astimezone(UTC), UUID(attachment_id))
         except (ValueError, OverflowError):
             return None  # the check can be computed by whoever cares to
+
+
+def to_token(place: str, listing: Mapping[str, object]) -> str:
+    """A place in one listing. Any change to it, or to the listing, makes it worthless.
+
+    It grants nothing: who uses it needs the right to list anyway.
+    """
+    raw = place.encode()
+    return base64.urlsafe_b64encode(_check(raw, listing) + raw).decode().rstrip("=")
+
+
+def of_token(token: str, listing: Mapping[str, object]) -> str | None:
+    """The place, None if the token is not of this listing."""
+    try:
+        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        check, place = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
+        text = place.decode()
+    except ValueError:
+        return None
+    canonical = base64.urlsafe_b64encode(raw).decode().rstrip("=") == token
+    return text if canonical and check == _check(place, listing) else None
 
 
 def _check(place: bytes, listing: Mapping[str, object]) -> bytes:

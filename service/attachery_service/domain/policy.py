@@ -27,12 +27,31 @@ class Sniffing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A way for a file of at most `max_size` bytes; None: as large as the policy takes."""
+
+    name: str
+    max_size: int | None = None
+
+
+# Of the same API, whose limits are on whole requests: 3 MB for JSON, where 2.1 MB are 2.8 MB as
+# Base64, and 25 MB for forms. What is left is for the message the file is sent with.
+DEFAULT_ROUTES = (
+    Route(name="json", max_size=2_100_000),
+    Route(name="multipart", max_size=24_000_000),
+    Route(name="upload_session"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What holds for the sessions of one purpose. Sizes in bytes.
 
     `allowed_content_types`: `image/png`, or `image/*` for all of a kind; empty for any.
     `terminal_on_mismatch` False: bytes that are not the declared ones leave the session PENDING,
-    and its target can replace them.
+    and its target can replace them. `delete_when_consumed`: a hold that is released as consumed,
+    and was the last, takes the bytes with it. `routes`: ways for a file to reach the system this
+    service belongs to, the smallest first.
     """
 
     max_size: int = DEFAULT_MAX_SIZE
@@ -45,7 +64,11 @@ class Policy:
     max_ttl: timedelta = timedelta(hours=24)
     object_retention: timedelta = timedelta(hours=1)
     metadata_retention: timedelta = timedelta(days=60)
+    max_object_retention: timedelta = timedelta(days=30)
+    max_metadata_retention: timedelta = timedelta(days=365)
     terminal_on_mismatch: bool = True
+    delete_when_consumed: bool = False
+    routes: tuple[Route, ...] = DEFAULT_ROUTES
 
     def allows(self, content_type: str) -> bool:
         """Whether files of this type are taken, whatever its parameters."""
@@ -54,3 +77,11 @@ class Policy:
         return not self.allowed_content_types or bool(
             {kind, family} & {allowed.lower() for allowed in self.allowed_content_types}
         )
+
+    def route_limit(self, route: Route) -> int:
+        """The largest file that may take this route, in bytes."""
+        return self.max_size if route.max_size is None else min(route.max_size, self.max_size)
+
+    def route_of(self, size: int) -> Route | None:
+        """The first that takes a file of so many bytes."""
+        return next((route for route in self.routes if size <= self.route_limit(route)), None)

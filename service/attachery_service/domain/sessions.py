@@ -12,6 +12,7 @@ from uuid import UUID
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.errors import (
     AttacheryError,
+    AttachmentHeld,
     ObjectPurged,
     UploadAlreadyCompleted,
     UploadCancelled,
@@ -22,13 +23,14 @@ from attachery_service.domain.errors import (
 
 
 class SessionState(StrEnum):
-    """Where a session stands. Every state but PENDING is final."""
+    """Where a session stands. PENDING ends in one of the others, and READY may become DELETED."""
 
     PENDING = "pending"
     READY = "ready"
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
+    DELETED = "deleted"
 
 
 class Disposition(StrEnum):
@@ -75,6 +77,7 @@ class Declaration:
     checksums: Checksums
     content_id: str | None
     disposition: Disposition
+    is_inline: bool
     metadata: Mapping[str, str]
 
 
@@ -99,6 +102,7 @@ class NewSession:
     max_ttl: timedelta
     object_retention: timedelta
     metadata_retention: timedelta
+    auto_complete: bool
     created_by: str
 
     @property
@@ -119,7 +123,11 @@ class SessionFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSession:
-    """A session as stored, its deadline applied at `read_time`, the database's clock."""
+    """A session as stored, its clocks applied at `read_time`, the database's clock.
+
+    `object_purge_time` is when its bytes go: by their own clock, or at the end of the last hold,
+    which is `held_until`.
+    """
 
     tenant_id: str
     attachment_id: UUID
@@ -130,6 +138,7 @@ class UploadSession:
     max_size: int
     seal: Seal
     upload_key: str
+    auto_complete: bool
     created_by: str
     create_time: datetime
     update_time: datetime
@@ -138,6 +147,7 @@ class UploadSession:
     complete_time: datetime | None
     object_purge_time: datetime
     metadata_purge_time: datetime
+    held_until: datetime | None
     sealed: SealedObject | None
     size: int | None
     verified_checksums: Checksums
@@ -149,6 +159,11 @@ class UploadSession:
     def time_left(self) -> timedelta:
         """Until the deadline; negative once it has passed."""
         return self.expire_time - self.read_time
+
+    def require_not_held(self) -> None:
+        """Raises AttachmentHeld."""
+        if self.held_until is not None and self.held_until > self.read_time:
+            raise AttachmentHeld(holdEndTime=self.held_until.isoformat())
 
     def require_pending(self) -> None:
         """Raises the error that Complete and Cancel answer in every other state."""
@@ -164,7 +179,7 @@ class UploadSession:
     def require_bytes(self) -> SealedObject:
         """The sealed object, still there. Raises as `require_attachment`, and ObjectPurged."""
         sealed = self.require_attachment()
-        if self.object_purge_time <= self.read_time:
+        if self.state is SessionState.DELETED:
             raise ObjectPurged(objectPurgeTime=self.object_purge_time.isoformat())
         return sealed
 
@@ -172,7 +187,7 @@ class UploadSession:
         match self.state:
             case SessionState.PENDING:
                 return None
-            case SessionState.READY:
+            case SessionState.READY | SessionState.DELETED:
                 return UploadAlreadyCompleted(state=self.state.name)
             case SessionState.FAILED:
                 cause = self.failure.reason if self.failure else None

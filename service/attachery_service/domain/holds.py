@@ -1,0 +1,56 @@
+"""Holds: leases on the bytes of attachments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from attachery_service.domain.errors import HoldExpired, HoldReleased
+
+MIN_TTL = timedelta(seconds=1)
+MAX_TTL = timedelta(days=7)
+
+# Repeating a call adds to the same hold, and each time all that it holds is kept longer.
+MAX_ATTACHMENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewHold:
+    """A hold about to be taken, or the same caller's of the same owner about to be renewed. It ends
+    `ttl` from the database's now. An empty `owner` names nobody."""
+
+    tenant_id: str
+    hold_id: UUID
+    owner: str
+    created_by: str
+    ttl: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A hold as stored at `read_time`, the database's clock."""
+
+    tenant_id: str
+    hold_id: UUID
+    owner: str
+    create_time: datetime
+    expire_time: datetime
+    release_time: datetime | None
+    consumed: bool
+    attachment_count: int
+    read_time: datetime
+
+    @property
+    def time_left(self) -> timedelta:
+        """Until it ends by itself; zero once it has ended."""
+        if self.release_time is not None:
+            return timedelta()
+        return max(self.expire_time - self.read_time, timedelta())
+
+    def require_live(self) -> None:
+        """Raises HoldReleased, HoldExpired."""
+        if self.release_time is not None:
+            raise HoldReleased(holdId=self.hold_id, releaseTime=self.release_time.isoformat())
+        if not self.time_left:
+            raise HoldExpired(holdId=self.hold_id, expireTime=self.expire_time.isoformat())

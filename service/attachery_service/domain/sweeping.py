@@ -1,0 +1,46 @@
+"""What a sweep does to sessions as time passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class SweepEvent(StrEnum):
+    """What happened to a session, or to an object of it.
+
+    DISPOSED: its dead objects were deleted. FAILED_DELETES: objects that were not, and will be
+    tried again.
+    """
+
+    EXPIRED = "expired"
+    PURGED = "purged"
+    RELEASED = "released"
+    REMOVED = "removed"
+    DISPOSED = "disposed"
+    AUTO_COMPLETED = "auto_completed"
+    FAILED_DELETES = "failed_deletes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweptSession:
+    """A session that was due at `due_time` and was looked at at `sweep_time`.
+
+    `events`: what was done to its row. `dead_keys`: objects to be deleted now. `kept_key`: the one
+    that stays, if any. `may_have_lost_copies`: a killed Complete may have left objects that
+    no row names, and none can come any more. `auto_completes`: its upload is to be completed now.
+    """
+
+    tenant_id: str
+    attachment_id: UUID
+    revision: int
+    due_time: datetime
+    sweep_time: datetime
+    events: Sequence[SweepEvent]
+    dead_keys: Sequence[str]
+    kept_key: str | None
+    may_have_lost_copies: bool
+    auto_completes: bool
