@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from attachery.v1 import attachments_pb2 as apb
 from attachery_service.store.database import Database
@@ -86,6 +87,12 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
         "fail_upload_session",
         "cancel_upload_session",
         "resolve_attachments",
+        "take_hold",
+        "extend_hold",
+        "lock_hold",
+        "lock_hold_of_owner",
+        "lock_held_attachments",
+        "release_hold",
         "find_batch",
         "end_batch",
         "find_started",
@@ -130,6 +137,16 @@ async def test_each_rpc_is_one_statement(
             lambda: service.attachments.ResolveAttachments(resolve, metadata=service.metadata),
         ),
     }
+    holding = apb.ResolveAttachmentsRequest(
+        tenant_id=TENANT,
+        attachment_ids=resolve.attachment_ids,
+        hold_ttl=Duration(seconds=7200),
+        hold_owner="job",
+    )
+    calls["hold"] = (
+        1,
+        lambda: service.attachments.ResolveAttachments(holding, metadata=service.metadata),
+    )
     # The first call of all has looked the key up; let it stay known for the rest.
     monkeypatch.setattr(Database, "row", counted(Database.row))
     monkeypatch.setattr(Database, "rows", counted(Database.rows))

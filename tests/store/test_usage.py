@@ -28,6 +28,7 @@ from attachery_service.ports import Completion, Found, Rejection
 from attachery_service.store.batches import PostgresBatches
 from attachery_service.store.database import DatabaseOptions, open_database
 from attachery_service.store.sessions import PostgresSessions
+from attachery_service.store.sweeping import PostgresSweep
 from attachery_service.store.usage import PostgresUsage
 from service_fixtures import TENANT, age
 
@@ -49,6 +50,7 @@ def new_session(size: int | None) -> NewSession:
             checksums=Checksums(),
             content_id=None,
             disposition=Disposition.ATTACHMENT,
+            is_inline=False,
             metadata={},
         ),
         purpose="default",
@@ -61,6 +63,7 @@ def new_session(size: int | None) -> NewSession:
         max_ttl=HOUR,
         object_retention=HOUR,
         metadata_retention=HOUR,
+        auto_complete=False,
         created_by="tester",
     )
 
@@ -82,6 +85,7 @@ class World:
     sessions: PostgresSessions
     batches: PostgresBatches
     usage: PostgresUsage
+    sweeps: PostgresSweep
     raw: asyncpg.Pool[asyncpg.Record]
     chance: random.Random
     ids: list[UUID] = field(default_factory=list)
@@ -96,6 +100,7 @@ class World:
             self.cancel: 1,
             self.age: 3,
             self.release: 1,
+            self.sweep: 1,
         }
         (event,) = self.chance.choices(list(weights), list(weights.values()))
         return event
@@ -139,6 +144,10 @@ class World:
     async def release(self) -> None:
         await self.usage.release_due(TENANT, self.chance.randint(1, 5))
 
+    async def sweep(self) -> None:
+        swept = await self.sweeps.sweep(self.chance.randint(1, 8))
+        await self.sweeps.confirm_disposal([session for session in swept if session.dead_keys])
+
     def _completion(self, found: Found) -> Completion:
         return completion(found.session.declaration.size or self.chance.randint(1, MAX_SIZE))
 
@@ -154,8 +163,14 @@ async def world(database_url: str) -> AsyncIterator[World]:
     options = DatabaseOptions(url=database_url, pool_size=AT_ONCE)
     async with open_database(options) as database, asyncpg.create_pool(database_url) as raw:
         chance = random.Random()  # noqa: S311 - to be repeatable
-        batches = PostgresBatches(database)
-        yield World(PostgresSessions(database), batches, PostgresUsage(database), raw, chance)
+        yield World(
+            PostgresSessions(database),
+            PostgresBatches(database),
+            PostgresUsage(database),
+            PostgresSweep(database, HOUR / 2, HOUR / 100, "attachery"),
+            raw,
+            chance,
+        )
 
 
 async def counted(world: World) -> dict[int, tuple[int, int, int]]:
@@ -171,7 +186,7 @@ async def recomputed(world: World) -> dict[int, tuple[int, int, int]]:
         SELECT usage_shard,
             count(*) FILTER (WHERE booking = 'pending'),
             coalesce(sum(coalesce(declared_size, max_size)) FILTER (WHERE booking = 'pending'), 0),
-            coalesce(sum(size) FILTER (WHERE state = 'ready'), 0)
+            coalesce(sum(size) FILTER (WHERE state = 'ready' AND delete_time IS NULL), 0)
         FROM upload_sessions GROUP BY usage_shard
         """
     )
@@ -185,7 +200,7 @@ async def there_is(world: World) -> Usage:
         SELECT count(*) FILTER (WHERE alive) AS pending_sessions,
             coalesce(sum(coalesce(declared_size, max_size)) FILTER (WHERE alive), 0)::bigint
                 AS pending_bytes,
-            coalesce(sum(size), 0)::bigint AS stored_bytes
+            coalesce(sum(size) FILTER (WHERE delete_time IS NULL), 0)::bigint AS stored_bytes
         FROM (
             SELECT *, state <> 'ready' AND upload_url_expire_time > now() AS alive
             FROM upload_sessions

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from attachery_service.store.faults import within
 from attachery_service.store.rows import Row
@@ -46,6 +47,16 @@ class Database:
         async with within(self._timeout), self._pool.acquire() as connection:
             return await connection.fetch(statement, *values)
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Several statements that all happen, or none; each sees what was done before it."""
+        async with (
+            within(self._timeout),
+            self._pool.acquire() as connection,
+            connection.transaction(),
+        ):
+            yield Transaction(connection)
+
     async def rehearse(self, statement: str, *values: object) -> Row | None:
         """The row the statement would give; nothing of it stays."""
         async with within(self._timeout), self._pool.acquire() as connection:
@@ -55,6 +66,16 @@ class Database:
                 return await connection.fetchrow(statement, *values)
             finally:
                 await transaction.rollback()
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Runs statements on one connection."""
+
+    connection: PoolConnectionProxy[asyncpg.Record]
+
+    async def rows(self, statement: str, *values: object) -> Sequence[Row]:
+        return await self.connection.fetch(statement, *values)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import asyncpg
 
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Checksums
+from attachery_service.domain.holds import Hold
 from attachery_service.domain.idempotency import Outcome
 from attachery_service.domain.quota import Usage
 from attachery_service.domain.sessions import (
@@ -36,6 +37,7 @@ def to_session(row: Row) -> UploadSession:
         max_size=row["max_size"],
         seal=Seal(row["seal"]),
         upload_key=row["upload_key"],
+        auto_complete=row["auto_complete"],
         created_by=row["created_by"],
         create_time=row["create_time"],
         update_time=row["update_time"],
@@ -44,6 +46,7 @@ def to_session(row: Row) -> UploadSession:
         complete_time=row["complete_time"],
         object_purge_time=row["object_purge_time"],
         metadata_purge_time=row["metadata_purge_time"],
+        held_until=row["held_until"],
         sealed=SealedObject(row["sealed_key"], row["sealed_etag"]) if row["sealed_key"] else None,
         size=row["size"],
         verified_checksums=_to_checksums(row["verified_checksums"]),
@@ -57,6 +60,20 @@ def to_outcome(row: Row) -> Outcome | None:
     if row["payload_digest"] is None:
         return None
     return Outcome(row["payload_digest"], tuple(_to_check(c) for c in json.loads(row["checks"])))
+
+
+def to_hold(tenant_id: str, row: Row) -> Hold:
+    return Hold(
+        tenant_id=tenant_id,
+        hold_id=row["hold_id"],
+        owner=row["hold_owner"],
+        create_time=row["hold_create_time"],
+        expire_time=row["hold_expire_time"],
+        release_time=row["release_time"],
+        consumed=row["consumed"],
+        attachment_count=row["attachment_count"],
+        read_time=row["read_time"],
+    )
 
 
 def to_usage(row: Row) -> Usage:
@@ -76,13 +93,15 @@ def from_checks(checks: Iterable[Check]) -> str:
 
 
 def _to_declaration(row: Row) -> Declaration:
+    disposition, is_inline = Disposition(row["disposition"]), row["is_inline"]
     return Declaration(
         filename=row["filename"],
         content_type=row["content_type"],
         size=row["declared_size"],
         checksums=_to_checksums(row["declared_checksums"]),
         content_id=row["content_id"],
-        disposition=Disposition(row["disposition"]),
+        disposition=disposition,
+        is_inline=disposition is Disposition.INLINE if is_inline is None else is_inline,
         metadata=json.loads(row["metadata"]),
     )
 

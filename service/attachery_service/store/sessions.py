@@ -104,6 +104,23 @@ class PostgresSessions:
             "cancel_upload_session", (tenant_id, attachment_id, actor), request, from_checks(())
         )
 
+    async def delete(
+        self,
+        tenant_id: str,
+        attachment_id: UUID,
+        request: RequestKey | None,
+        actor: str,
+        *,
+        force: bool,
+    ) -> UploadSession | None:
+        return await self._change(
+            "delete_attachment",
+            (tenant_id, attachment_id, actor),
+            request,
+            from_checks(()),
+            force,
+        )
+
     async def page(
         self, tenant_id: str, wanted: SessionFilter, after: Place | None, limit: int
     ) -> Sequence[UploadSession]:
@@ -204,4 +221,6 @@ def _start_values(new: NewSession, request: RequestKey | None) -> tuple[object, 
         new.max_ttl,
         new.object_retention,
         new.metadata_retention,
+        new.auto_complete,
+        new.declaration.is_inline,
     )

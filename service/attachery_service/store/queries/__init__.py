@@ -1,7 +1,7 @@
 """The statements, one `.sql` file each, named as the method that runs it.
 
 `{name}` stands for the text of name.sql, for what several statements share: the columns of a
-session, and how a transition claims its row and request id.
+session, and how a transition claims its row and request id. It may hold such places itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SHARED = re.compile(r"\{(\w+)\}")
 @cache
 def query(name: str) -> str:
     """The text of `name`.sql."""
-    return _SHARED.sub(lambda shared: _read(shared[1]).rstrip(), _read(name))
+    return _SHARED.sub(lambda shared: query(shared[1]).rstrip(), _read(name))
 
 
 def _read(name: str) -> str:

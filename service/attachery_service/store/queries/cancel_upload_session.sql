@@ -2,10 +2,11 @@
 {claim_pending}, changed AS (
     UPDATE upload_sessions AS s
     SET state = 'cancelled',
+        due_time = now(),
         revision = s.revision + 1,
         update_time = now()
-    FROM pending AS p
-    WHERE s.tenant_id = p.tenant_id AND s.attachment_id = p.attachment_id
+    FROM claimed AS c
+    WHERE s.tenant_id = c.tenant_id AND s.attachment_id = c.attachment_id
         AND s.tenant_id = $1 AND s.state = 'pending'
         AND ($5::text IS NULL OR EXISTS (SELECT FROM request))
     RETURNING s.*

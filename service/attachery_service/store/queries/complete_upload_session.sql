@@ -9,10 +9,11 @@
         verified_checksums = $12::jsonb,
         detected_content_type = $13,
         booking = CASE WHEN s.booking = 'pending' THEN 'stored'::booking END,
+        due_time = CASE s.seal WHEN 'copy' THEN now() ELSE s.object_purge_time END,
         revision = s.revision + 1,
         update_time = now()
-    FROM pending AS p
-    WHERE s.tenant_id = p.tenant_id AND s.attachment_id = p.attachment_id
+    FROM claimed AS c
+    WHERE s.tenant_id = c.tenant_id AND s.attachment_id = c.attachment_id
         AND s.tenant_id = $1 AND s.state = 'pending'
         AND ($5::text IS NULL OR EXISTS (SELECT FROM request))
     RETURNING s.*

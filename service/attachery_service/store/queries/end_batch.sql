@@ -46,6 +46,9 @@ WITH ending AS (
         booking = CASE
             WHEN e.state = 'ready' AND s.booking = 'pending' THEN 'stored' ELSE s.booking
         END,
+        due_time = CASE
+            WHEN e.state = 'ready' AND s.seal <> 'copy' THEN s.object_purge_time ELSE now()
+        END,
         revision = s.revision + 1,
         update_time = now()
     FROM agreed, pending AS p JOIN ending AS e USING (attachment_id)

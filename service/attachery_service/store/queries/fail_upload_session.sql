@@ -4,10 +4,11 @@
     SET state = 'failed',
         failure_reason = $9,
         failure_facts = $10::jsonb,
+        due_time = now(),
         revision = s.revision + 1,
         update_time = now()
-    FROM pending AS p
-    WHERE s.tenant_id = p.tenant_id AND s.attachment_id = p.attachment_id
+    FROM claimed AS c
+    WHERE s.tenant_id = c.tenant_id AND s.attachment_id = c.attachment_id
         AND s.tenant_id = $1 AND s.state = 'pending'
         AND ($5::text IS NULL OR EXISTS (SELECT FROM request))
     RETURNING s.*

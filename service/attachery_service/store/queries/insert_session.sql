@@ -13,14 +13,15 @@ request AS (
         tenant_id, attachment_id, purpose, filename, content_type, declared_size, max_size,
         declared_checksums, content_id, disposition, metadata, seal, upload_key, created_by,
         expire_time, upload_url_expire_time, object_purge_time, metadata_purge_time,
-        usage_shard, reserved_bytes, booking
+        usage_shard, reserved_bytes, booking, auto_complete, is_inline, due_time
     )
     SELECT
         $1::text, $2::uuid, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15::jsonb, $16, $17, $18,
-        deadline, deadline,
-        greatest(now() + $23::interval, deadline), greatest(now() + $24::interval, deadline),
-        shard, coalesce($10, $11), 'pending'
-    FROM place
+        n.expire_time, n.expire_time, greatest(n.create_time + $23::interval, n.expire_time),
+        greatest(n.create_time + $24::interval, n.create_time + $23::interval, n.expire_time),
+        shard, coalesce($10, $11), 'pending', $25::boolean, $26::boolean,
+        CASE WHEN $25::boolean THEN {auto_complete_time} ELSE n.expire_time END
+    FROM place, LATERAL (SELECT now() AS create_time, deadline AS expire_time) AS n
     WHERE $4::text IS NULL OR EXISTS (SELECT FROM request)
     RETURNING *
 ), history AS (

@@ -10,7 +10,9 @@ WHERE s.tenant_id = $1
     AND ($6::text IS NULL OR s.purpose = $6)
     -- The states with deadlines applied, said so that the planner knows how many rows have them.
     AND ($7::session_state[] IS NULL
-        OR (s.state = ANY($7) AND (s.state <> 'pending' OR s.expire_time > now()))
-        OR ('expired' = ANY($7) AND s.state = 'pending' AND s.expire_time <= now()))
+        OR (s.state = ANY($7) AND (s.state <> 'pending' OR s.expire_time > now())
+            AND (s.state <> 'ready' OR NOT {bytes_are_gone}))
+        OR ('expired' = ANY($7) AND s.state = 'pending' AND s.expire_time <= now())
+        OR ('deleted' = ANY($7) AND s.state = 'ready' AND {bytes_are_gone}))
 ORDER BY s.create_time DESC, s.attachment_id DESC
 LIMIT $8

@@ -10,9 +10,9 @@ WITH {clock}, seen AS MATERIALIZED (
     SELECT asked
     FROM seen, (SELECT coalesce($10::bigint, $11::bigint) AS asked) AS session
     GROUP BY asked
-    HAVING coalesce(sum(pending_sessions) + 1 <= $25::bigint, true)
-        AND coalesce(sum(pending_bytes) + asked <= $26::bigint, true)
-        AND coalesce(sum(pending_bytes + stored_bytes) + asked <= $27::bigint, true)
+    HAVING coalesce(sum(pending_sessions) + 1 <= $27::bigint, true)
+        AND coalesce(sum(pending_bytes) + asked <= $28::bigint, true)
+        AND coalesce(sum(pending_bytes + stored_bytes) + asked <= $29::bigint, true)
 ), locked AS MATERIALIZED (
     SELECT u.* FROM promising JOIN tenant_usage AS u ON u.tenant_id = $1
     ORDER BY u.shard
@@ -29,9 +29,9 @@ WITH {clock}, seen AS MATERIALIZED (
     ) AS counted
 ), room AS MATERIALIZED (
     -- What is left after this session, NULL for no end of it.
-    SELECT $25::bigint - sessions - 1 AS sessions,
-        $26::bigint - pending - asked AS pending,
-        $27::bigint - pending - stored - asked AS stored,
+    SELECT $27::bigint - sessions - 1 AS sessions,
+        $28::bigint - pending - asked AS pending,
+        $29::bigint - pending - stored - asked AS stored,
         asked
     FROM used, (SELECT coalesce($10::bigint, $11::bigint) AS asked) AS session
 ), place AS MATERIALIZED (
@@ -61,9 +61,9 @@ WITH {clock}, seen AS MATERIALIZED (
                 + room.asked * (room.stored / room.asked / 16
                     + (turn.number < room.stored / room.asked % 16)::int),
             9223372036854775807),
-        max_pending_sessions = $25::bigint,
-        max_pending_bytes = $26::bigint,
-        max_stored_bytes = $27::bigint
+        max_pending_sessions = $27::bigint,
+        max_pending_bytes = $28::bigint,
+        max_stored_bytes = $29::bigint
     FROM started AS s, room, generate_series(0, 15) AS n (shard), LATERAL (
         SELECT (n.shard - s.usage_shard + 16) % 16 AS number,
             (n.shard = s.usage_shard)::int AS booked

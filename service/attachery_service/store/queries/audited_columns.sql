@@ -1,0 +1,27 @@
+    n.attachment_id, n.size, n.upload_key, n.sealed_key, n.sealed_etag,
+    n.state = 'ready' AND NOT {bytes_are_gone} AS has_bytes,
+    n.delete_time IS NOT NULL AS is_deleted,
+    -- All of its dead objects were deleted for good.
+    coalesce(
+        {has_dead_objects} AND n.disposed_time >= n.upload_url_expire_time + $2::interval, false
+    ) AS is_disposed,
+    greatest(n.update_time, CASE n.state WHEN 'pending' THEN n.expire_time END)
+        > now() - $4::interval
+    -- Copies that nobody came to name go with the last disposal.
+    OR n.seal = 'copy' AND {has_dead_objects} AND coalesce(
+        n.disposed_time < n.upload_url_expire_time + $2::interval, true
+    ) AS is_unsettled,
+    n.due_time,
+    {next_due} AS next_due_time,
+    CASE WHEN n.held_until > now() THEN n.held_until END AS held_until,
+    held.end_time AS holds_end_time,
+    now() AS read_time
+FROM upload_sessions AS n
+CROSS JOIN LATERAL (SELECT n.*) AS s
+CROSS JOIN LATERAL (
+    SELECT max(h.expire_time) AS end_time
+    FROM held_attachments AS a JOIN holds AS h USING (tenant_id, hold_id)
+    WHERE a.tenant_id = n.tenant_id AND a.attachment_id = n.attachment_id
+        AND n.state = 'ready' AND n.delete_time IS NULL
+        AND h.release_time IS NULL AND h.expire_time > now()
+) AS held

@@ -1,0 +1,18 @@
+-- The objects that a sweep at $1 said were to be deleted are: of these sessions, unless something has
+-- happened to them since.
+WITH disposed AS MATERIALIZED (
+    SELECT s.tenant_id, s.attachment_id, s.state, s.seal, s.booking, s.auto_complete, s.create_time,
+        s.expire_time, s.upload_url_expire_time, s.object_purge_time, s.metadata_purge_time,
+        s.held_until, s.delete_time, greatest(s.disposed_time, $1::timestamptz) AS disposed_time
+    FROM unnest($4::text[], $5::uuid[], $6::int[]) AS d (tenant_id, attachment_id, revision)
+    JOIN upload_sessions AS s
+        ON s.tenant_id = d.tenant_id AND s.attachment_id = d.attachment_id
+        AND s.revision = d.revision
+    ORDER BY s.tenant_id, s.attachment_id
+    FOR UPDATE OF s
+)
+UPDATE upload_sessions AS s
+SET disposed_time = n.disposed_time,
+    due_time = {next_due}
+FROM disposed AS n
+WHERE s.tenant_id = n.tenant_id AND s.attachment_id = n.attachment_id

@@ -1,0 +1,2 @@
+    h.hold_id, h.owner AS hold_owner, h.create_time AS hold_create_time,
+    h.expire_time AS hold_expire_time, h.release_time, h.consumed
