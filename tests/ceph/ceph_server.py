@@ -42,11 +42,16 @@ class CephError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class CephServer:
-    """Where the gateway listens, and the keys of its one user. Buckets are addressed by path."""
+    """Where the gateway listens, and the keys of its user. Buckets are addressed by path."""
 
     endpoint: str
     access_key: str
     secret_key: str = field(repr=False)
+
+    @property
+    def guest_access_key(self) -> str:
+        """Of another user, called guest, with the same secret: may do what policies allow."""
+        return f"{self.access_key}GUEST"
 
 
 @contextmanager

@@ -54,7 +54,9 @@ paxos propose interval = 0.01
 [client.rgw.a]
 # Without tcp_nodelay a small answer waits 40 ms for an acknowledgement.
 rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
-rgw enable apis = s3
+rgw enable apis = s3, notifications
+# Their receivers are on loopback too, and without TLS.
+rgw allow notification secrets in cleartext = true
 # 512 threads by default.
 rgw thread pool size = 16
 # There is no other site to replicate to.
@@ -77,6 +79,9 @@ ceph-osd -f -i 0 >/mnt/osd.out 2>&1 &
 # Before the gateway starts: once it answers, the user is there.
 step "make user" radosgw-admin -n client.rgw.a user create --uid=attachery \
   --display-name=attachery --access-key="$access" --secret-key="$secret" >/mnt/user.json
+# One who may do only what a bucket's policy allows.
+step "make guest" radosgw-admin -n client.rgw.a user create --uid=guest \
+  --display-name=guest --access-key="${access}GUEST" --secret-key="$secret" >/mnt/guest.json
 radosgw -f -n client.rgw.a >/mnt/rgw.out 2>&1 &
 echo "serving on 127.0.0.1:$port"
 

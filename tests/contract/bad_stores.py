@@ -74,6 +74,7 @@ class Exchange:
 
     method: str
     path: str
+    query: str
     headers: dict[str, str]
     status: int
     answer_headers: dict[str, str]
@@ -82,6 +83,10 @@ class Exchange:
     def saying(self, status: int) -> Exchange:
         """The same, with another status."""
         return replace(self, status=status)
+
+    def refusing(self, status: int, code: str) -> Exchange:
+        """The same, as S3 would say no."""
+        return replace(self, status=status, body=f"<Error><Code>{code}</Code></Error>".encode())
 
 
 Lie = Callable[[Exchange], Exchange]
@@ -140,6 +145,7 @@ async def _pass_on(
         return Exchange(
             method=request.method,
             path=request.path,
+            query=request.query_string,
             headers={n.lower(): v for n, v in request.headers.items()},
             status=answer.status,
             answer_headers=dict(answer.headers),

@@ -50,6 +50,7 @@ CALLS: dict[str, Call] = {
     "first_bytes": lambda storage: S3ObjectStore(storage).first_bytes(SOURCE, 10),
     "digest": lambda storage: S3ObjectStore(storage).digest(SOURCE, [Algorithm.MD5]),
     "delete": lambda storage: S3ObjectStore(storage).delete(SOURCE.key),
+    "delete_many": lambda storage: S3ObjectStore(storage).delete_many([SOURCE.key]),
     "ping": ping,
 }
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

@@ -13,8 +13,10 @@ id begins with a dot, so no tenant can meet the probe.
 and on the bucket `s3:ListBucket`: without it a store answers 403 instead of 404 for a missing
 object, and "not uploaded yet" could not be told from "not allowed". A bucket encrypted with a KMS
 key also needs `kms:GenerateDataKey` and `kms:Decrypt`, else even HEAD is refused. `ensure_bucket`,
-for development only, needs `s3:CreateBucket`. A signed URL can do what the service's own
-credentials can, cut down to what was signed: these permissions are the ceiling of every URL.
+for development only, needs `s3:CreateBucket`; `attachery check`, to tell of the rules in
+`bucket_rules`, `s3:GetLifecycleConfiguration` and `s3:GetBucketCORS`. What every bucket needs of
+this, `access_policies` has as a policy. A signed URL can do what the service's own credentials can,
+cut down to what was signed: these permissions are the ceiling of every URL.
 
 **What a target enforces.** A PUT signs the exact length, type and declared digests as headers, and
 `If-None-Match: *` when its key is to be written once; a store that verifies SigV4 refuses anything

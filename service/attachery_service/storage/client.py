@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -106,7 +108,10 @@ async def _opened(stack: AsyncExitStack, options: StorageOptions) -> Storage:
         session = get_session()
         credentials = await _credentials(session, options)
         s3 = await _client(stack, session, options, options.endpoint)
-        s3.meta.events.register("before-call.s3.CopyObject", _Patience(options.transfer_timeout))
+        patience = _Patience(options.transfer_timeout)
+        for name in ("CopyObject", "DeleteObjects"):
+            s3.meta.events.register(f"before-call.s3.{name}", patience)
+        s3.meta.events.register_last("before-call.s3.DeleteObjects", _add_content_md5)
         signing, public = s3, options.public_endpoint
         if public is not None and public != options.endpoint:
             signing = await _client(stack, session, options, public)
@@ -157,12 +162,18 @@ def _config(options: StorageOptions, endpoint: str | None) -> AioConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Patience:
-    """Gives one operation a read timeout of its own: a copy is silent until it is done."""
+    """Gives one operation a read timeout of its own: these are silent until they are done."""
 
     seconds: float
 
     def __call__(self, *, context: dict[str, Any], **_: object) -> None:
         context["read_timeout"] = self.seconds
+
+
+def _add_content_md5(*, params: dict[str, Any], **_: object) -> None:
+    """Stores older than the SDK's own checksum of this request demand it."""
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
 
 
 async def _has_bucket(storage: Storage) -> bool:

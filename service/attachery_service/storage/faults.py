@@ -21,7 +21,11 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
 from attachery_service.domain.deadline import time_left
-from attachery_service.domain.errors import StorageMisconfigured, StorageUnavailable
+from attachery_service.domain.errors import (
+    AttacheryError,
+    StorageMisconfigured,
+    StorageUnavailable,
+)
 
 # No answer, half of one, or one that is not S3's. TimeoutError is an OSError.
 _PASSING: Final = (
@@ -48,9 +52,11 @@ _PASSING_CODES: Final = frozenset({
     "BandwidthLimitExceeded",
     "ConditionalRequestConflict",
     "IncompleteBody",
+    "InternalError",
     "OperationAborted",
     "RequestLimitExceeded",
     "RequestTimeout",
+    "ServiceUnavailable",
     "SlowDown",
     "Throttling",
     "ThrottlingException",
@@ -77,7 +83,7 @@ async def bounded(limit: float) -> AsyncIterator[None]:
         async with asyncio.timeout(time_left(limit)):
             yield
     except ClientError as error:
-        raise (StorageUnavailable() if _passes(error) else StorageMisconfigured()) from error
+        raise fault_of(code_of(error), status_of(error)) from error
     except _PASSING as error:
         raise StorageUnavailable from error
     except _STANDING as error:
@@ -101,10 +107,14 @@ def is_changed(error: ClientError) -> bool:
     return status_of(error) == HTTPStatus.PRECONDITION_FAILED
 
 
-def _passes(error: ClientError) -> bool:
-    if code_of(error) in _PASSING_CODES:
+def fault_of(code: str, status: int = HTTPStatus.BAD_REQUEST) -> AttacheryError:
+    """What a refusal of this name and status is; a status that is not known is one that stands."""
+    return StorageUnavailable() if _passes(code, status) else StorageMisconfigured()
+
+
+def _passes(code: str, status: int) -> bool:
+    if code in _PASSING_CODES:
         return True
-    status = status_of(error)
     # A server that has not implemented what we need will not have done so by the next attempt.
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return False

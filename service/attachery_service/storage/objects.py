@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,9 +12,10 @@ from botocore.exceptions import ClientError
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
-from attachery_service.domain.errors import StorageUnavailable
+from attachery_service.domain.errors import AttacheryError, StorageUnavailable
 from attachery_service.ports import PreconditionChanged
 from attachery_service.storage.client import Storage
+from attachery_service.storage.deletion import delete_many
 from attachery_service.storage.digests import Hash, new_hash, to_hex
 from attachery_service.storage.faults import bounded, is_changed, status_of
 
@@ -36,11 +37,12 @@ _ATTESTED_AS: Final = {
 class S3ObjectStore:
     """Objects by key in one bucket.
 
-    Every method takes `operation_timeout` seconds at most, `copy` and `digest` take
-    `transfer_timeout`; all raise StorageUnavailable or StorageMisconfigured.
+    Every method takes `operation_timeout` seconds at most, but `copy`, `digest` and `delete_many`
+    take `transfer_timeout`; all raise StorageUnavailable or StorageMisconfigured.
     """
 
     def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._s3 = storage.s3
         self._bucket = storage.options.bucket
         self._operation_timeout = storage.options.operation_timeout
@@ -87,6 +89,13 @@ class S3ObjectStore:
         """Deletes an object; one that is not there is no error."""
         async with bounded(self._operation_timeout):
             await self._s3.delete_object(Bucket=self._bucket, Key=key)
+
+    async def delete_many(self, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
+        """Deletes objects; those that may still be there, each with what went wrong.
+
+        One that is not there is no error. Each thousand takes `transfer_timeout` seconds at most.
+        """
+        return await delete_many(self._storage, keys)
 
     async def first_bytes(self, source: StoredObject, count: int) -> bytes:
         """The first `count` bytes, fewer if there are fewer. Raises PreconditionChanged."""
