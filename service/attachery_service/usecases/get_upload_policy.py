@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attachery_service.domain import inputs
-from attachery_service.domain.policy import Policy
+from attachery_service.domain.policy import Policy, Route
 from attachery_service.domain.quota import Limits, Quotas, Usage
 from attachery_service.ports import TenantUsage
 
 
 @dataclass(frozen=True, slots=True)
 class UploadPolicy:
-    """What holds for the sessions of one purpose, and for all of the tenant's together."""
+    """What holds for the sessions of one purpose, and for all of the tenant's together.
+
+    `route`: the way for a file of the size asked about, None if there is none.
+    """
 
     purpose: str
     policy: Policy
+    route: Route | None
     limits: Limits
     usage: Usage
 
@@ -27,12 +31,14 @@ class GetUploadPolicy:
     policies: Mapping[str, Policy]
     quotas: Quotas
 
-    async def __call__(self, tenant_id: str, purpose: str) -> UploadPolicy:
+    async def __call__(self, tenant_id: str, purpose: str, size: int | None) -> UploadPolicy:
         """Raises InvalidRequest, DatabaseUnavailable."""
         reader = inputs.Reader()
         reader.take("tenant_id", "INVALID_TENANT_ID", inputs.tenant_id, tenant_id)
         rule = inputs.purpose(self.policies)
         name = reader.take("purpose", "INVALID_PURPOSE", rule, purpose)
+        inputs.size(reader, size, inputs.MAX_SIZE)
         reader.done()
-        used = await self.usage.of(tenant_id)
-        return UploadPolicy(name, self.policies[name], self.quotas.of(tenant_id), used)
+        used, policy = await self.usage.of(tenant_id), self.policies[name]
+        route = None if size is None else policy.route_of(size)
+        return UploadPolicy(name, policy, route, self.quotas.of(tenant_id), used)

@@ -61,7 +61,8 @@ class ListUploadSessions:
 def _read(request: ListRequest) -> tuple[int, SessionFilter, Place | None, dict[str, object]]:
     reader = inputs.Reader()
     reader.take("tenant_id", "INVALID_TENANT_ID", inputs.tenant_id, request.tenant_id)
-    size = reader.take("page_size", "INVALID_PAGE_SIZE", _page_size, request.page_size)
+    page_size = inputs.page_size(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    size = reader.take("page_size", "INVALID_PAGE_SIZE", page_size, request.page_size)
     states = reader.take("filter.states", "INVALID_FILTER", _states, request.states)
     reader.done()
     wanted = SessionFilter(
@@ -78,12 +79,6 @@ def _read(request: ListRequest) -> tuple[int, SessionFilter, Place | None, dict[
         )
         reader.done()
     return size, wanted, place, listing
-
-
-def _page_size(value: int) -> int:
-    if value < 0:
-        raise inputs.Broken("must not be negative")
-    return min(value or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 def _states(values: Sequence[str]) -> tuple[SessionState, ...]:

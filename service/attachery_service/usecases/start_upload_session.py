@@ -10,7 +10,7 @@ from uuid import UUID
 from attachery_service.domain import inputs
 from attachery_service.domain.checksums import Algorithm
 from attachery_service.domain.errors import Violation
-from attachery_service.domain.idempotency import RequestKey, request_key
+from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey, request_key
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
 from attachery_service.domain.quota import Quotas
@@ -27,6 +27,8 @@ from attachery_service.usecases.session_tokens import SessionTokens
 
 METHOD = "StartUploadSession"
 
+MIN_OBJECT_RETENTION = timedelta(seconds=1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
@@ -40,10 +42,14 @@ class StartRequest:
     checksums: Mapping[Algorithm, str]
     content_id: str
     disposition: str
+    is_inline: bool | None
     purpose: str
     metadata: Mapping[str, str]
     ttl: timedelta | None
     expire_time: datetime | None
+    object_retention: timedelta | None
+    metadata_retention: timedelta | None
+    auto_complete: bool
     validate_only: bool
 
 
@@ -97,6 +103,7 @@ class StartUploadSession:
         purpose = take("purpose", "INVALID_PURPOSE", purpose_rule, request.purpose)
         metadata = take("metadata", "INVALID_METADATA", inputs.metadata, request.metadata)
         ttl = _read_ttl(reader, request, policy)
+        kept, remembered = _read_retention(reader, request, policy)
         reader.done()
         attachment_id = self.new_id()
         return NewSession(
@@ -111,8 +118,9 @@ class StartUploadSession:
             expire_time=request.expire_time,
             min_ttl=policy.min_ttl,
             max_ttl=policy.max_ttl,
-            object_retention=policy.object_retention,
-            metadata_retention=policy.metadata_retention,
+            object_retention=kept or policy.object_retention,
+            metadata_retention=remembered or policy.metadata_retention,
+            auto_complete=request.auto_complete,
             created_by=principal.name,
         ), request_id
 
@@ -142,7 +150,17 @@ def _request_key(
     request_id: str | None, request: StartRequest, new: NewSession
 ) -> RequestKey | None:
     told = asdict(new.declaration) | {"checksums": new.declaration.checksums.known()}
-    asked = {"purpose": new.purpose, "ttl": request.ttl, "expire_time": request.expire_time}
+    inline = request.is_inline
+    asked = {
+        # As given, which may be False: what follows from the rest is no part of the payload.
+        "is_inline": None if inline is None else str(inline),
+        "purpose": new.purpose,
+        "ttl": request.ttl,
+        "expire_time": request.expire_time,
+        "object_retention": request.object_retention,
+        "metadata_retention": request.metadata_retention,
+        "auto_complete": request.auto_complete,
+    }
     return request_key(METHOD, request_id, told | asked)
 
 
@@ -158,13 +176,16 @@ def _read_description(reader: inputs.Reader, request: StartRequest, policy: Poli
     disposition = take(
         "disposition", "INVALID_DISPOSITION", inputs.disposition, request.disposition
     )
+    shown = disposition or (Disposition.INLINE if content_id else Disposition.ATTACHMENT)
+    inline = shown is Disposition.INLINE if request.is_inline is None else request.is_inline
     return Declaration(
         filename=filename,
         content_type=content_type,
         size=size,
         checksums=checksums,
         content_id=content_id,
-        disposition=disposition or (Disposition.INLINE if content_id else Disposition.ATTACHMENT),
+        disposition=shown,
+        is_inline=inline,
         metadata={},
     )
 
@@ -174,6 +195,22 @@ def _read_ttl(reader: inputs.Reader, request: StartRequest, policy: Policy) -> t
         reader.refuse("ttl", "INVALID_TTL", "must not be given together with expire_time")
     rule = inputs.duration_between(policy.min_ttl, policy.max_ttl)
     return reader.take("ttl", "INVALID_TTL", rule, request.ttl)
+
+
+def _read_retention(
+    reader: inputs.Reader, request: StartRequest, policy: Policy
+) -> tuple[timedelta | None, timedelta | None]:
+    """Of the bytes, and of the row."""
+    bytes_rule = inputs.duration_between(MIN_OBJECT_RETENTION, policy.max_object_retention)
+    row_rule = inputs.duration_between(REQUEST_ID_LIFETIME, policy.max_metadata_retention)
+    return (
+        reader.take(
+            "object_retention", "INVALID_OBJECT_RETENTION", bytes_rule, request.object_retention
+        ),
+        reader.take(
+            "metadata_retention", "INVALID_METADATA_RETENTION", row_rule, request.metadata_retention
+        ),
+    )
 
 
 def _deadline_out_of_range(policy: Policy) -> Violation:

@@ -1,0 +1,76 @@
+"""Comparing sessions with objects that were not read at the same moment.
+
+What does not match is a suspicion, looked at a second time before it is a finding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from attachery_service.domain.audit import AuditedSession, Finding, ListedObject
+from attachery_service.domain.checks import StoredObject
+from attachery_service.ports import AuditStore, ObjectStore
+
+_AT_A_TIME = 16
+
+_Sessions = Mapping[UUID, AuditedSession]
+_Objects = Mapping[str, ListedObject] | Mapping[str, StoredObject]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    store: AuditStore
+    objects: ObjectStore
+
+    async def __call__(
+        self, tenant_id: str, sessions: Sequence[AuditedSession], listed: Sequence[ListedObject]
+    ) -> Sequence[Finding]:
+        """What is wrong with the objects of some sessions, and with some objects.
+
+        Raises DatabaseUnavailable, StorageUnavailable, StorageMisconfigured.
+        """
+        by_id, by_key = {s.attachment_id: s for s in sessions}, {o.key: o for o in listed}
+        harmed = [session for session in sessions if _damage(session, by_key)]
+        strays = [one for one in listed if _is_stray(one, by_id)]
+        if not harmed and not strays:
+            return []
+        # What goes in order is gone from the database first, so storage is asked first.
+        there = await self._described(s.promised.key for s in harmed if s.promised)
+        ids = {one.attachment_id for one in strays if one.attachment_id}
+        ids |= {session.attachment_id for session in harmed}
+        again = await self.store.again(tenant_id, ids)
+        damages = [_damage(again[i], there) for s in harmed if (i := s.attachment_id) in again]
+        # What comes in order is known to the database first, so storage is asked last.
+        strays = [one for one in strays if _is_stray(one, again)]
+        still_there = await self._described(one.key for one in strays)
+        return [
+            *(damage for damage in damages if damage),
+            *(one.orphaned() for one in strays if one.key in still_there),
+        ]
+
+    async def _described(self, keys: Iterable[str]) -> Mapping[str, StoredObject]:
+        """Those that are in storage."""
+        asked, found = list(keys), dict[str, StoredObject]()
+        for start in range(0, len(asked), _AT_A_TIME):
+            some = (self.objects.describe(key) for key in asked[start : start + _AT_A_TIME])
+            for answer in await asyncio.gather(*some, return_exceptions=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+                if answer is not None:
+                    found[answer.key] = answer
+        return found
+
+
+def _damage(session: AuditedSession, objects: _Objects) -> Finding | None:
+    if session.promised is None:
+        return None
+    found = objects.get(session.promised.key)
+    return session.damage(found.etag, found.size) if found else session.damage(None, None)
+
+
+def _is_stray(listed: ListedObject, sessions: _Sessions) -> bool:
+    session = sessions.get(listed.attachment_id) if listed.attachment_id else None
+    return session is None or not session.may_have(listed.key)

@@ -1,0 +1,45 @@
+"""Repairing what an audit has found, where that is safe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from attachery_service.domain.audit import Finding, Kind
+from attachery_service.ports import AuditRepairs, ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRepair:
+    """Deletes orphans that were there before `orphans_before`.
+
+    What was promised and is missing or changed, nobody can repair from here.
+    """
+
+    repairs: AuditRepairs
+    objects: ObjectStore
+    orphans_before: datetime
+
+    async def __call__(self, tenant_id: str, finding: Finding) -> str:
+        """What was done; empty if nothing.
+
+        Raises DatabaseUnavailable, StorageUnavailable, StorageMisconfigured.
+        """
+        match finding:
+            case Finding(kind=Kind.OBJECT_ORPHANED) if self._is_old(finding):
+                await self.objects.delete(finding.key)
+                return "deleted"
+            # One that is due already waits for the sweep, and for no repair.
+            case Finding(kind=Kind.SESSION_OVERDUE, attachment_id=i, since_time=None) if i:
+                await self.repairs.make_due(tenant_id, i)
+                return "made due"
+            case Finding(kind=Kind.HOLD_DIFFERS, attachment_id=i) if i:
+                await self.repairs.recompute_hold(tenant_id, i)
+                return "recomputed"
+            case Finding(kind=Kind.USAGE_DIFFERS):
+                await self.repairs.recount_usage(tenant_id)
+                return "recounted"
+        return ""
+
+    def _is_old(self, finding: Finding) -> bool:
+        return finding.since_time is not None and finding.since_time <= self.orphans_before
