@@ -1,0 +1,144 @@
+"""What more than one of the processes is put together from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from attachery_service.background import Background
+from attachery_service.config import Settings
+from attachery_service.domain.errors import AttacheryError
+from attachery_service.domain.identity import SERVICE
+from attachery_service.domain.policy import Policy
+from attachery_service.media.sniffing import detect_types
+from attachery_service.purposes import read_policies
+from attachery_service.storage.client import Storage
+from attachery_service.storage.events import EventReader
+from attachery_service.storage.listing import S3ObjectListing
+from attachery_service.storage.objects import S3ObjectStore
+from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.store.auditing import AuditClocks, PostgresAudit
+from attachery_service.store.database import Database
+from attachery_service.store.sessions import PostgresSessions
+from attachery_service.store.sweeping import PostgresSweep
+from attachery_service.usecases.audit import Audit
+from attachery_service.usecases.audit_comparison import Comparison
+from attachery_service.usecases.auto_complete import AutoComplete
+from attachery_service.usecases.complete_upload_session import CompleteUploadSession
+from attachery_service.usecases.disposal import Disposal
+from attachery_service.usecases.intake import Intake
+from attachery_service.usecases.notice_arrival import NoticeArrival
+from attachery_service.usecases.sealing import Sealing
+from attachery_service.usecases.sweep import RETRY, Sweep
+from attachery_service.usecases.verification import Verification
+from attachery_service.workers.arrivals import Arrivals, NotificationMetrics
+from attachery_service.workers.loop import repeating
+from attachery_service.workers.notification_door import Door, open_door
+from attachery_service.workers.sweeping import SweepMetrics, SweepWork
+
+_log = structlog.get_logger("attachery.app")
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What every process has."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    background: Background
+
+
+def policies_of(settings: Settings) -> Mapping[str, Policy]:
+    """The policies by purpose. Raises SettingsFileError, OSError."""
+    built_in = Policy(max_size=settings.max_size, sniffing=settings.sniffing)
+    return read_policies(settings.purposes, built_in)
+
+
+def intake_of(core: Core, policies: Mapping[str, Policy]) -> Intake:
+    objects, signer = S3ObjectStore(core.storage), S3TargetSigner(core.storage)
+    return Intake(
+        policies,
+        Verification(objects, detect_types),
+        Sealing(objects, signer),
+        Disposal(objects, core.background, _log_left_object),
+    )
+
+
+def auto_complete_of(core: Core) -> AutoComplete:
+    """Raises SettingsFileError, OSError."""
+    sessions = PostgresSessions(core.database)
+    intake = intake_of(core, policies_of(core.settings))
+    complete = CompleteUploadSession(sessions, intake, core.background)
+    return AutoComplete(sessions, complete, _log_auto_complete)
+
+
+def audit_store_of(settings: Settings, database: Database) -> PostgresAudit:
+    clocks = AuditClocks(
+        longest_upload=timedelta(seconds=settings.longest_upload),
+        longest_call=timedelta(seconds=settings.max_call_time),
+        retry_interval=RETRY,
+    )
+    return PostgresAudit(database, clocks)
+
+
+def audit_of(settings: Settings, database: Database, storage: Storage) -> Audit:
+    store = audit_store_of(settings, database)
+    compare = Comparison(store, S3ObjectStore(storage))
+    return Audit(store, S3ObjectListing(storage), compare)
+
+
+def sweep_of(core: Core, metrics: SweepMetrics) -> Sweep:
+    """Raises SettingsFileError, OSError."""
+    longest_upload = timedelta(seconds=core.settings.longest_upload)
+    return Sweep(
+        store=PostgresSweep(core.database, longest_upload, RETRY, SERVICE.name),
+        objects=S3ObjectStore(core.storage),
+        listing=S3ObjectListing(core.storage),
+        auto_complete=auto_complete_of(core),
+        batch_size=core.settings.sweep_batch,
+        observe=metrics.observe,
+    )
+
+
+def sweeping(core: Core, registry: CollectorRegistry) -> AbstractAsyncContextManager[None]:
+    """Sweeps for as long as the block runs. Raises SettingsFileError, OSError."""
+    metrics, settings = SweepMetrics(registry), core.settings
+    work = SweepWork(sweep_of(core, metrics), metrics)
+    return repeating("sweep", work, settings.sweep_interval, settings.drain_time)
+
+
+@asynccontextmanager
+async def notified(core: Core, registry: CollectorRegistry) -> AsyncIterator[str | None]:
+    """Takes the store's notifications while the block runs, if it should; yields the real address.
+
+    Raises SettingsFileError, OSError.
+    """
+    settings, token = core.settings, core.settings.notifications_token
+    if settings.notifications_listen is None:
+        yield None
+        return
+    notice = NoticeArrival(PostgresSessions(core.database), auto_complete_of(core))
+    arrivals = Arrivals(notice, NotificationMetrics(registry))
+    door = Door(
+        arrivals, EventReader(core.storage.options), token.get_secret_value() if token else None
+    )
+    async with (
+        arrivals.being_looked_at(),
+        open_door(door, settings.notifications_listen) as address,
+    ):
+        yield address
+
+
+def _log_left_object(key: str, error: AttacheryError) -> None:
+    _log.warning("object not deleted", key=key, reason=error.reason)
+
+
+def _log_auto_complete(attachment_id: UUID, outcome: str) -> None:
+    _log.info("auto-complete", attachment_id=str(attachment_id), outcome=outcome)
