@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from attachery.v1 import admin_pb2 as admin
 from attachery.v1 import attachments_pb2 as attachments
 from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import fields
@@ -39,10 +40,14 @@ class Calls:
         checksums: Mapping[str, str] | None = None,
         content_id: str = "",
         disposition: DispositionName | None = None,
+        is_inline: bool | None = None,
         purpose: str = "",
         metadata: Mapping[str, str] | None = None,
         ttl: timedelta | None = None,
         expire_time: datetime | None = None,
+        object_retention: timedelta | None = None,
+        metadata_retention: timedelta | None = None,
+        auto_complete: bool = False,
         validate_only: bool = False,
         request_id: str | None = None,
         timeout: float | None = None,
@@ -52,7 +57,10 @@ class Calls:
         With `size_bytes` the target is a PUT of exactly that size, without a POST form for 1 byte
         up to the maximum. `checksums` are hexadecimal by algorithm: `{"sha256": "9f86…"}`; also
         md5, crc32c, crc64nvme. `ttl` is 60 s to 24 h (default 1 h), or give `expire_time`.
-        `disposition` None: inline with a `content_id`, else attachment.
+        `disposition` None: inline with a `content_id`, else attachment; `is_inline` None: as the
+        disposition says. `object_retention` is how long the bytes are kept and `metadata_retention`
+        how long the row is, from now; within the policy's limits, the policy's if None. With
+        `auto_complete` the service completes the session if nobody else does.
 
         Raises InvalidRequest, RequestIdReused, PermissionDenied, PendingSessionsLimit,
         StorageQuotaExceeded and what every call raises.
@@ -65,10 +73,14 @@ class Calls:
             checksums=fields.checksums(checksums),
             content_id=content_id,
             disposition=fields.disposition(disposition),
+            is_inline=is_inline,
             purpose=purpose,
             metadata=metadata,
             ttl=fields.duration(ttl),
             expire_time=fields.timestamp(expire_time),
+            object_retention=fields.duration(object_retention),
+            metadata_retention=fields.duration(metadata_retention),
+            auto_complete=auto_complete,
             validate_only=validate_only,
             request_id=request_id or new_request_id(),
         )
@@ -199,14 +211,22 @@ class Calls:
         return await self._connection.call(call, request, timeout)
 
     async def get_upload_policy(
-        self, *, tenant_id: str, purpose: str = "", timeout: float | None = None
+        self,
+        *,
+        tenant_id: str,
+        purpose: str = "",
+        size: int | None = None,
+        timeout: float | None = None,
     ) -> sessions.GetUploadPolicyResponse:
         """The limits that hold for a tenant and purpose: `.policy`, and in `.usage` its quotas and
-        what is used of them, all purposes together.
+        what is used of them, all purposes together. For a file of `size` bytes, `.route` says which
+        way it should go, and is absent if there is none.
 
         Raises InvalidRequest, also for a purpose there is not.
         """
-        request = sessions.GetUploadPolicyRequest(tenant_id=tenant_id, purpose=purpose)
+        request = sessions.GetUploadPolicyRequest(
+            tenant_id=tenant_id, purpose=purpose, size_bytes=size
+        )
         call = self._connection.stubs.uploads.GetUploadPolicy
         return await self._connection.call(call, request, timeout)
 
@@ -227,12 +247,18 @@ class Calls:
         include_download_urls: bool = False,
         download_ttl: timedelta | None = None,
         all_or_nothing: bool = False,
+        hold_ttl: timedelta | None = None,
+        hold_owner: str | None = None,
         timeout: float | None = None,
     ) -> attachments.ResolveAttachmentsResponse:
         """Turns 1..1,000 ids into attachments: `.results`, one per id in their order.
 
         An id that fails does not fail the call: `from_status(result.status)` is its error or None.
         `download_ttl` is 1 s to 7 days, default 15 minutes.
+
+        With `hold_ttl`, 1 s to 7 days, no attachment without an error is deleted by time before
+        `.hold` ends. Who names the same `hold_owner` again adds to the same hold and never shortens
+        it; None: a name that was never used.
         """
         request = attachments.ResolveAttachmentsRequest(
             tenant_id=tenant_id,
@@ -240,8 +266,37 @@ class Calls:
             include_download_urls=include_download_urls,
             download_ttl=fields.duration(download_ttl),
             all_or_nothing=all_or_nothing,
+            hold_ttl=fields.duration(hold_ttl),
+            hold_owner=fields.hold_owner(hold_owner, hold_ttl),
         )
         call = self._connection.stubs.attachments.ResolveAttachments
+        return await self._connection.call(call, request, timeout)
+
+    async def extend_hold(
+        self, hold_id: str, *, tenant_id: str, ttl: timedelta, timeout: float | None = None
+    ) -> attachments.ExtendHoldResponse:
+        """Lets a hold last `ttl` from now at least, 1 s to 7 days: `.hold`.
+
+        Raises HoldExpired, HoldReleased, HoldNotFound and what every call raises.
+        """
+        request = attachments.ExtendHoldRequest(
+            tenant_id=tenant_id, hold_id=hold_id, ttl=fields.duration(ttl)
+        )
+        call = self._connection.stubs.attachments.ExtendHold
+        return await self._connection.call(call, request, timeout)
+
+    async def release_hold(
+        self, hold_id: str, *, tenant_id: str, consumed: bool = False, timeout: float | None = None
+    ) -> attachments.ReleaseHoldResponse:
+        """Ends a hold: `.hold`. What it alone kept is deleted if its time has passed, and what was
+        `consumed` where the policy says so. Releasing it again changes nothing.
+
+        Raises HoldNotFound and what every call raises.
+        """
+        request = attachments.ReleaseHoldRequest(
+            tenant_id=tenant_id, hold_id=hold_id, consumed=consumed
+        )
+        call = self._connection.stubs.attachments.ReleaseHold
         return await self._connection.call(call, request, timeout)
 
     async def create_download_url(
@@ -267,4 +322,49 @@ class Calls:
             disposition=fields.disposition(disposition),
         )
         call = self._connection.stubs.attachments.CreateDownloadUrl
+        return await self._connection.call(call, request, timeout)
+
+    async def delete_attachment(
+        self,
+        attachment_id: str,
+        *,
+        tenant_id: str,
+        force: bool = False,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> attachments.DeleteAttachmentResponse:
+        """Deletes the bytes of an attachment now: `.attachment`, whose metadata stays. Deleting it
+        again changes nothing. `force`: even while it is held.
+
+        Raises AttachmentHeld, UploadNotReady and its kin, AttachmentNotFound and what every call
+        raises.
+        """
+        request = attachments.DeleteAttachmentRequest(
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+            force=force,
+            request_id=request_id or new_request_id(),
+        )
+        call = self._connection.stubs.attachments.DeleteAttachment
+        return await self._connection.call(call, request, timeout)
+
+    async def audit_attachments(
+        self,
+        *,
+        tenant_id: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.AuditAttachmentsResponse:
+        """Compares what the service knows of a tenant with what is in storage, a part at a time:
+        `.findings`, and in `.next_page_token` what asks for the part after it, empty at the end.
+
+        `page_size` sessions and objects at most, 1,000 if 0 and no more than 10,000; fewer where
+        the deadline is near. Changes nothing. Raises InvalidRequest, also for a token of another
+        tenant.
+        """
+        request = admin.AuditAttachmentsRequest(
+            tenant_id=tenant_id, page_size=page_size, page_token=page_token
+        )
+        call = self._connection.stubs.admin.AuditAttachments
         return await self._connection.call(call, request, timeout)

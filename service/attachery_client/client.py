@@ -92,9 +92,12 @@ class AttacheryClient(Calls):
         checksums: Iterable[Digest] = DEFAULT_DIGESTS,
         content_id: str = "",
         disposition: DispositionName | None = None,
+        is_inline: bool | None = None,
         purpose: str = "",
         metadata: Mapping[str, str] | None = None,
         ttl: timedelta | None = None,
+        object_retention: timedelta | None = None,
+        metadata_retention: timedelta | None = None,
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> Attachment:
@@ -129,9 +132,12 @@ class AttacheryClient(Calls):
                 checksums=body.digests,
                 content_id=content_id,
                 disposition=disposition,
+                is_inline=is_inline,
                 purpose=purpose,
                 metadata=metadata,
                 ttl=ttl,
+                object_retention=object_retention,
+                metadata_retention=metadata_retention,
                 request_id=repeatable_id,
             )
             await self._send(transfer, started, body, give_up=request_id is None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc
 
+from attachery.v1.admin_pb2_grpc import AdminServiceStub
 from attachery.v1.attachments_pb2_grpc import AttachmentServiceStub
 from attachery.v1.upload_sessions_pb2_grpc import UploadSessionServiceStub
 from attachery_client.fields import new_request_id
@@ -17,6 +18,7 @@ from attachery_client.retry import ChannelOption, channel_options
 from attachery_client.status import from_rpc_error
 
 if TYPE_CHECKING:  # stubs are one class for both kinds of channel; their typings are two
+    from attachery.v1.admin_pb2_grpc import AdminServiceAsyncStub
     from attachery.v1.attachments_pb2_grpc import AttachmentServiceAsyncStub
     from attachery.v1.upload_sessions_pb2_grpc import UploadSessionServiceAsyncStub
 
@@ -32,6 +34,7 @@ class Stubs:
 
     uploads: UploadSessionServiceAsyncStub
     attachments: AttachmentServiceAsyncStub
+    admin: AdminServiceAsyncStub
 
 
 class Connection:
@@ -71,6 +74,7 @@ class Connection:
         self._stubs = Stubs(
             cast("UploadSessionServiceAsyncStub", UploadSessionServiceStub(channel)),
             cast("AttachmentServiceAsyncStub", AttachmentServiceStub(channel)),
+            cast("AdminServiceAsyncStub", AdminServiceStub(channel)),
         )
 
     async def close(self) -> None:

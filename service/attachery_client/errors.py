@@ -11,7 +11,8 @@ AttacheryError
 │   ├── TenantDenied
 │   └── ScopeMissing
 ├── NotFound
-│   └── AttachmentNotFound
+│   ├── AttachmentNotFound
+│   └── HoldNotFound
 ├── FailedPrecondition          the state of the session or attachment
 │   ├── UploadAlreadyCompleted
 │   ├── UploadFailed
@@ -20,6 +21,9 @@ AttacheryError
 │   ├── ObjectNotUploaded
 │   ├── UploadNotReady
 │   ├── ObjectPurged
+│   ├── AttachmentHeld
+│   ├── HoldExpired
+│   ├── HoldReleased
 │   └── VerificationFailed      the bytes that arrived; the session is FAILED
 │       ├── SizeMismatch
 │       ├── EmptyObject
@@ -183,6 +187,12 @@ class AttachmentNotFound(NotFound):
     reason = "ATTACHMENT_NOT_FOUND"
 
 
+class HoldNotFound(NotFound):
+    """There is no such hold."""
+
+    reason = "HOLD_NOT_FOUND"
+
+
 class FailedPrecondition(AttacheryError):
     """The state does not allow this."""
 
@@ -229,6 +239,24 @@ class ObjectPurged(FailedPrecondition):
     """The bytes are gone, their time has passed; the metadata remains."""
 
     reason = "OBJECT_PURGED"
+
+
+class AttachmentHeld(FailedPrecondition):
+    """The attachment is held: wait for the end of its holds, or use force."""
+
+    reason = "ATTACHMENT_HELD"
+
+
+class HoldExpired(FailedPrecondition):
+    """The hold has ended; what it held may be gone."""
+
+    reason = "HOLD_EXPIRED"
+
+
+class HoldReleased(FailedPrecondition):
+    """The hold was released; what it held may be gone."""
+
+    reason = "HOLD_RELEASED"
 
 
 class VerificationFailed(FailedPrecondition):

@@ -15,7 +15,7 @@ from attachery.v1 import resources_pb2 as resources
 from attachery.v1 import upload_sessions_pb2 as sessions
 
 DispositionName = Literal["attachment", "inline"]
-StateName = Literal["pending", "ready", "failed", "cancelled", "expired"]
+StateName = Literal["pending", "ready", "failed", "cancelled", "expired", "deleted"]
 
 _DISPOSITIONS = {
     None: resources.DISPOSITION_UNSPECIFIED,
@@ -36,6 +36,11 @@ class BatchItem:
 
 def new_request_id() -> str:
     return str(uuid4())
+
+
+def hold_owner(name: str | None, ttl: timedelta | None) -> str:
+    """One of its own for a hold nobody is named for, so that repeating the call takes no second."""
+    return str(uuid4()) if name is None and ttl is not None else name or ""
 
 
 def checksums(digests: Mapping[str, str] | None) -> resources.Checksums | None:

@@ -28,6 +28,7 @@ SERVICE_CONFIG: dict[str, object] = {
             "name": [
                 {"service": "attachery.v1.UploadSessionService"},
                 {"service": "attachery.v1.AttachmentService"},
+                {"service": "attachery.v1.AdminService"},
             ],
             # UNAVAILABLE alone says that nothing was lost. Any other code would come again.
             "retryPolicy": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from attachery.v1.resources_pb2 import UploadSessionState
 from attachery.v1.upload_sessions_pb2 import StartUploadSessionResponse
 from attachery_client import AttacheryClient, BatchItem, errors, from_status
 from attachery_client.testing import FakeAttachery
+from rpc.holding import end
 from service_fixtures import ServiceUnderTest
 
 TENANT = "acme"
@@ -32,6 +33,8 @@ class World(Protocol):
     async def put(self, started: StartUploadSessionResponse, data: bytes) -> None: ...
 
     async def expire(self, attachment_id: str) -> None: ...
+
+    async def end_hold(self, hold_id: str) -> None: ...
 
 
 async def start(world: World, **own: Any) -> StartUploadSessionResponse:
@@ -115,6 +118,7 @@ class Scenarios:
             client.get_upload_session,
             client.get_attachment,
             client.create_download_url,
+            client.delete_attachment,
         ):
             with pytest.raises(errors.AttachmentNotFound) as caught:
                 await method(unknown, tenant_id=TENANT)
@@ -242,6 +246,95 @@ class Scenarios:
         with pytest.raises(errors.InvalidRequest):
             await world.client.get_upload_policy(tenant_id=TENANT, purpose="unknown")
 
+    async def test_an_audit_of_what_is_well(self, world: World) -> None:
+        await ready(world)
+        await started(world)
+        answer = await world.client.audit_attachments(tenant_id=TENANT)
+        assert (answer.sessions_seen, answer.objects_seen) == (2, 1)
+        assert not answer.findings
+        assert not answer.next_page_token
+
+    async def test_the_route_of_a_file(self, world: World) -> None:
+        for size, route in ((1, "json"), (3_000_000, "multipart"), (157_286_400, "upload_session")):
+            answer = await world.client.get_upload_policy(tenant_id=TENANT, size=size)
+            assert answer.route in answer.policy.routes
+            assert answer.route.name == route
+        for none in (None, 157_286_401):
+            answer = await world.client.get_upload_policy(tenant_id=TENANT, size=none)
+            assert not answer.HasField("route")
+        with pytest.raises(errors.InvalidRequest) as caught:
+            await world.client.get_upload_policy(tenant_id=TENANT, size=0)
+        assert caught.value.reason == "SIZE_OUT_OF_RANGE"
+
+    async def test_the_clocks(self, world: World) -> None:
+        for own, kept, remembered in (
+            ({}, timedelta(hours=1), timedelta(days=60)),
+            ({"object_retention": timedelta(minutes=1)}, timedelta(hours=1), timedelta(days=60)),
+            (
+                {"object_retention": timedelta(days=3), "metadata_retention": timedelta(days=1)},
+                timedelta(days=3),
+                timedelta(days=3),
+            ),
+        ):
+            session = (await start(world, **own)).session
+            created = session.create_time.ToDatetime()
+            assert session.object_purge_time.ToDatetime() - created == kept
+            assert session.metadata_purge_time.ToDatetime() - created == remembered
+
+    async def test_a_session_says_whether_it_is_completed_unasked(self, world: World) -> None:
+        for wanted in (True, False):
+            assert (await start(world, auto_complete=wanted)).session.auto_complete == wanted
+
+    async def test_inline_is_what_was_said_or_the_disposition(self, world: World) -> None:
+        for own, inline in (
+            ({}, False),
+            ({"content_id": "a"}, True),
+            ({"disposition": "inline"}, True),
+            ({"content_id": "a", "is_inline": False}, False),
+            ({"is_inline": True}, True),
+        ):
+            attachment = await world.client.upload(BODY, tenant_id=TENANT, filename="a", **own)
+            assert attachment.is_inline == inline
+
+    async def test_what_is_deleted(self, world: World) -> None:
+        attachment_id, client = await ready(world), world.client
+        for request_id in ("once", "once", None):
+            answer = await client.delete_attachment(
+                attachment_id, tenant_id=TENANT, request_id=request_id
+            )
+            assert answer.attachment.state == resources.UPLOAD_SESSION_STATE_DELETED
+            assert answer.attachment.revision == 3
+        with pytest.raises(errors.RequestIdReused):
+            await client.delete_attachment(
+                attachment_id, tenant_id=TENANT, request_id="once", force=True
+            )
+        found = (await client.get_attachment(attachment_id, tenant_id=TENANT)).attachment
+        assert found == answer.attachment
+        assert found.object_purge_time == found.update_time
+        with pytest.raises(errors.ObjectPurged) as caught:
+            await client.create_download_url(attachment_id, tenant_id=TENANT)
+        assert list(caught.value.facts) == ["objectPurgeTime"]
+        resolved = await client.resolve_attachments([attachment_id], tenant_id=TENANT)
+        assert isinstance(from_status(resolved.results[0].status), errors.ObjectPurged)
+        for method in (client.complete_upload_session, client.cancel_upload_session):
+            with pytest.raises(errors.UploadAlreadyCompleted) as refused:
+                await method(attachment_id, tenant_id=TENANT)
+            assert refused.value.facts == {"state": "DELETED"}
+        listed = await client.list_upload_sessions(tenant_id=TENANT, states=["deleted"])
+        assert [s.attachment_id for s in listed.sessions] == [attachment_id]
+        usage = (await client.get_upload_policy(tenant_id=TENANT)).usage
+        assert (usage.pending_sessions, usage.stored_bytes) == (0, 0)
+
+    async def test_what_cannot_be_deleted(self, world: World) -> None:
+        pending, cancelled = await started(world), await started(world)
+        await world.client.cancel_upload_session(cancelled, tenant_id=TENANT)
+        for attachment_id, error in (
+            (pending, errors.UploadNotReady),
+            (cancelled, errors.UploadCancelled),
+        ):
+            with pytest.raises(error):
+                await world.client.delete_attachment(attachment_id, tenant_id=TENANT)
+
     async def test_a_batch_answers_for_each_item(self, world: World) -> None:
         good, bad, missing = await self._batch_of_three(world)
         items: list[str | BatchItem] = [missing, bad, str(uuid4()), good, await ready(world)]
@@ -327,6 +420,96 @@ class Scenarios:
         with pytest.raises(errors.InvalidRequest):
             await world.client.resolve_attachments([], tenant_id=TENANT)
 
+    async def test_a_hold(self, world: World) -> None:
+        client, ids = world.client, [await ready(world), await ready(world)]
+        first = await client.resolve_attachments(
+            [ids[0], ids[0], str(uuid4())],
+            tenant_id=TENANT,
+            hold_ttl=timedelta(hours=2),
+            hold_owner="job",
+        )
+        hold = first.hold
+        assert (hold.tenant_id, hold.owner, hold.attachment_count) == (TENANT, "job", 1)
+        assert hold.expire_time.seconds - hold.create_time.seconds == 7200
+        assert first.results[0].attachment.object_purge_time == hold.expire_time
+        again = await client.resolve_attachments(
+            ids, tenant_id=TENANT, hold_ttl=timedelta(minutes=1), hold_owner="job"
+        )
+        assert (again.hold.hold_id, again.hold.attachment_count) == (hold.hold_id, 2)
+        assert again.hold.expire_time == hold.expire_time
+        extended = await client.extend_hold(hold.hold_id, tenant_id=TENANT, ttl=timedelta(days=3))
+        assert 0 <= timedelta(days=3).total_seconds() - extended.hold.ttl.seconds <= 60
+        for attachment_id in ids:
+            found = (await client.get_attachment(attachment_id, tenant_id=TENANT)).attachment
+            assert found.object_purge_time == extended.hold.expire_time
+        released = await client.release_hold(hold.hold_id, tenant_id=TENANT, consumed=True)
+        assert released.hold.consumed
+        assert released.hold.HasField("release_time")
+        assert released.hold.ttl.ToTimedelta() == timedelta()
+        assert await client.release_hold(hold.hold_id, tenant_id=TENANT) == released
+        found = (await client.get_attachment(ids[0], tenant_id=TENANT)).attachment
+        assert found.object_purge_time.seconds < hold.expire_time.seconds
+        assert await state(world, ids[0]) == "READY"
+
+    async def test_a_hold_of_nobody_named_is_one_of_its_own(self, world: World) -> None:
+        attachment_id = await ready(world)
+        answers = [
+            await world.client.resolve_attachments(
+                [attachment_id], tenant_id=TENANT, hold_ttl=timedelta(minutes=1)
+            )
+            for _ in range(2)
+        ]
+        assert len({answer.hold.hold_id for answer in answers}) == 2
+        assert all(answer.hold.owner for answer in answers)
+
+    async def test_what_is_not_held(self, world: World) -> None:
+        client, attachment_id = world.client, await ready(world)
+        for ids, all_or_nothing in (([str(uuid4())], False), ([attachment_id, "x"], True)):
+            answer = await client.resolve_attachments(
+                ids,
+                tenant_id=TENANT,
+                hold_ttl=timedelta(minutes=1),
+                all_or_nothing=all_or_nothing,
+            )
+            assert not answer.HasField("hold")
+        for own, reason in (
+            ({"hold_ttl": timedelta(days=8)}, "INVALID_HOLD_TTL"),
+            ({"hold_owner": "job"}, "INVALID_HOLD_OWNER"),
+        ):
+            with pytest.raises(errors.InvalidRequest) as caught:
+                await client.resolve_attachments([attachment_id], tenant_id=TENANT, **own)
+            assert caught.value.reason == reason
+
+    async def test_a_hold_that_has_ended(self, world: World) -> None:
+        client, attachment_id, minute = world.client, await ready(world), timedelta(minutes=1)
+        held = await client.resolve_attachments([attachment_id], tenant_id=TENANT, hold_ttl=minute)
+        await world.end_hold(held.hold.hold_id)
+        with pytest.raises(errors.HoldExpired):
+            await client.extend_hold(held.hold.hold_id, tenant_id=TENANT, ttl=minute)
+        await client.release_hold(held.hold.hold_id, tenant_id=TENANT)
+        with pytest.raises(errors.HoldReleased):
+            await client.extend_hold(held.hold.hold_id, tenant_id=TENANT, ttl=minute)
+        unknown = str(uuid4())
+        for call in (
+            client.extend_hold(unknown, tenant_id=TENANT, ttl=minute),
+            client.release_hold(unknown, tenant_id=TENANT),
+        ):
+            with pytest.raises(errors.HoldNotFound) as caught:
+                await call
+            assert caught.value.facts == {"holdId": unknown}
+
+    async def test_what_is_held_is_deleted_by_force_only(self, world: World) -> None:
+        attachment_id = await ready(world)
+        held = await world.client.resolve_attachments(
+            [attachment_id], tenant_id=TENANT, hold_ttl=timedelta(minutes=1)
+        )
+        with pytest.raises(errors.AttachmentHeld) as caught:
+            await world.client.delete_attachment(attachment_id, tenant_id=TENANT)
+        ends = held.hold.expire_time.ToDatetime(UTC)
+        assert caught.value.facts == {"holdEndTime": ends.isoformat()}
+        await world.client.delete_attachment(attachment_id, tenant_id=TENANT, force=True)
+        assert await state(world, attachment_id) == "DELETED"
+
 
 class FakeWorld:
     def __init__(self) -> None:
@@ -337,6 +520,9 @@ class FakeWorld:
 
     async def expire(self, attachment_id: str) -> None:
         self.client.expire(attachment_id)
+
+    async def end_hold(self, hold_id: str) -> None:
+        self.client.end_hold(hold_id)
 
 
 class RealWorld:
@@ -349,6 +535,9 @@ class RealWorld:
 
     async def expire(self, attachment_id: str) -> None:
         await self.service.age(attachment_id, timedelta(hours=2))
+
+    async def end_hold(self, hold_id: str) -> None:
+        await end(self.service, hold_id)
 
 
 class TestFake(Scenarios):

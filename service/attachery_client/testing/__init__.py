@@ -2,7 +2,7 @@
 
 It is the real client over a service of dictionaries, so methods, arguments and answers are the real
 ones. It judges sizes, MD5, SHA-256, states and repeated request ids. It does not judge credentials,
-names and other text, and lists no checks.
+names and other text, or lifetimes; it lists no checks, and has no storage to refer to.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ class FakeAttachery(AttacheryClient):
         """Lets the deadline of a PENDING session pass."""
         self._service.uploads[attachment_id].become("EXPIRED")
 
+    def end_hold(self, hold_id: str) -> None:
+        """Lets the time of a hold pass."""
+        self._service.end_hold(hold_id)
+
     def _open_transfer(self) -> Transfer:
         return self._service
 
@@ -49,7 +53,7 @@ class _Direct(Connection):
 
     def __init__(self, service: Any) -> None:
         super().__init__("in-memory", "none", None, 0, ())
-        self._stubs = Stubs(service, service)
+        self._stubs = Stubs(service, service, service)
 
     def open(self) -> None:
         """Does nothing: there is no channel."""

@@ -12,6 +12,7 @@ from google.protobuf.any_pb2 import Any as Packed
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from attachery.v1 import admin_pb2 as admin
 from attachery.v1 import attachments_pb2 as attachments
 from attachery.v1 import resources_pb2 as resources
 from attachery.v1 import upload_sessions_pb2 as sessions
@@ -19,11 +20,21 @@ from attachery_client import errors
 from attachery_client.fields import duration
 from attachery_client.status import DOMAIN
 from attachery_client.testing.batches import check_items
-from attachery_client.testing.upload import TTL, Upload, check_size, default_policy, new_session
+from attachery_client.testing.holds import Holds, check_wish
+from attachery_client.testing.upload import (
+    LARGEST_SIZE,
+    TTL,
+    Upload,
+    check_size,
+    default_policy,
+    new_session,
+    route_of,
+)
 from attachery_client.transfer import Body
 
 _SCHEME = "in-memory:"
 _PAGE_SIZE = 50
+_SETTLED = ("READY", "DELETED", "EXPIRED")
 
 
 class InMemoryService:
@@ -31,6 +42,7 @@ class InMemoryService:
 
     def __init__(self) -> None:
         self.uploads: dict[str, Upload] = {}
+        self._holds = Holds()
         self._outcomes: dict[tuple[str, str, str, str], tuple[bytes, Any]] = {}
 
     def StartUploadSession(self, request: Any) -> sessions.StartUploadSessionResponse:
@@ -82,15 +94,18 @@ class InMemoryService:
     def GetUploadPolicy(self, request: Any) -> sessions.GetUploadPolicyResponse:
         if request.purpose not in ("", "default"):
             raise errors.InvalidRequest(reason="INVALID_PURPOSE")
+        check_size(request, LARGEST_SIZE)
         uploads = [u for u in self.uploads.values() if u.session.tenant_id == request.tenant_id]
         # Nobody knows here when the target of a given up session ends.
-        pending = [u.session for u in uploads if u.state not in ("READY", "EXPIRED")]
+        pending = [u.session for u in uploads if u.state not in _SETTLED]
         usage = sessions.UploadUsage(
             pending_sessions=len(pending),
             pending_bytes=sum(s.declared_size_bytes or s.max_size_bytes for s in pending),
-            stored_bytes=sum(u.session.size_bytes for u in uploads),
+            stored_bytes=sum(u.session.size_bytes for u in uploads if u.state == "READY"),
         )
-        return sessions.GetUploadPolicyResponse(policy=default_policy(), usage=usage)
+        return sessions.GetUploadPolicyResponse(
+            policy=default_policy(), usage=usage, route=route_of(request)
+        )
 
     def GetAttachment(self, request: Any) -> attachments.GetAttachmentResponse:
         return attachments.GetAttachmentResponse(attachment=self._find(request).attachment())
@@ -98,15 +113,41 @@ class InMemoryService:
     def ResolveAttachments(self, request: Any) -> attachments.ResolveAttachmentsResponse:
         if not request.attachment_ids:
             raise errors.InvalidRequest(reason="INVALID_ATTACHMENT_IDS")
+        check_wish(request)
+        fine = [self.uploads[i] for i in request.attachment_ids if self._is_usable(request, i)]
+        agreed = len(fine) == len(request.attachment_ids) or not request.all_or_nothing
+        wants_hold = bool(fine) and agreed and request.HasField("hold_ttl")
+        hold = self._holds.take(request, fine) if wants_hold else None
         results = [self._resolve(request, wanted) for wanted in request.attachment_ids]
-        if request.all_or_nothing and any(result.status.code for result in results):
+        if not agreed:
             results = [_aborted(result) for result in results]
-        return attachments.ResolveAttachmentsResponse(results=results)
+        return attachments.ResolveAttachmentsResponse(results=results, hold=hold)
+
+    def ExtendHold(self, request: Any) -> attachments.ExtendHoldResponse:
+        return attachments.ExtendHoldResponse(hold=self._holds.extend(request))
+
+    def ReleaseHold(self, request: Any) -> attachments.ReleaseHoldResponse:
+        return attachments.ReleaseHoldResponse(hold=self._holds.release(request))
+
+    def end_hold(self, hold_id: str) -> None:
+        self._holds.end(hold_id)
 
     def CreateDownloadUrl(self, request: Any) -> attachments.CreateDownloadUrlResponse:
-        download = _download(self._find(request).attachment())
+        download = _download(self._find(request).with_bytes())
         return attachments.CreateDownloadUrlResponse(
             url=download.url, expire_time=download.expire_time, ttl=download.ttl
+        )
+
+    def DeleteAttachment(self, request: Any) -> attachments.DeleteAttachmentResponse:
+        upload = self._find(request)
+        self._once(request, lambda: self._delete(upload, force=request.force))
+        return attachments.DeleteAttachmentResponse(attachment=upload.attachment())
+
+    def AuditAttachments(self, request: Any) -> admin.AuditAttachmentsResponse:
+        uploads = [u for u in self.uploads.values() if u.session.tenant_id == request.tenant_id]
+        return admin.AuditAttachmentsResponse(
+            sessions_seen=len(uploads),
+            objects_seen=sum(upload.data is not None for upload in uploads),
         )
 
     async def send(self, target: resources.UploadTarget, body: Body) -> None:
@@ -118,6 +159,11 @@ class InMemoryService:
 
     async def close(self) -> None:
         pass
+
+    def _delete(self, upload: Upload, *, force: bool) -> None:
+        if not force:
+            self._holds.require_none(upload)
+        upload.delete()
 
     def _start(self, request: Any) -> Upload:
         session = new_session(request, str(uuid4()))
@@ -166,11 +212,14 @@ class InMemoryService:
             if batch == list(_key(request)[:-1]) and before != payload:
                 raise errors.RequestIdReused
 
+    def _is_usable(self, request: Any, attachment_id: str) -> bool:
+        return not self._resolve(request, attachment_id).status.code
+
     def _resolve(self, request: Any, attachment_id: str) -> attachments.ResolveAttachmentResult:
         wanted = {"tenant_id": request.tenant_id, "attachment_id": attachment_id}
         result = attachments.ResolveAttachmentResult(attachment_id=attachment_id)
         try:
-            found = self._find(attachments.GetAttachmentRequest(**wanted)).attachment()
+            found = self._find(attachments.GetAttachmentRequest(**wanted)).with_bytes()
         except errors.AttacheryError as error:
             result.status.CopyFrom(_status(error))
             return result

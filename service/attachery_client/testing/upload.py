@@ -16,12 +16,17 @@ from attachery_client import errors
 from attachery_client.fields import duration, timestamp
 
 MAX_SIZE = 157_286_400
+# Of any object of the S3 API.
+LARGEST_SIZE = 5 * 2**40
 
 TTL = timedelta(hours=1)
+ROW_RETENTION = timedelta(days=60)
+ROUTES = (("json", 2_100_000), ("multipart", 24_000_000), ("upload_session", MAX_SIZE))
 _STATE = "UPLOAD_SESSION_STATE_"
 _DEAD_ENDS: dict[str, type[errors.AttacheryError]] = {
     "PENDING": errors.UploadNotReady,
     "READY": errors.UploadAlreadyCompleted,
+    "DELETED": errors.UploadAlreadyCompleted,
     "FAILED": errors.UploadFailed,
     "CANCELLED": errors.UploadCancelled,
     "EXPIRED": errors.UploadExpired,
@@ -75,8 +80,23 @@ class Upload:
         self.session.verified_checksums.CopyFrom(resources.Checksums(**_digests(self.data)))
         self.session.complete_time.GetCurrentTime()
 
+    def delete(self) -> None:
+        if self.state != "DELETED":
+            self.require("READY")
+            self.become("DELETED")
+            self.session.object_purge_time.CopyFrom(self.session.update_time)
+            self.data = None
+
+    def with_bytes(self) -> resources.Attachment:
+        """The attachment, unless it is deleted."""
+        if self.state == "DELETED":
+            gone = self.session.object_purge_time.ToDatetime(UTC).isoformat()
+            raise errors.ObjectPurged(facts={"objectPurgeTime": gone})
+        return self.attachment()
+
     def attachment(self) -> resources.Attachment:
-        self.require("READY")
+        if self.state != "DELETED":
+            self.require("READY")
         session = self.session
         inline = session.disposition == resources.DISPOSITION_INLINE
         shown, name = "inline" if inline else "attachment", session.filename
@@ -84,14 +104,13 @@ class Upload:
             **_same_fields(session, resources.Attachment),
             size_bytes=session.size_bytes,
             checksums=session.verified_checksums,
-            is_inline=inline,
             content_disposition=f"{shown}; filename=\"{name}\"; filename*=UTF-8''{quote(name)}",
         )
 
 
-def check_size(request: Any) -> None:
-    if request.HasField("size_bytes") and not 1 <= request.size_bytes <= MAX_SIZE:
-        violation = errors.Violation("size_bytes", "SIZE_OUT_OF_RANGE", f"must be 1 to {MAX_SIZE}")
+def check_size(request: Any, most: int = MAX_SIZE) -> None:
+    if request.HasField("size_bytes") and not 1 <= request.size_bytes <= most:
+        violation = errors.Violation("size_bytes", "SIZE_OUT_OF_RANGE", f"must be 1 to {most}")
         raise errors.InvalidRequest(reason=violation.reason, violations=[violation])
 
 
@@ -104,13 +123,25 @@ def default_policy() -> sessions.UploadPolicy:
         min_ttl=duration(timedelta(minutes=1)),
         max_ttl=duration(timedelta(hours=24)),
         object_retention=duration(TTL),
-        metadata_retention=duration(timedelta(days=60)),
+        metadata_retention=duration(ROW_RETENTION),
+        max_object_retention=duration(timedelta(days=30)),
+        max_metadata_retention=duration(timedelta(days=365)),
         terminal_on_mismatch=True,
+        routes=[sessions.UploadRoute(name=n, max_size_bytes=most) for n, most in ROUTES],
     )
 
 
+def route_of(request: Any) -> sessions.UploadRoute | None:
+    if not request.HasField("size_bytes"):
+        return None
+    routes = default_policy().routes
+    return next((route for route in routes if request.size_bytes <= route.max_size_bytes), None)
+
+
 def new_session(request: Any, attachment_id: str) -> resources.UploadSession:
-    now, soon = (timestamp(datetime.now(UTC) + later) for later in (timedelta(), TTL))
+    now = datetime.now(UTC)
+    kept = max(TTL, _given(request, "object_retention") or TTL)
+    remembered = max(kept, _given(request, "metadata_retention") or ROW_RETENTION)
     shown = resources.DISPOSITION_INLINE if request.content_id else resources.DISPOSITION_ATTACHMENT
     same = _same_fields(request, resources.UploadSession)
     session = resources.UploadSession(
@@ -118,18 +149,25 @@ def new_session(request: Any, attachment_id: str) -> resources.UploadSession:
         attachment_id=attachment_id,
         state=resources.UPLOAD_SESSION_STATE_PENDING,
         max_size_bytes=MAX_SIZE,
-        create_time=now,
-        update_time=now,
-        expire_time=soon,
-        object_purge_time=soon,
-        upload_url_expire_time=soon,
+        create_time=timestamp(now),
+        update_time=timestamp(now),
+        expire_time=timestamp(now + TTL),
+        object_purge_time=timestamp(now + kept),
+        metadata_purge_time=timestamp(now + remembered),
+        upload_url_expire_time=timestamp(now + TTL),
         revision=1,
     )
+    if not request.HasField("is_inline"):
+        session.is_inline = session.disposition == resources.DISPOSITION_INLINE
     if request.HasField("size_bytes"):
         session.declared_size_bytes = request.size_bytes
     if request.HasField("checksums"):
         session.declared_checksums.CopyFrom(request.checksums)
     return session
+
+
+def _given(request: Any, field: str) -> timedelta | None:
+    return getattr(request, field).ToTimedelta() if request.HasField(field) else None
 
 
 def _mismatch(
