@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from google.protobuf import duration_pb2
 from google.rpc import status_pb2
 
 from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import attachments_pb2_grpc
 from attachery_service.ports import DownloadUrl
 from attachery_service.usecases.create_download_url import CreateDownloadUrl
+from attachery_service.usecases.delete_attachment import DeleteAttachment, DeleteRequest
+from attachery_service.usecases.extend_hold import ExtendHold
 from attachery_service.usecases.get_attachment import GetAttachment
+from attachery_service.usecases.release_hold import ReleaseHold
 from attachery_service.usecases.resolve_attachments import (
     ResolveAttachments,
     Resolved,
     ResolveRequest,
 )
+from attachery_service.wire.attachment_view import AttachmentView
 from attachery_service.wire.call import Context, current_call, current_principal
-from attachery_service.wire.convert import attachment_message, disposition_name
+from attachery_service.wire.convert import disposition_name, hold_message
 from attachery_service.wire.receivable import require_receivable
 from attachery_service.wire.status import to_status
-from attachery_service.wire.times import from_datetime, from_timedelta, to_timedelta
+from attachery_service.wire.times import from_datetime, from_timedelta, given_timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,36 +35,43 @@ class AttachmentUseCases:
     get: GetAttachment
     resolve: ResolveAttachments
     create_download_url: CreateDownloadUrl
+    delete: DeleteAttachment
+    extend_hold: ExtendHold
+    release_hold: ReleaseHold
 
 
 class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
     """Each method runs the use case of its name."""
 
-    def __init__(self, usecases: AttachmentUseCases) -> None:
+    def __init__(self, usecases: AttachmentUseCases, view: AttachmentView) -> None:
         self._usecases = usecases
+        self._view = view
 
     async def GetAttachment(
         self, request: pb.GetAttachmentRequest, context: Context
     ) -> pb.GetAttachmentResponse:
         session = await self._usecases.get(request.tenant_id, request.attachment_id)
-        return pb.GetAttachmentResponse(attachment=attachment_message(session))
+        return pb.GetAttachmentResponse(attachment=self._view(session))
 
     async def ResolveAttachments(
         self, request: pb.ResolveAttachmentsRequest, context: Context
     ) -> pb.ResolveAttachmentsResponse:
-        results = await self._usecases.resolve(
+        resolution = await self._usecases.resolve(
             current_principal(),
             ResolveRequest(
                 tenant_id=request.tenant_id,
                 attachment_ids=list(request.attachment_ids),
                 include_download_urls=request.include_download_urls,
-                download_ttl=_ttl(request.download_ttl, given=request.HasField("download_ttl")),
+                download_ttl=given_timedelta(request, "download_ttl"),
                 all_or_nothing=request.all_or_nothing,
+                hold_ttl=given_timedelta(request, "hold_ttl"),
+                hold_owner=request.hold_owner,
             ),
         )
         request_id = current_call().request_id
         response = pb.ResolveAttachmentsResponse(
-            results=[_result(result, request_id) for result in results]
+            results=[_result(result, request_id, self._view) for result in resolution.results],
+            hold=hold_message(resolution.hold) if resolution.hold else None,
         )
         require_receivable(response.ByteSize(), "attachment_ids")
         return response
@@ -72,7 +82,7 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
         session, download = await self._usecases.create_download_url(
             request.tenant_id,
             request.attachment_id,
-            _ttl(request.ttl, given=request.HasField("ttl")),
+            given_timedelta(request, "ttl"),
             disposition_name(request.disposition),
         )
         return pb.CreateDownloadUrlResponse(
@@ -81,12 +91,40 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
             ttl=from_timedelta(download.lifetime),
         )
 
+    async def ExtendHold(
+        self, request: pb.ExtendHoldRequest, context: Context
+    ) -> pb.ExtendHoldResponse:
+        hold = await self._usecases.extend_hold(
+            request.tenant_id, request.hold_id, given_timedelta(request, "ttl")
+        )
+        return pb.ExtendHoldResponse(hold=hold_message(hold))
 
-def _ttl(message: duration_pb2.Duration, *, given: bool) -> timedelta | None:
-    return to_timedelta(message) if given else None
+    async def ReleaseHold(
+        self, request: pb.ReleaseHoldRequest, context: Context
+    ) -> pb.ReleaseHoldResponse:
+        hold = await self._usecases.release_hold(
+            current_principal(), request.tenant_id, request.hold_id, consumed=request.consumed
+        )
+        return pb.ReleaseHoldResponse(hold=hold_message(hold))
+
+    async def DeleteAttachment(
+        self, request: pb.DeleteAttachmentRequest, context: Context
+    ) -> pb.DeleteAttachmentResponse:
+        session = await self._usecases.delete(
+            current_principal(),
+            DeleteRequest(
+                tenant_id=request.tenant_id,
+                attachment_id=request.attachment_id,
+                request_id=request.request_id,
+                force=request.force,
+            ),
+        )
+        return pb.DeleteAttachmentResponse(attachment=self._view(session))
 
 
-def _result(resolved: Resolved, request_id: str) -> pb.ResolveAttachmentResult:
+def _result(
+    resolved: Resolved, request_id: str, view: AttachmentView
+) -> pb.ResolveAttachmentResult:
     session, error = resolved.session, resolved.error
     if session is None:
         status = to_status(error, request_id) if error else None
@@ -95,7 +133,7 @@ def _result(resolved: Resolved, request_id: str) -> pb.ResolveAttachmentResult:
     return pb.ResolveAttachmentResult(
         attachment_id=resolved.attachment_id,
         status=status_pb2.Status(),
-        attachment=attachment_message(session),
+        attachment=view(session),
         download=_download(download, session.read_time) if download else None,
     )
 

@@ -9,7 +9,8 @@ from attachery.v1 import upload_sessions_pb2
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.content_disposition import content_disposition
-from attachery_service.domain.policy import Policy, Sniffing
+from attachery_service.domain.holds import Hold
+from attachery_service.domain.policy import Policy, Route, Sniffing
 from attachery_service.domain.quota import Limits, Usage
 from attachery_service.domain.sessions import Disposition, Failure, SessionState, UploadSession
 from attachery_service.ports import UploadTarget
@@ -25,6 +26,7 @@ STATES = {
     SessionState.FAILED: pb.UPLOAD_SESSION_STATE_FAILED,
     SessionState.CANCELLED: pb.UPLOAD_SESSION_STATE_CANCELLED,
     SessionState.EXPIRED: pb.UPLOAD_SESSION_STATE_EXPIRED,
+    SessionState.DELETED: pb.UPLOAD_SESSION_STATE_DELETED,
 }
 DISPOSITIONS = {
     Disposition.ATTACHMENT: pb.DISPOSITION_ATTACHMENT,
@@ -87,6 +89,8 @@ def session_message(session: UploadSession) -> pb.UploadSession:
         failure=_failure_message(session.failure),
         created_by=session.created_by,
         revision=session.revision,
+        auto_complete=session.auto_complete,
+        is_inline=declared.is_inline,
     )
 
 
@@ -103,7 +107,7 @@ def attachment_message(session: UploadSession) -> pb.Attachment:
         checksums=checksums_message(session.verified_checksums),
         content_id=declared.content_id or "",
         disposition=DISPOSITIONS[declared.disposition],
-        is_inline=declared.disposition is Disposition.INLINE,
+        is_inline=declared.is_inline,
         content_disposition=content_disposition(declared.disposition, declared.filename),
         purpose=session.purpose,
         metadata=declared.metadata,
@@ -114,6 +118,20 @@ def attachment_message(session: UploadSession) -> pb.Attachment:
         metadata_purge_time=from_datetime(session.metadata_purge_time),
         created_by=session.created_by,
         revision=session.revision,
+    )
+
+
+def hold_message(hold: Hold) -> pb.Hold:
+    return pb.Hold(
+        hold_id=str(hold.hold_id),
+        tenant_id=hold.tenant_id,
+        owner=hold.owner,
+        create_time=from_datetime(hold.create_time),
+        expire_time=from_datetime(hold.expire_time),
+        ttl=from_timedelta(hold.time_left),
+        attachment_count=hold.attachment_count,
+        release_time=from_datetime(hold.release_time),
+        consumed=hold.consumed,
     )
 
 
@@ -141,8 +159,17 @@ def policy_message(purpose: str, policy: Policy) -> upload_sessions_pb2.UploadPo
         max_ttl=from_timedelta(policy.max_ttl),
         object_retention=from_timedelta(policy.object_retention),
         metadata_retention=from_timedelta(policy.metadata_retention),
+        max_object_retention=from_timedelta(policy.max_object_retention),
+        max_metadata_retention=from_timedelta(policy.max_metadata_retention),
         terminal_on_mismatch=policy.terminal_on_mismatch,
+        delete_when_consumed=policy.delete_when_consumed,
+        routes=[route_message(policy, route) for route in policy.routes],
     )
+
+
+def route_message(policy: Policy, route: Route) -> upload_sessions_pb2.UploadRoute:
+    limit = policy.route_limit(route)
+    return upload_sessions_pb2.UploadRoute(name=route.name, max_size_bytes=limit)
 
 
 def usage_message(usage: Usage, limits: Limits) -> upload_sessions_pb2.UploadUsage:

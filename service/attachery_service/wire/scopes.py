@@ -5,9 +5,13 @@ from __future__ import annotations
 from attachery_service.domain.identity import Scope
 from attachery_service.domain.rates import Category
 
-SERVICES = ("attachery.v1.UploadSessionService", "attachery.v1.AttachmentService")
+SERVICES = (
+    "attachery.v1.UploadSessionService",
+    "attachery.v1.AttachmentService",
+    "attachery.v1.AdminService",
+)
 
-_UPLOADS, _ATTACHMENTS = SERVICES
+_UPLOADS, _ATTACHMENTS, _ADMIN = SERVICES
 
 SCOPES = {
     f"/{_UPLOADS}/StartUploadSession": Scope.UPLOADS_CREATE,
@@ -20,6 +24,10 @@ SCOPES = {
     f"/{_ATTACHMENTS}/GetAttachment": Scope.ATTACHMENTS_READ,
     f"/{_ATTACHMENTS}/ResolveAttachments": Scope.ATTACHMENTS_RESOLVE,
     f"/{_ATTACHMENTS}/CreateDownloadUrl": Scope.ATTACHMENTS_READ,
+    f"/{_ATTACHMENTS}/ExtendHold": Scope.ATTACHMENTS_RESOLVE,
+    f"/{_ATTACHMENTS}/ReleaseHold": Scope.ATTACHMENTS_RESOLVE,
+    f"/{_ATTACHMENTS}/DeleteAttachment": Scope.ATTACHMENTS_DELETE,
+    f"/{_ADMIN}/AuditAttachments": Scope.ADMIN,
 }
 
 # All that a session token is good for; the use cases see to it that the session is the token's.
@@ -39,4 +47,8 @@ CATEGORIES = {
     f"/{_ATTACHMENTS}/GetAttachment": Category.READ,
     f"/{_ATTACHMENTS}/ResolveAttachments": Category.RESOLVE,
     f"/{_ATTACHMENTS}/CreateDownloadUrl": Category.READ,
+    f"/{_ATTACHMENTS}/ExtendHold": Category.RESOLVE,
+    f"/{_ATTACHMENTS}/ReleaseHold": Category.RESOLVE,
+    f"/{_ATTACHMENTS}/DeleteAttachment": Category.WRITE,
+    f"/{_ADMIN}/AuditAttachments": Category.READ,
 }

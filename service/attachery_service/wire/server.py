@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
-from attachery.v1 import attachments_pb2_grpc, upload_sessions_pb2_grpc
+from attachery.v1 import admin_pb2_grpc, attachments_pb2_grpc, upload_sessions_pb2_grpc
+from attachery_service.wire.admin import AdminServicer, AdminUseCases
+from attachery_service.wire.attachment_view import AttachmentView
 from attachery_service.wire.attachments import AttachmentServicer, AttachmentUseCases
 from attachery_service.wire.health import Health, HealthServicer
 from attachery_service.wire.interceptor import CallInterceptor, Interception
@@ -34,12 +36,14 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """All that the server serves."""
+    """All that the server serves, from one bucket."""
 
     uploads: UploadSessionUseCases
     attachments: AttachmentUseCases
+    admin: AdminUseCases
     interception: Interception
     health: Health
+    bucket: str
     reflection: bool
 
 
@@ -65,12 +69,14 @@ async def start_server(wire: Wire, listen: str, tls: TlsFiles | None = None) -> 
     server = grpc.aio.server(
         interceptors=[CallInterceptor(wire.interception)], options=list(_OPTIONS)
     )
+    view = AttachmentView(wire.bucket)
     upload_sessions_pb2_grpc.add_UploadSessionServiceServicer_to_server(
-        UploadSessionServicer(wire.uploads), server
+        UploadSessionServicer(wire.uploads, view), server
     )
     attachments_pb2_grpc.add_AttachmentServiceServicer_to_server(
-        AttachmentServicer(wire.attachments), server
+        AttachmentServicer(wire.attachments, view), server
     )
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(wire.admin), server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(wire.health), server)
     if wire.reflection:
         add_reflection(server, (*SERVICES, health.SERVICE_NAME), wire.health.closed)

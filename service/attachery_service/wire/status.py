@@ -35,6 +35,7 @@ _MAPPINGS: dict[type[errors.AttacheryError], _Mapping] = {
     errors.FailedPrecondition: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 409),
     errors.UploadExpired: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 410),
     errors.ObjectPurged: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 410),
+    errors.HoldExpired: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 410),
     errors.ObjectNotUploaded: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 422),
     errors.VerificationFailed: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 422),
     errors.ResourceExhausted: _Mapping(grpc.StatusCode.RESOURCE_EXHAUSTED, 402),
@@ -86,12 +87,7 @@ def _error_info(error: errors.AttacheryError) -> error_details_pb2.ErrorInfo:
 def _fitting_details(error: errors.AttacheryError) -> list[message.Message]:
     match error:
         case errors.NotFound():
-            name = error.facts.get("attachmentId", "")
-            return [
-                error_details_pb2.ResourceInfo(
-                    resource_type="attachery.v1.Attachment", resource_name=name
-                )
-            ]
+            return [_resource_info(error)]
         case errors.FailedPrecondition():
             return [_precondition_failure(error)]
         case errors.RateLimited():
@@ -102,6 +98,14 @@ def _fitting_details(error: errors.AttacheryError) -> list[message.Message]:
             return [error_details_pb2.RetryInfo(retry_delay=_RETRY_DELAY)]
         case _:
             return []
+
+
+def _resource_info(error: errors.NotFound) -> error_details_pb2.ResourceInfo:
+    hold = isinstance(error, errors.HoldNotFound)
+    kind, fact = ("Hold", "holdId") if hold else ("Attachment", "attachmentId")
+    return error_details_pb2.ResourceInfo(
+        resource_type=f"attachery.v1.{kind}", resource_name=error.facts.get(fact, "")
+    )
 
 
 def _bad_request(violations: tuple[errors.Violation, ...]) -> error_details_pb2.BadRequest:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf.message import Message
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(9999, 12, 31, tzinfo=UTC)
@@ -22,6 +23,11 @@ def to_timedelta(message: duration_pb2.Duration) -> timedelta:
         return timedelta(seconds=message.seconds, microseconds=message.nanos / 1000)
     except OverflowError:
         return timedelta.max if message.seconds > 0 else timedelta.min
+
+
+def given_timedelta(message: Message, field: str) -> timedelta | None:
+    """Of a field that may be absent."""
+    return to_timedelta(getattr(message, field)) if message.HasField(field) else None
 
 
 def to_datetime(message: timestamp_pb2.Timestamp) -> datetime:

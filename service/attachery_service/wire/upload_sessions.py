@@ -26,13 +26,14 @@ from attachery_service.usecases.get_upload_session import GetUploadSession
 from attachery_service.usecases.intake import Completed
 from attachery_service.usecases.list_upload_sessions import ListRequest, ListUploadSessions
 from attachery_service.usecases.start_upload_session import StartRequest, StartUploadSession
+from attachery_service.wire.attachment_view import AttachmentView
 from attachery_service.wire.call import Context, current_call, current_principal
 from attachery_service.wire.convert import (
-    attachment_message,
     check_messages,
     disposition_name,
     given_checksums,
     policy_message,
+    route_message,
     session_message,
     state_name,
     target_message,
@@ -40,7 +41,7 @@ from attachery_service.wire.convert import (
 )
 from attachery_service.wire.receivable import completed_size, require_receivable
 from attachery_service.wire.status import to_status
-from attachery_service.wire.times import to_datetime, to_timedelta
+from attachery_service.wire.times import given_timedelta, to_datetime
 
 _log = structlog.get_logger("attachery.rpc")
 
@@ -61,8 +62,9 @@ class UploadSessionUseCases:
 class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceServicer):
     """Each method runs the use case of its name."""
 
-    def __init__(self, usecases: UploadSessionUseCases) -> None:
+    def __init__(self, usecases: UploadSessionUseCases, view: AttachmentView) -> None:
         self._usecases = usecases
+        self._view = view
 
     async def StartUploadSession(
         self, request: pb.StartUploadSessionRequest, context: Context
@@ -81,7 +83,7 @@ class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceService
         self, request: pb.CompleteUploadSessionRequest, context: Context
     ) -> pb.CompleteUploadSessionResponse:
         completed = await self._usecases.complete(current_principal(), _complete_request(request))
-        return _completed(completed)
+        return _completed(completed, self._view)
 
     async def BatchCompleteUploadSessions(
         self, request: pb.BatchCompleteUploadSessionsRequest, context: Context
@@ -92,7 +94,7 @@ class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceService
             lambda sessions: require_receivable(completed_size(sessions), "items"),
         )
         return pb.BatchCompleteUploadSessionsResponse(
-            results=[_batch_result(str(i), answer) for i, answer in answers]
+            results=[_batch_result(str(i), answer, self._view) for i, answer in answers]
         )
 
     async def CancelUploadSession(
@@ -123,10 +125,12 @@ class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceService
     async def GetUploadPolicy(
         self, request: pb.GetUploadPolicyRequest, context: Context
     ) -> pb.GetUploadPolicyResponse:
-        found = await self._usecases.get_policy(request.tenant_id, request.purpose)
+        size = request.size_bytes if request.HasField("size_bytes") else None
+        found = await self._usecases.get_policy(request.tenant_id, request.purpose, size)
         return pb.GetUploadPolicyResponse(
             policy=policy_message(found.purpose, found.policy),
             usage=usage_message(found.usage, found.limits),
+            route=route_message(found.policy, found.route) if found.route else None,
         )
 
 
@@ -154,27 +158,35 @@ def _start_request(request: pb.StartUploadSessionRequest) -> StartRequest:
         checksums=given_checksums(request.checksums),
         content_id=request.content_id,
         disposition=disposition_name(request.disposition),
+        is_inline=request.is_inline if request.HasField("is_inline") else None,
         purpose=request.purpose,
         metadata=dict(request.metadata),
-        ttl=to_timedelta(request.ttl) if request.HasField("ttl") else None,
+        ttl=given_timedelta(request, "ttl"),
         expire_time=to_datetime(request.expire_time) if request.HasField("expire_time") else None,
+        object_retention=given_timedelta(request, "object_retention"),
+        metadata_retention=given_timedelta(request, "metadata_retention"),
+        auto_complete=request.auto_complete,
         validate_only=request.validate_only,
     )
 
 
-def _completed(completed: Completed) -> pb.CompleteUploadSessionResponse:
+def _completed(completed: Completed, view: AttachmentView) -> pb.CompleteUploadSessionResponse:
     ready = completed.session.sealed is not None
     return pb.CompleteUploadSessionResponse(
         session=session_message(completed.session),
-        attachment=attachment_message(completed.session) if ready else None,
+        attachment=view(completed.session) if ready else None,
         checks=check_messages(completed.checks),
     )
 
 
-def _batch_result(attachment_id: str, answer: Answer) -> pb.BatchCompleteUploadSessionsResult:
+def _batch_result(
+    attachment_id: str, answer: Answer, view: AttachmentView
+) -> pb.BatchCompleteUploadSessionsResult:
     if isinstance(answer, Completed):
         return pb.BatchCompleteUploadSessionsResult(
-            attachment_id=attachment_id, status=status_pb2.Status(), response=_completed(answer)
+            attachment_id=attachment_id,
+            status=status_pb2.Status(),
+            response=_completed(answer, view),
         )
     call = current_call()
     _log_fault(attachment_id, answer)
