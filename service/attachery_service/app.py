@@ -12,20 +12,24 @@ from prometheus_client import CollectorRegistry
 from uuid_utils.compat import uuid7
 
 from attachery_service.background import Background
+from attachery_service.composition import (
+    Core,
+    audit_of,
+    intake_of,
+    notified,
+    policies_of,
+    sweeping,
+)
 from attachery_service.config import Settings, scope_map
-from attachery_service.domain.errors import AttacheryError
-from attachery_service.domain.policy import Policy
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.rates import Category, RateLimit
 from attachery_service.domain.sessions import Seal
 from attachery_service.issuer.claims import ClaimNames
 from attachery_service.issuer.verifier import IssuerOptions, open_issuer
 from attachery_service.limiting.limiter import open_rate_limiter
-from attachery_service.media.sniffing import detect_types
 from attachery_service.metrics import serve_metrics
 from attachery_service.peers import read_peers
 from attachery_service.ports import RateLimiter, TokenVerifier
-from attachery_service.purposes import read_policies
 from attachery_service.quotas import read_quotas
 from attachery_service.storage.client import Storage, StorageOptions, open_storage
 from attachery_service.storage.objects import S3ObjectStore
@@ -33,28 +37,30 @@ from attachery_service.storage.probing import probe, reach
 from attachery_service.storage.signing import S3TargetSigner
 from attachery_service.store.batches import PostgresBatches
 from attachery_service.store.database import Database, DatabaseOptions, open_database
+from attachery_service.store.holds import PostgresHolds
 from attachery_service.store.key_cache import KeyCache, TokenKeyCache
 from attachery_service.store.keys import PostgresApiKeys
 from attachery_service.store.migrating import require_schema
 from attachery_service.store.sessions import PostgresSessions
 from attachery_service.store.token_keys import PostgresTokenKeys
 from attachery_service.store.usage import PostgresUsage
+from attachery_service.usecases.audit_attachments import AuditAttachments
 from attachery_service.usecases.authenticate import Authenticate
 from attachery_service.usecases.batch_complete_upload_sessions import BatchCompleteUploadSessions
 from attachery_service.usecases.cancel_upload_session import CancelUploadSession
 from attachery_service.usecases.complete_upload_session import CompleteUploadSession
 from attachery_service.usecases.create_download_url import CreateDownloadUrl
-from attachery_service.usecases.disposal import Disposal
+from attachery_service.usecases.delete_attachment import DeleteAttachment
+from attachery_service.usecases.extend_hold import ExtendHold
 from attachery_service.usecases.get_attachment import GetAttachment
 from attachery_service.usecases.get_upload_policy import GetUploadPolicy
 from attachery_service.usecases.get_upload_session import GetUploadSession
-from attachery_service.usecases.intake import Intake
 from attachery_service.usecases.list_upload_sessions import ListUploadSessions
+from attachery_service.usecases.release_hold import ReleaseHold
 from attachery_service.usecases.resolve_attachments import ResolveAttachments
-from attachery_service.usecases.sealing import Sealing
 from attachery_service.usecases.session_tokens import SessionTokens
 from attachery_service.usecases.start_upload_session import StartUploadSession
-from attachery_service.usecases.verification import Verification
+from attachery_service.wire.admin import AdminUseCases
 from attachery_service.wire.attachments import AttachmentUseCases
 from attachery_service.wire.health import Health
 from attachery_service.wire.interceptor import Interception
@@ -82,11 +88,11 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings) -> AsyncIterator[App]:
+async def open_app(settings: Settings, *, with_worker: bool = False) -> AsyncIterator[App]:
     """Serves until the block is left; then drains and closes everything in reverse order.
 
-    Raises DatabaseUnavailable, SchemaError, StorageUnavailable, StorageMisconfigured, OSError,
-    RateLimitStoreError.
+    `with_worker`: sweeps, too. Raises DatabaseUnavailable, SchemaError, StorageUnavailable,
+    StorageMisconfigured, OSError, SettingsFileError, RateLimitStoreError.
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(database_options(settings)))
@@ -106,12 +112,46 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         health.set_serving(serving=True)
         watch = asyncio.create_task(_watch_database(parts))
         stack.callback(watch.cancel)
+        if with_worker:
+            await stack.enter_async_context(sweeping(_core(parts), registry))
+            await stack.enter_async_context(notified(_core(parts), registry))
         host = settings.listen.rpartition(":")[0]
         app = App(f"{host}:{server.port}", metrics_listen, seal, background)
         _log.info(
             "serving", listen=app.listen, seal=seal.value, tls=settings.tls_certificate is not None
         )
         yield app
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A running worker."""
+
+    metrics_listen: str | None
+    notifications_listen: str | None
+
+
+@asynccontextmanager
+async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
+    """Sweeps until the block is left; then ends with the batch at hand.
+
+    Raises DatabaseUnavailable, SchemaError, StorageUnavailable, StorageMisconfigured, OSError,
+    SettingsFileError.
+    """
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(database_options(settings)))
+        await require_schema(database)
+        storage = await stack.enter_async_context(open_storage(storage_options(settings)))
+        await reach(storage)
+        registry, background = CollectorRegistry(), Background(_log_bug)
+        metrics_listen = stack.enter_context(serve_metrics(registry, settings.metrics_listen))
+        stack.push_async_callback(_finish, background, settings.drain_time)
+        core = Core(settings, database, storage, background)
+        await stack.enter_async_context(sweeping(core, registry))
+        notifications_listen = await stack.enter_async_context(notified(core, registry))
+        _log.info("sweeping", metrics=metrics_listen, notifications=notifications_listen)
+        yield Worker(metrics_listen, notifications_listen)
+        _log.info("draining")
 
 
 def database_options(settings: Settings) -> DatabaseOptions:
@@ -189,16 +229,18 @@ class _Parts:
     verifier: TokenVerifier | None
 
 
+def _core(parts: _Parts) -> Core:
+    return Core(parts.settings, parts.database, parts.storage, parts.background)
+
+
 def _wire(parts: _Parts) -> Wire:
     settings, background = parts.settings, parts.background
-    sessions = PostgresSessions(parts.database)
-    policies = read_policies(settings.purposes, _built_in_policy(settings))
+    sessions, holds = PostgresSessions(parts.database), PostgresHolds(parts.database)
+    policies = policies_of(settings)
     quotas = read_quotas(settings.quotas, _common_limits(settings))
     objects, signer = S3ObjectStore(parts.storage), S3TargetSigner(parts.storage)
-    disposal = Disposal(objects, background, _log_left_object)
-    intake = Intake(
-        policies, Verification(objects, detect_types), Sealing(objects, signer), disposal
-    )
+    intake = intake_of(_core(parts), policies)
+    disposal = intake.disposal
     tokens = SessionTokens(
         TokenKeyCache(PostgresTokenKeys(parts.database), settings.key_cache_time)
     )
@@ -216,11 +258,18 @@ def _wire(parts: _Parts) -> Wire:
         ),
         attachments=AttachmentUseCases(
             get=GetAttachment(sessions),
-            resolve=ResolveAttachments(sessions, signer),
+            resolve=ResolveAttachments(sessions, holds, signer, uuid7),
             create_download_url=CreateDownloadUrl(sessions, objects, signer),
+            delete=DeleteAttachment(sessions, disposal, background),
+            extend_hold=ExtendHold(holds),
+            release_hold=ReleaseHold(holds, policies),
+        ),
+        admin=AdminUseCases(
+            audit_attachments=AuditAttachments(audit_of(settings, parts.database, parts.storage))
         ),
         interception=_interception(parts, tokens),
         health=parts.health,
+        bucket=settings.s3_bucket,
         reflection=settings.reflection,
     )
 
@@ -235,10 +284,6 @@ def _interception(parts: _Parts, tokens: SessionTokens) -> Interception:
         RpcMetrics(parts.registry),
         settings.max_call_time,
     )
-
-
-def _built_in_policy(settings: Settings) -> Policy:
-    return Policy(max_size=settings.max_size, sniffing=settings.sniffing)
 
 
 def _common_limits(settings: Settings) -> Limits:
@@ -263,7 +308,11 @@ async def _drain(parts: _Parts, server: Server) -> None:
     await asyncio.sleep(settings.drain_delay)
     end = loop.time() + settings.drain_time
     await server.stop(settings.drain_time)
-    if not await parts.background.drain(max(end - loop.time(), _LAST_WORD)):
+    await _finish(parts.background, max(end - loop.time(), _LAST_WORD))
+
+
+async def _finish(background: Background, seconds: float) -> None:
+    if not await background.drain(seconds):
         _log.warning("work left undone")
 
 
@@ -289,7 +338,3 @@ async def _database_fault(database: Database) -> BaseException | None:
 
 def _log_bug(error: BaseException) -> None:
     _log.error("bug", exc_info=error)
-
-
-def _log_left_object(key: str, error: AttacheryError) -> None:
-    _log.warning("object not deleted", key=key, reason=error.reason)

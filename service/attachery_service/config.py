@@ -196,6 +196,19 @@ class Settings(BaseSettings):
         "", description="What the issuer's own scopes grant: files:create=uploads.create,..."
     )
 
+    sweep_interval: PositiveFloat = Field(5.0, description="Longest pause between two sweeps.")
+    sweep_batch: int = Field(100, ge=1, le=500, description="Sessions swept in one statement.")
+    longest_upload: PositiveFloat = Field(
+        3600.0, description="How long an upload that began before its URL ended may go on."
+    )
+
+    notifications_listen: Address | None = Field(
+        None, description="HOST:PORT where a worker takes the store's notifications; off if unset."
+    )
+    notifications_token: SecretStr | None = Field(
+        None, description="What the store must show there; everybody may tell if unset."
+    )
+
     max_call_time: PositiveFloat = Field(
         60.0, description="Longest a call may take, whatever deadline its caller sets."
     )
@@ -218,6 +231,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 "ATTACHERY_TLS_CLIENT_CA needs ATTACHERY_TLS_CERTIFICATE and ATTACHERY_TLS_KEY"
             )
+        if self.notifications_token is not None and self.notifications_listen is None:
+            raise ValueError("ATTACHERY_NOTIFICATIONS_TOKEN needs ATTACHERY_NOTIFICATIONS_LISTEN")
         if self.peers is not None and self.tls_client_ca is None:
             raise ValueError("ATTACHERY_PEERS needs ATTACHERY_TLS_CLIENT_CA")
         jwt = (self.jwt_issuer, self.jwt_audience, self.jwt_jwks)

@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import argparse
 import time
+from datetime import timedelta
 
 from attachery_service.app import database_options, storage_options
 from attachery_service.cli.ready_file import settings_of
+from attachery_service.composition import policies_of
 from attachery_service.config import Settings
-from attachery_service.storage.client import open_storage
+from attachery_service.storage.bucket_rules import (
+    CorsBook,
+    LifecycleBook,
+    Outcome,
+    Rule,
+    cors_rule,
+    demanded_headers,
+    ends_objects,
+    lifecycle_rules,
+    look,
+)
+from attachery_service.storage.client import Storage, open_storage
 from attachery_service.storage.probing import probe
+from attachery_service.storage.signing import S3TargetSigner
 from attachery_service.store.database import Database, open_database
 from attachery_service.store.migrating import require_schema
+
+_SETUP = "run 'attachery bucket setup'"
 
 
 async def run(options: argparse.Namespace) -> int:
     """Prints one finding per line; fails where `serve` would."""
     settings = settings_of(options.ready_file)
+    policies = policies_of(settings).values()
     async with open_database(database_options(settings)) as database:
         _print("schema version", await require_schema(database))
         _print("database clock", f"{await _clock_difference(database):+.3f} s from this machine's")
-    await _check_storage(settings)
+    async with open_storage(storage_options(settings)) as storage:
+        await _check_storage(settings, storage)
+        await _check_lifecycle(storage, max(policy.max_metadata_retention for policy in policies))
+        await _check_cors(storage)
     return 0
 
 
@@ -29,10 +49,9 @@ async def _clock_difference(database: Database) -> float:
     return float(row["now"]) - time.time() if row else 0.0
 
 
-async def _check_storage(settings: Settings) -> None:
+async def _check_storage(settings: Settings, storage: Storage) -> None:
     _print("storage", f"{settings.s3_endpoint or 'AWS'}, bucket {settings.s3_bucket}")
-    async with open_storage(storage_options(settings)) as storage:
-        report = await probe(storage)
+    report = await probe(storage)
     _print("seal", report.seal.value)
     if report.clock_difference is not None:
         _print("storage clock", f"{report.clock_difference:+.0f} s from this machine's")
@@ -40,6 +59,48 @@ async def _check_storage(settings: Settings) -> None:
     _print("versioned", "yes" if report.versioned else "no")
     for note in report.notes:
         _print("note", note)
+
+
+async def _check_lifecycle(storage: Storage, longest_life: timedelta) -> None:
+    """`longest_life`: holds may keep bytes for as long as there is a row."""
+    report = await look(storage, LifecycleBook(storage), lifecycle_rules(storage.options))
+    missing = f"missing: unfinished uploads and old versions stay; {_SETUP}"
+    _print("lifecycle", _said(report.outcome, missing, "s3:GetLifecycleConfiguration"))
+    for rule in report.rules:
+        days = ends_objects(rule, storage.options)
+        if days is not None and timedelta(days=days) <= longest_life:
+            _print("warning", _deadly(rule, days, longest_life))
+
+
+def _deadly(rule: Rule, days: int, longest_life: timedelta) -> str:
+    return (
+        f"the lifecycle rule {rule.get('ID', '')!r} deletes objects after {days} days, "
+        f"attachments may live for {longest_life.days}"
+    )
+
+
+async def _check_cors(storage: Storage) -> None:
+    headers = await demanded_headers(S3TargetSigner(storage))
+    wanted = {**cors_rule(storage.options, [], headers)}
+    del wanted["AllowedOrigins"]  # are for whoever set it up to choose
+    report = await look(storage, CorsBook(storage), [wanted])
+    missing = f"missing: browsers cannot upload; {_SETUP[:-1]} --cors-origin ORIGIN' if they should"
+    said = _said(report.outcome, missing, "s3:GetBucketCORS")
+    ours = [rule for rule in report.rules if rule.get("ID") == wanted["ID"]]
+    origins = ", ".join(ours[0].get("AllowedOrigins", [])) if ours else ""
+    _print("cors", f"{said} for {origins}" if report.outcome is Outcome.PRESENT else said)
+
+
+def _said(outcome: Outcome, missing: str, permission: str) -> str:
+    match outcome:
+        case Outcome.PRESENT:
+            return "ok"
+        case Outcome.NOT_IMPLEMENTED:
+            return "not implemented by the store"
+        case Outcome.REFUSED:
+            return f"unknown: the credentials lack {permission}"
+        case _:
+            return missing
 
 
 def _print(name: str, value: object) -> None:

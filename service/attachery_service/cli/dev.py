@@ -73,7 +73,7 @@ async def running_dev(options: DevOptions) -> AsyncIterator[Ready]:
             await ensure_bucket(storage)
         key = _stable_key(data_dir / "api_key")
         await _store_key(settings, key)
-        app = await stack.enter_async_context(open_app(settings))
+        app = await stack.enter_async_context(open_app(settings, with_worker=True))
         ready = _ready(settings, app, key)
         stack.enter_context(ready.written_to(options.ready_file))
         yield ready

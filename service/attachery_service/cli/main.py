@@ -1,4 +1,4 @@
-"""Command line: `attachery serve | dev | demo | migrate | check | keys …`."""
+"""The command line: `attachery COMMAND`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import structlog
 from pydantic import ValidationError
 
 from attachery_client.errors import AttacheryError as ClientError
-from attachery_service.cli import check, demo, dev, keys, migrate, serve
+from attachery_service.cli import audit, bucket, check, demo, dev, keys, migrate, serve, worker
 from attachery_service.config import address
+from attachery_service.domain import inputs
 from attachery_service.domain.errors import AttacheryError, InvalidRequest
 from attachery_service.domain.identity import Scope
 from attachery_service.embedded.errors import EmbeddedServerError
@@ -25,13 +26,16 @@ from attachery_service.toml_tables import SettingsFileError
 _log = structlog.get_logger("attachery.cli")
 
 _MAX_NAME_BYTES = 128
-_MAX_OVERLAP = 366 * 86_400
+_MAX_SECONDS = 366 * 86_400
 
 Command = Callable[[argparse.Namespace], Awaitable[int]]
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Exit code: 0 done, 1 failed, 2 not understood or not configured."""
+    """Exit code: 0 done, 1 failed, 2 not understood or not configured.
+
+    Of an audit 1 says that it has found something, and 2 that it could not look.
+    """
     options = _parser().parse_args(arguments)
     configure_logs()
     command: Command = options.command
@@ -42,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         message = redact(" ".join(_message(error).split()))
         print(f"attachery: {message}", file=sys.stderr)
-        return 2 if isinstance(error, ValidationError | InvalidRequest) else 1
+        return 2 if isinstance(error, ValidationError | InvalidRequest) else options.failure
 
 
 async def _awaited(command: Command, options: argparse.Namespace) -> int:
@@ -55,10 +59,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add(commands, "serve", serve.run, "serve, configured by ATTACHERY_* variables")
+    _add(commands, "worker", worker.run, "sweep: expire, purge and clean up what time is over for")
     _add_dev(_add(commands, "dev", dev.run, "serve with embedded Postgres and object storage"))
     _add_demo(_add(commands, "demo", demo.run, "take one file through the whole flow"))
     _add(commands, "migrate", migrate.run, "bring the database's schema up to date")
     _add_ready_file(_add(commands, "check", check.run, "show what the service finds outside"))
+    _add_audit(_add(commands, "audit", audit.run, "find what database and storage disagree about"))
+    bucket_command = commands.add_parser("bucket", help="prepare the bucket")
+    bucket_verbs = bucket_command.add_subparsers(required=True, metavar="VERB")
+    _add_bucket_setup(
+        _add(bucket_verbs, "setup", bucket.setup, "write its rules and print its policies")
+    )
     keys_command = commands.add_parser("keys", help="manage API keys")
     verbs = keys_command.add_subparsers(required=True, metavar="VERB")
     _add_keys_create(_add(verbs, "create", keys.create, "make a key and print it once"))
@@ -75,7 +86,7 @@ def _add(
     text: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, failure=1)
     return parser
 
 
@@ -99,6 +110,45 @@ def _add_ready_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ready-file", type=Path, metavar="FILE", help="act on a running `attachery dev`"
     )
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    """It exits with 1 when it has found something, so with 2 when it could not look."""
+    parser.set_defaults(failure=2)
+    _add_ready_file(parser)
+    parser.add_argument("--json", action="store_true", help="a JSON object per line")
+    parser.add_argument(
+        "--tenant", action="append", type=_tenant, metavar="T", help="may be repeated; all if none"
+    )
+    parser.add_argument(
+        "--repair", action="store_true", help="put right what is safe: never what is missing"
+    )
+    parser.add_argument(
+        "--orphan-age",
+        type=_seconds,
+        default=86_400,
+        metavar="SECONDS",
+        help="how old an orphaned object must be to be deleted; a day if not given",
+    )
+
+
+def _add_bucket_setup(parser: argparse.ArgumentParser) -> None:
+    _add_ready_file(parser)
+    parser.add_argument(
+        "--cors-origin",
+        action="append",
+        type=bucket.origin,
+        metavar="ORIGIN",
+        help="whose pages may upload and download, such as https://app.example; may be repeated",
+    )
+    parser.add_argument(
+        "--principal",
+        action="append",
+        type=bucket.principal,
+        metavar="ARN",
+        help="whom alone the printed policy lets at the objects; may be repeated",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="write nothing, say what would be")
 
 
 def _add_keys_create(parser: argparse.ArgumentParser) -> None:
@@ -128,17 +178,24 @@ def _add_keys_rotate(parser: argparse.ArgumentParser) -> None:
     _add_key_id(parser)
     parser.add_argument(
         "--overlap",
-        type=_overlap,
+        type=_seconds,
         default=0,
         metavar="SECONDS",
         help="how long the old key works on; 0 if not given",
     )
 
 
-def _overlap(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) <= _MAX_OVERLAP):
-        raise argparse.ArgumentTypeError(f"must be 0 to {_MAX_OVERLAP} seconds")
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= _MAX_SECONDS):
+        raise argparse.ArgumentTypeError(f"must be 0 to {_MAX_SECONDS} seconds")
     return int(text)
+
+
+def _tenant(text: str) -> str:
+    try:
+        return inputs.tenant_id(text)
+    except inputs.Broken as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _name(text: str) -> str:

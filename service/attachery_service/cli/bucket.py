@@ -1,0 +1,119 @@
+"""`attachery bucket setup`: the bucket's rules, written, and its policies, printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+
+from attachery_service.app import storage_options
+from attachery_service.cli.ready_file import settings_of
+from attachery_service.storage.access_policies import guard_policy, service_policy, uses_tls
+from attachery_service.storage.bucket_rules import (
+    CorsBook,
+    LifecycleBook,
+    Outcome,
+    Rule,
+    RuleBook,
+    RuleReport,
+    cors_rule,
+    demanded_headers,
+    keep,
+    lifecycle_rules,
+    look,
+)
+from attachery_service.storage.client import Storage, StorageOptions, open_storage
+from attachery_service.storage.probing import reach
+from attachery_service.storage.signing import S3TargetSigner
+
+# As a browser sends it: no path, and no port that is the scheme's own.
+_ORIGIN = re.compile(
+    r"(http(?!.*:80$)|https(?!.*:443$))://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?"
+)
+_ARN = re.compile(r"arn:[^\s:]+:[^\s:]+:[^\s:]*:[^\s:]*:\S+")
+_NEEDED = {
+    "lifecycle": "s3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration",
+    "cors": "s3:GetBucketCORS and s3:PutBucketCORS",
+}
+
+
+def origin(text: str) -> str:
+    """SCHEME://HOST[:PORT]. Raises ArgumentTypeError."""
+    if not _ORIGIN.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            "must be as browsers send it: https://HOST, in lower case, and :PORT if it is unusual"
+        )
+    return text
+
+
+def principal(text: str) -> str:
+    """An ARN. Raises ArgumentTypeError."""
+    if not _ARN.fullmatch(text):
+        raise argparse.ArgumentTypeError("must be an ARN, such as arn:aws:iam::123456789012:role/R")
+    return text
+
+
+async def setup(options: argparse.Namespace) -> int:
+    """Prints one line per kind of rule, then both policies; fails if the store refused any."""
+    storage_at = storage_options(settings_of(options.ready_file))
+    async with open_storage(storage_at) as storage:
+        await reach(storage)
+        reports = {
+            "lifecycle": await _kept(
+                storage, LifecycleBook(storage), lifecycle_rules(storage_at), dry=options.dry_run
+            )
+        }
+        if options.cors_origin:
+            rule = await _cors(storage, options.cors_origin)
+            reports["cors"] = await _kept(storage, CorsBook(storage), [rule], dry=options.dry_run)
+    for name, report in reports.items():
+        _tell(name, report)
+    if not options.cors_origin:
+        _print("cors", "left as it is; --cors-origin ORIGIN lets the pages of a site upload")
+    _print_policies(storage_at, options.principal or [])
+    return 1 if any(report.outcome is Outcome.REFUSED for report in reports.values()) else 0
+
+
+async def _cors(storage: Storage, origins: Sequence[str]) -> Rule:
+    headers = await demanded_headers(S3TargetSigner(storage))
+    return cors_rule(storage.options, origins, headers)
+
+
+async def _kept(
+    storage: Storage, book: RuleBook, wanted: Sequence[Rule], *, dry: bool
+) -> RuleReport:
+    return await (look if dry else keep)(storage, book, wanted)
+
+
+def _tell(name: str, report: RuleReport) -> None:
+    match report.outcome:
+        case Outcome.PRESENT:
+            _print(name, "as it should be, nothing written")
+        case Outcome.MISSING:
+            _print(name, "would be written")
+        case Outcome.WRITTEN:
+            _print(name, "written")
+        case Outcome.NOT_KEPT:
+            _print(name, "accepted by the store, which does not keep it")
+        case Outcome.NOT_IMPLEMENTED:
+            _print(name, "not implemented by the store")
+        case Outcome.REFUSED:
+            text = f"the store refuses {name} ({report.code}): these credentials need"
+            print(f"attachery: {text} {_NEEDED[name]}", file=sys.stderr)
+
+
+def _print_policies(options: StorageOptions, principals: Sequence[str]) -> None:
+    if not principals:
+        _print("note", "with --principal ARN the bucket's policy keeps everybody else out")
+    if not uses_tls(options):
+        _print("note", "the bucket's policy does not demand TLS: the store is reached without")
+    print("\nPolicy for the service's credentials:")
+    print(json.dumps(service_policy(options), indent=2))
+    print("\nPolicy for the bucket:")
+    print(json.dumps(guard_policy(options, principals), indent=2))
+
+
+def _print(name: str, value: str) -> None:
+    print(f"{name:<18}{value}")

@@ -1,0 +1,19 @@
+"""`attachery worker`: what time brings; any number of them beside any number of `serve`."""
+
+from __future__ import annotations
+
+import argparse
+
+from attachery_service.app import open_worker
+from attachery_service.cli.signals import stop_signals
+from attachery_service.config import Settings
+from attachery_service.logs import configure_logs
+
+
+async def run(_: argparse.Namespace) -> int:
+    settings = Settings()
+    configure_logs(settings.log_level)
+    with stop_signals() as stop:
+        async with open_worker(settings):
+            await stop.wait()
+    return 0
