@@ -28,9 +28,9 @@ demo: $(VENV)/ready ## take one file through the whole flow (FILE=README.md)
 test: $(VENV)/ready ## the whole suite, on real Postgres and a real S3 server
 	$(BIN)/pytest -n 2 --dist loadgroup
 
-test-ceph: $(VENV)/ready ## storage contract and sealing on Ceph RGW, built once into ~/.cache/attachery
+test-ceph: $(VENV)/ready ## what depends on the store, on Ceph RGW, built once into ~/.cache/attachery
 	tests/ceph/build-root.sh
-	$(BIN)/pytest --store ceph tests/contract tests/rpc/test_sealing.py
+	$(BIN)/pytest --store ceph tests/contract tests/rpc/test_sealing.py tests/rpc/test_notifications.py tests/ops/test_bucket.py
 
 check: format lint types imports protos test ## all that CI checks
 

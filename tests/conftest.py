@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["store_fixtures", "database_fixtures", "service_fixtures", "redis_fixtures"]
+pytest_plugins = [
+    "store_fixtures",
+    "database_fixtures",
+    "service_fixtures",
+    "sweep_fixtures",
+    "redis_fixtures",
+]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from attachery.v1 import (
+    admin_pb2_grpc,
     attachments_pb2_grpc,
     resources_pb2,
     upload_sessions_pb2,
@@ -58,6 +59,9 @@ class ServiceUnderTest:
         )
         self.attachments: attachments_pb2_grpc.AttachmentServiceAsyncStub = (
             attachments_pb2_grpc.AttachmentServiceStub(self.channel)  # type: ignore[assignment]
+        )
+        self.admin: admin_pb2_grpc.AdminServiceAsyncStub = (
+            admin_pb2_grpc.AdminServiceStub(self.channel)  # type: ignore[assignment]
         )
 
     @property
@@ -246,7 +250,11 @@ async def age(
             upload_url_expire_time = upload_url_expire_time - $2::interval,
             complete_time = complete_time - $2::interval,
             object_purge_time = object_purge_time - $2::interval,
-            metadata_purge_time = metadata_purge_time - $2::interval
+            metadata_purge_time = metadata_purge_time - $2::interval,
+            due_time = due_time - $2::interval,
+            held_until = held_until - $2::interval,
+            delete_time = delete_time - $2::interval,
+            disposed_time = disposed_time - $2::interval
         WHERE attachment_id = $1
         """,
         attachment_id,

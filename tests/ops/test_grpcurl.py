@@ -19,6 +19,7 @@ pytestmark = pytest.mark.xdist_group("dev")  # they share one
 GRPCURL = Path(sys.executable).with_name("grpcurl")
 UPLOADS = "attachery.v1.UploadSessionService"
 ATTACHMENTS = "attachery.v1.AttachmentService"
+ADMIN = "attachery.v1.AdminService"
 HEALTH = "grpc.health.v1.Health"
 TENANT = "demo"
 
@@ -83,17 +84,32 @@ async def test_every_method_can_be_called_with_the_contract_it_brings(dev: Dev) 
         download = caller.call(f"{ATTACHMENTS}/CreateDownloadUrl", **named)
         async with http.get(download["url"]) as answer:
             assert await answer.read() == BODY
+        hold = caller.call(
+            f"{ATTACHMENTS}/ResolveAttachments",
+            attachment_ids=[named["attachment_id"]],
+            hold_ttl="60s",
+        )["hold"]
+        of_hold = {"hold_id": hold["hold_id"]}
+        extended = caller.call(f"{ATTACHMENTS}/ExtendHold", ttl="3600s", **of_hold)["hold"]
+        assert extended["expire_time"] > hold["expire_time"]
+        assert "release_time" in caller.call(f"{ATTACHMENTS}/ReleaseHold", **of_hold)["hold"]
+        deleted = caller.call(f"{ATTACHMENTS}/DeleteAttachment", force=True, **named)["attachment"]
+        assert deleted["state"] == "UPLOAD_SESSION_STATE_DELETED"
+    audited = caller.call(f"{ADMIN}/AuditAttachments", page_size=10_000)
+    assert int(audited["sessions_seen"]) >= 2
     assert caller.called == set(SCOPES)
 
 
 def test_the_contract_is_listed_and_described(dev: Dev) -> None:
     assert said(dev, "list").split() == [
+        ADMIN,
         ATTACHMENTS,
         UPLOADS,
         HEALTH,
         "grpc.reflection.v1alpha.ServerReflection",
     ]
-    methods = said(dev, "list", UPLOADS).split() + said(dev, "list", ATTACHMENTS).split()
+    services = (UPLOADS, ATTACHMENTS, ADMIN)
+    methods = [method for service in services for method in said(dev, "list", service).split()]
     assert {"/" + "/".join(method.rsplit(".", 1)) for method in methods} == set(SCOPES)
     assert "rpc StartUploadSession" in said(dev, "describe", UPLOADS)
     assert "string tenant_id = 1;" in said(

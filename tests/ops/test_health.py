@@ -21,7 +21,12 @@ SERVING = pb.HealthCheckResponse.SERVING
 NOT_SERVING = pb.HealthCheckResponse.NOT_SERVING
 UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
 
-READINESS = ("", "attachery.v1.UploadSessionService", "attachery.v1.AttachmentService")
+READINESS = (
+    "",
+    "attachery.v1.UploadSessionService",
+    "attachery.v1.AttachmentService",
+    "attachery.v1.AdminService",
+)
 SECONDS = 10.0
 
 
@@ -116,10 +121,10 @@ async def test_readiness_follows_the_database_and_liveness_does_not(
 ) -> None:
     watches = [Watch(behind_proxy, name) for name in READINESS]
     alive = Watch(behind_proxy, "liveness")
-    assert [await watch.next() for watch in watches] == [SERVING] * 3
+    assert [await watch.next() for watch in watches] == [SERVING] * len(READINESS)
     assert await alive.next() == SERVING
     fault(database_proxy)
-    assert [await watch.next() for watch in watches] == [NOT_SERVING] * 3
+    assert [await watch.next() for watch in watches] == [NOT_SERVING] * len(READINESS)
     assert await check(behind_proxy) == NOT_SERVING
     assert await check(behind_proxy, "liveness") == SERVING
     refused = await failure(behind_proxy.start(size_bytes=1))
@@ -128,7 +133,7 @@ async def test_readiness_follows_the_database_and_liveness_does_not(
         "DATABASE_UNAVAILABLE",
     )
     database_proxy.release()
-    assert [await watch.next() for watch in watches] == [SERVING] * 3
+    assert [await watch.next() for watch in watches] == [SERVING] * len(READINESS)
     assert await alive.is_silent()
     assert (await behind_proxy.start(size_bytes=1)).session.attachment_id
 

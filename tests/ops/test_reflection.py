@@ -13,6 +13,7 @@ from service_fixtures import MakeService, ServiceUnderTest
 
 VERSIONS = ["v1", "v1alpha"]
 SERVICES = {
+    "attachery.v1.AdminService",
     "attachery.v1.AttachmentService",
     "attachery.v1.UploadSessionService",
     "grpc.health.v1.Health",

@@ -22,6 +22,7 @@ POSTGRES = "only the store speaks Postgres"
 S3 = "only the storage speaks S3"
 RATES = "only the rate limits know limits and Redis"
 TOKENS = "only the issuer knows JSON Web Tokens"
+HTTP = "only the storage, the issuer and the notification door speak HTTP"
 CLIENT = "the client knows nothing of the service"
 
 # Contract, module, import that breaks it.
@@ -52,6 +53,17 @@ VIOLATIONS = [
     (ONE_WAY, "attachery_service/issuer/claims.py", "attachery_service.wire.status"),
     (STANDARD_LIBRARY, "attachery_service/usecases/authenticate.py", "jwt"),
     (TOKENS, "attachery_service/wire/interceptor.py", "jwt"),
+    (ONE_WAY, "attachery_service/workers/loop.py", "attachery_service.wire.status"),
+    (ONE_WAY, "attachery_service/workers/sweeping.py", "attachery_service.store.rows"),
+    (ONE_WAY, "attachery_service/usecases/sweep.py", "attachery_service.workers.loop"),
+    (ONE_WAY, "attachery_service/composition.py", "attachery_service.app"),
+    (GRPC, "attachery_service/workers/loop.py", "grpc"),
+    (POSTGRES, "attachery_service/composition.py", "asyncpg"),
+    (S3, "attachery_service/workers/sweeping.py", "botocore"),
+    (ONE_WAY, "attachery_service/workers/notification_door.py", "attachery_service.storage.events"),
+    (HTTP, "attachery_service/workers/arrivals.py", "aiohttp"),
+    (HTTP, "attachery_service/wire/server.py", "aiohttp"),
+    (HTTP, "attachery_service/composition.py", "aiohttp.web"),
     (CLIENT, "attachery_client/calls.py", "attachery_service.domain.errors"),
 ]
 

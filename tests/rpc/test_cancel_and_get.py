@@ -92,7 +92,7 @@ async def test_n14_the_row_is_there_for_sixty_days_and_then_gone_in_every_read(
 ) -> None:
     attachment_id = await service.ready()
     await service.age(attachment_id, timedelta(days=59))
-    assert (await service.get(attachment_id)).state == pb.UPLOAD_SESSION_STATE_READY
+    assert (await service.get(attachment_id)).state == pb.UPLOAD_SESSION_STATE_DELETED
     await service.age(attachment_id, timedelta(days=1))
     for call in (
         service.get(attachment_id),

@@ -89,6 +89,17 @@ FINE: dict[str, Any] = {"filename": "a.txt", "content_type": "text/plain", "size
         ("expire_time", Timestamp(seconds=0), "INVALID_EXPIRE_TIME"),
         ("expire_time", Timestamp(seconds=253_402_300_800), "INVALID_EXPIRE_TIME"),
         ("expire_time", Timestamp(seconds=-(2**62)), "INVALID_EXPIRE_TIME"),
+        ("object_retention", timedelta(0), "INVALID_OBJECT_RETENTION"),
+        ("object_retention", timedelta(seconds=-1), "INVALID_OBJECT_RETENTION"),
+        ("object_retention", timedelta(milliseconds=999), "INVALID_OBJECT_RETENTION"),
+        ("object_retention", timedelta(days=30, seconds=1), "INVALID_OBJECT_RETENTION"),
+        ("object_retention", Duration(seconds=2**62), "INVALID_OBJECT_RETENTION"),
+        ("object_retention", Duration(seconds=60, nanos=-1), "INVALID_OBJECT_RETENTION"),
+        ("metadata_retention", timedelta(0), "INVALID_METADATA_RETENTION"),
+        ("metadata_retention", timedelta(days=-90), "INVALID_METADATA_RETENTION"),
+        ("metadata_retention", timedelta(hours=23, minutes=59), "INVALID_METADATA_RETENTION"),
+        ("metadata_retention", timedelta(days=365, seconds=1), "INVALID_METADATA_RETENTION"),
+        ("metadata_retention", Duration(seconds=-(2**62)), "INVALID_METADATA_RETENTION"),
     ],
 )
 async def test_a_bad_field_of_start_is_refused_with_its_reason(
@@ -144,6 +155,8 @@ async def test_all_violations_are_reported_together_in_field_order(
             purpose="nope",
             metadata={"": ""},
             ttl=timedelta(0),
+            object_retention=timedelta(0),
+            metadata_retention=timedelta(0),
         )
     )
     assert refused.reason == "INVALID_REQUEST_ID"
@@ -159,6 +172,8 @@ async def test_all_violations_are_reported_together_in_field_order(
         ("purpose", "INVALID_PURPOSE"),
         ("metadata", "INVALID_METADATA"),
         ("ttl", "INVALID_TTL"),
+        ("object_retention", "INVALID_OBJECT_RETENTION"),
+        ("metadata_retention", "INVALID_METADATA_RETENTION"),
     ]
 
 

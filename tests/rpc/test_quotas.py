@@ -27,7 +27,7 @@ MAX_SIZE = 1000
 LIFE = timedelta(hours=1, seconds=1)
 
 
-async def policy(service: ServiceUnderTest, **fields: str) -> GetUploadPolicyResponse:
+async def policy(service: ServiceUnderTest, **fields: Any) -> GetUploadPolicyResponse:
     request = GetUploadPolicyRequest(**{"tenant_id": TENANT, **fields})
     return await service.uploads.GetUploadPolicy(request, metadata=service.metadata)
 

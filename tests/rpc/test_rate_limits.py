@@ -17,6 +17,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.storage import memory as limits_memory
 from prometheus_client import CollectorRegistry
 
+from attachery.v1 import admin_pb2
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_client import AttacheryClient
@@ -305,7 +306,7 @@ async def test_a_counter_takes_the_same_room_whatever_a_tenant_is_called(
 def test_every_method_of_the_contract_falls_under_a_limit() -> None:
     services = [
         module.DESCRIPTOR.services_by_name[name.rpartition(".")[2]]
-        for module, name in zip((upb, apb), SERVICES, strict=True)
+        for module, name in zip((upb, apb, admin_pb2), SERVICES, strict=True)
     ]
     methods = {f"/{s.full_name}/{m.name}" for s in services for m in s.methods}
     assert methods == set(CATEGORIES)

@@ -7,12 +7,15 @@ from enum import Enum
 import pytest
 
 from attachery.v1 import resources_pb2 as pb
+from attachery.v1.admin_pb2 import AuditFinding
 from attachery.v1.upload_sessions_pb2 import UploadPolicy, VerificationCheck
+from attachery_service.domain.audit import Kind
 from attachery_service.domain.checks import CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Algorithm
 from attachery_service.domain.policy import Sniffing
 from attachery_service.domain.sessions import Disposition, SessionState
 from attachery_service.wire import convert
+from attachery_service.wire.admin import FINDING_KINDS
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,7 @@ from attachery_service.wire import convert
         (CheckMethod, convert.METHODS, VerificationCheck.Method),
         (CheckOutcome, convert.OUTCOMES, VerificationCheck.Outcome),
         (Sniffing, convert.SNIFFINGS, UploadPolicy.Sniffing),
+        (Kind, FINDING_KINDS, AuditFinding.Kind),
     ],
 )
 def test_every_value_has_its_number_and_every_number_its_value(

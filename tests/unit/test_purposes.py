@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attachery_service.domain.policy import Policy, Sniffing
+from attachery_service.domain.policy import Policy, Route, Sniffing
 from attachery_service.purposes import read_policies
 from attachery_service.toml_tables import SettingsFileError
 
@@ -25,6 +25,10 @@ def test_without_a_file_there_is_the_built_in_default() -> None:
     assert policy.default_ttl == timedelta(hours=1)
     assert policy.object_retention == timedelta(hours=1)
     assert policy.metadata_retention == timedelta(days=60)
+    assert policy.max_object_retention == timedelta(days=30)
+    assert policy.max_metadata_retention == timedelta(days=365)
+    assert not policy.delete_when_consumed
+    assert [route.name for route in policy.routes] == ["json", "multipart", "upload_session"]
 
 
 def test_a_purpose_says_only_what_differs(tmp_path: Path) -> None:
@@ -49,6 +53,46 @@ def test_a_purpose_says_only_what_differs(tmp_path: Path) -> None:
     assert not avatar.allows("text/plain")
 
 
+def test_a_purpose_has_lifetimes_and_routes_of_its_own(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        [mail]
+        object_retention = "P2D"
+        max_object_retention = "P2D"
+        metadata_retention = "P2D"
+        max_metadata_retention = 172800
+        delete_when_consumed = true
+        routes = [{ name = "post", max_size = 10 }, { name = "upload_session" }]
+        """,
+    )
+    mail = read_policies(path, Policy())["mail"]
+    assert mail.object_retention == mail.max_object_retention == timedelta(days=2)
+    assert mail.metadata_retention == mail.max_metadata_retention == timedelta(days=2)
+    assert mail.delete_when_consumed
+    assert mail.routes == (Route(name="post", max_size=10), Route(name="upload_session"))
+
+
+@pytest.mark.parametrize(
+    ("max_size", "size", "name", "limit"),
+    [
+        (1000, 10, "post", 10),
+        (1000, 11, "upload_session", 1000),
+        (1000, 1000, "upload_session", 1000),
+        (5, 5, "post", 5),
+    ],
+)
+def test_a_file_takes_the_first_route_it_fits(
+    max_size: int, size: int, name: str, limit: int
+) -> None:
+    routes = (Route(name="post", max_size=10), Route(name="upload_session"))
+    policy = Policy(max_size=max_size, routes=routes)
+    route = policy.route_of(size)
+    assert route is not None
+    assert (route.name, policy.route_limit(route)) == (name, limit)
+    assert policy.route_of(max_size + 1) is None
+
+
 @pytest.mark.parametrize(
     ("text", "line", "word"),
     [
@@ -59,6 +103,18 @@ def test_a_purpose_says_only_what_differs(tmp_path: Path) -> None:
         ("[a]\ndefault_ttl = -1", 2, "default_ttl"),
         ("\n[a]\ndefault_ttl = 30", 2, "min_ttl"),
         ("[a]\nobject_retention = 'P90D'", 1, "metadata_retention"),
+        ("[a]\nmetadata_retention = 86399", 1, "metadata_retention"),
+        ("[a]\nmax_object_retention = 3599", 1, "max_object_retention"),
+        ("[a]\nmax_metadata_retention = 86400", 1, "max_metadata_retention"),
+        ("[a]\nmax_object_retention = 'P3651D'", 2, "max_object_retention"),
+        ("[a]\ndelete_when_consumed = 'perhaps'", 2, "delete_when_consumed"),
+        ("[a]\nroutes = [{name='x', max_size=2}, {name='y', max_size=2}]", 1, "routes must grow"),
+        ("[a]\nroutes = [{name='x'}, {name='y', max_size=2}]", 1, "routes must grow"),
+        ("[a]\nroutes = [{name='x'}, {name='y'}]", 1, "only the last"),
+        ("[a]\nroutes = [{name='x', max_size=1}, {name='x'}]", 1, "names of their own"),
+        ("[a]\nroutes = [{name='X', max_size=2}]", 2, "routes"),
+        ("[a]\nroutes = [{name='x', max_size=0}]", 2, "routes"),
+        ("[a]\nroutes = [{max_size=2}]", 2, "routes"),
         ("[a]\nallowed_content_types = ['image']", 1, "image"),
         ("[Avatar]\nmax_size = 1", 1, "Avatar"),
         ("max_size = 1", 1, "max_size"),

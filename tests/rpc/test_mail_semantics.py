@@ -1,0 +1,222 @@
+"""What mail needs of an attachment, statement by statement of the API it was drawn from."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToJson
+
+from attachery.v1 import attachments_pb2 as pb
+from attachery.v1 import resources_pb2
+from attachery.v1.upload_sessions_pb2 import GetUploadPolicyRequest, StartUploadSessionRequest
+from attachery_service.domain.policy import DEFAULT_ROUTES
+from failures import failure
+from service_fixtures import TENANT, ServiceUnderTest
+
+UNSPECIFIED = resources_pb2.DISPOSITION_UNSPECIFIED
+ATTACHMENT, INLINE = resources_pb2.DISPOSITION_ATTACHMENT, resources_pb2.DISPOSITION_INLINE
+DELETED = resources_pb2.UPLOAD_SESSION_STATE_DELETED
+
+
+async def get(service: ServiceUnderTest, attachment_id: str) -> resources_pb2.Attachment:
+    request = pb.GetAttachmentRequest(tenant_id=TENANT, attachment_id=attachment_id)
+    answer = await service.attachments.GetAttachment(request, metadata=service.metadata)
+    return answer.attachment
+
+
+async def resolve(service: ServiceUnderTest, *ids: str) -> list[resources_pb2.Attachment]:
+    request = pb.ResolveAttachmentsRequest(tenant_id=TENANT, attachment_ids=ids)
+    answer = await service.attachments.ResolveAttachments(request, metadata=service.metadata)
+    return [result.attachment for result in answer.results]
+
+
+async def made(service: ServiceUnderTest, **fields: Any) -> resources_pb2.Attachment:
+    return await get(service, await service.ready(**fields))
+
+
+async def test_a1_an_attachment_is_read_and_deleted_and_never_edited(
+    service: ServiceUnderTest,
+) -> None:
+    described = set(StartUploadSessionRequest.DESCRIPTOR.fields_by_name) - {
+        "tenant_id",
+        "request_id",
+        "disposition",  # of one download: how that one is served
+    }
+    for method in pb.DESCRIPTOR.services_by_name["AttachmentService"].methods:
+        assert not described & set(method.input_type.fields_by_name) - {"ttl"}
+    before = await made(service, disposition=ATTACHMENT)
+    request = pb.CreateDownloadUrlRequest(
+        tenant_id=TENANT, attachment_id=before.attachment_id, disposition=INLINE
+    )
+    await service.attachments.CreateDownloadUrl(request, metadata=service.metadata)
+    assert await get(service, before.attachment_id) == before
+
+
+@pytest.mark.parametrize(
+    ("size", "route"),
+    [
+        (1, "json"),
+        (2_100_000, "json"),
+        (2_100_001, "multipart"),
+        (3_000_000, "multipart"),
+        (24_000_000, "multipart"),
+        (24_000_001, "upload_session"),
+        (25_000_000, "upload_session"),
+        (157_286_400, "upload_session"),
+        (157_286_401, ""),
+    ],
+)
+async def test_a2_the_policy_tells_the_route_of_a_file_by_its_size(
+    service: ServiceUnderTest, size: int, route: str
+) -> None:
+    request = GetUploadPolicyRequest(tenant_id=TENANT, size_bytes=size)
+    answer = await service.uploads.GetUploadPolicy(request, metadata=service.metadata)
+    assert answer.HasField("route") == bool(route)
+    assert answer.route.name == route
+
+
+def test_a2_the_largest_file_of_the_json_route_fits_the_request_as_base64() -> None:
+    json_route = DEFAULT_ROUTES[0]
+    assert json_route.max_size
+    assert len(b64encode(bytes(json_route.max_size))) <= 3_000_000 - 200_000
+
+
+async def test_a3_a_link_is_no_attachment_however_it_is_described(
+    service: ServiceUnderTest,
+) -> None:
+    link = {"link": "https://drive.example/file"}
+    started = await service.start(content_type="application/x-drive-link", metadata=link)
+    attachment_id = started.session.attachment_id
+    assert (await failure(service.complete(attachment_id))).reason == "OBJECT_NOT_UPLOADED"
+    assert (await failure(get(service, attachment_id))).reason == "UPLOAD_NOT_READY"
+
+
+async def test_a4_the_metadata_has_all_that_a_mail_needs(service: ServiceUnderTest) -> None:
+    attachment = await made(
+        service,
+        body=b"x" * 4452,
+        filename="nylas-logo.png",
+        content_type='image/png; name="nylas-logo.png"',
+        content_id="ii_123456789",
+        disposition=ATTACHMENT,
+        is_inline=True,
+    )
+    assert attachment.tenant_id == TENANT
+    assert attachment.filename == "nylas-logo.png"
+    assert attachment.content_type == 'image/png; name="nylas-logo.png"'
+    assert attachment.content_id == "ii_123456789"
+    assert attachment.content_disposition.startswith('attachment; filename="nylas-logo.png"')
+    assert attachment.is_inline
+    assert attachment.size_bytes == 4452
+    assert await resolve(service, attachment.attachment_id) == [attachment]
+
+
+async def test_a5_the_id_alone_finds_it_within_its_tenant(service: ServiceUnderTest) -> None:
+    attachment_id = await service.ready()
+    assert set(pb.GetAttachmentRequest.DESCRIPTOR.fields_by_name) == {"tenant_id", "attachment_id"}
+    assert (await get(service, attachment_id)).attachment_id == attachment_id
+
+
+async def test_a6_attachments_are_read_by_themselves_many_in_one_call(
+    service: ServiceUnderTest,
+) -> None:
+    ids = [await service.ready() for _ in range(3)]
+    assert [found.attachment_id for found in await resolve(service, *ids)] == ids
+
+
+async def test_a7_ids_can_be_sent_again_and_again(service: ServiceUnderTest) -> None:
+    kept, removed = await service.ready(), await service.ready()
+    first = await resolve(service, kept, removed)
+    # A draft's list is replaced as a whole: once with both, then without the one.
+    for _ in range(2):
+        assert await resolve(service, kept, removed) == first
+        assert await resolve(service, kept) == first[:1]
+    assert (await get(service, removed)).state != DELETED
+
+
+@pytest.mark.parametrize(
+    ("content_id", "disposition", "inline"),
+    [("", UNSPECIFIED, False), ("logo", UNSPECIFIED, True), ("", INLINE, True)],
+    ids=["neither", "content_id", "disposition"],
+)
+async def test_a8_what_has_a_content_id_is_taken_to_be_inline(
+    service: ServiceUnderTest, content_id: str, disposition: int, inline: bool
+) -> None:
+    started = await service.start(content_id=content_id, disposition=disposition)
+    assert started.session.is_inline == inline
+    assert (started.session.disposition == INLINE) == inline
+
+
+async def test_a9_a_content_id_that_no_text_refers_to_is_no_error(
+    service: ServiceUnderTest,
+) -> None:
+    attachment = await made(service, content_id="7890bdnyl")
+    assert (attachment.content_id, attachment.size_bytes) == ("7890bdnyl", 6)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("123456hbd", "123456hbd"),
+        ("ii_123456789", "ii_123456789"),
+        ("<ce9b9547-9eeb-43b2-ac4e-58768bdf04e4>", "ce9b9547-9eeb-43b2-ac4e-58768bdf04e4"),
+        ("<nylas-hbd.png>", "nylas-hbd.png"),
+        ("<Part1.06090408@Example.COM>", "Part1.06090408@Example.COM"),
+        ("a" * 128, "a" * 128),
+    ],
+    ids=["alphanumeric", "underscore", "uuid", "filename", "address", "longest"],
+)
+async def test_a10_a11_content_ids_as_they_occur_lose_their_brackets_and_nothing_else(
+    service: ServiceUnderTest, given: str, kept: str
+) -> None:
+    assert (await made(service, content_id=given)).content_id == kept
+
+
+@pytest.mark.parametrize("content_id", ["", "logo"])
+@pytest.mark.parametrize("disposition", [ATTACHMENT, INLINE])
+@pytest.mark.parametrize("inline", [True, False])
+async def test_a12_a13_inline_is_as_it_was_said_whatever_the_rest_is(
+    service: ServiceUnderTest, content_id: str, disposition: int, inline: bool
+) -> None:
+    attachment = await made(
+        service, content_id=content_id, disposition=disposition, is_inline=inline
+    )
+    assert attachment.is_inline == inline
+    assert attachment.disposition == disposition
+    shown = "inline" if disposition == INLINE else "attachment"
+    assert attachment.content_disposition.partition(";")[0] == shown
+    session = await service.get(attachment.attachment_id)
+    assert (session.is_inline, session.disposition) == (inline, disposition)
+
+
+async def test_a12_what_the_release_before_has_started_is_inline_by_its_disposition(
+    service: ServiceUnderTest,
+) -> None:
+    inline = await service.ready(disposition=INLINE, is_inline=False)
+    plain = await service.ready(is_inline=True)
+    await service.database.execute("UPDATE upload_sessions SET is_inline = NULL")
+    assert (await get(service, inline)).is_inline
+    assert not (await get(service, plain)).is_inline
+
+
+async def test_a14_nothing_is_said_twice(service: ServiceUnderTest) -> None:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        assert len(names) == len(set(names))
+        return dict(pairs)
+
+    attachment = await made(service, content_id="<185e56cb50e12e82>")
+    text = MessageToJson(attachment, preserving_proto_field_name=True)
+    assert json.loads(text, object_pairs_hook=once)["content_id"] == "185e56cb50e12e82"
+    assert attachment.SerializeToString().count(b"185e56cb50e12e82") == 1
+
+
+async def test_a15_the_id_is_not_the_content_id_and_two_may_share_that(
+    service: ServiceUnderTest,
+) -> None:
+    one, two = await made(service, content_id="logo"), await made(service, content_id="logo")
+    assert one.content_id == two.content_id == "logo"
+    assert len({one.attachment_id, two.attachment_id, "logo"}) == 3

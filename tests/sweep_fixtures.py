@@ -1,0 +1,66 @@
+"""The sweep under test: a round when the test says so, beside a running service."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from attachery_service.app import database_options, storage_options
+from attachery_service.background import Background
+from attachery_service.composition import Core, sweep_of
+from attachery_service.config import Settings
+from attachery_service.domain.sweeping import SweepEvent
+from attachery_service.storage.client import open_storage
+from attachery_service.store.database import open_database
+from attachery_service.usecases.sweep import Round, Sweep
+from attachery_service.workers.sweeping import SweepMetrics
+from service_fixtures import ServiceUnderTest
+
+
+@dataclass
+class Sweeper:
+    """A worker without its clock."""
+
+    sweep: Sweep
+    background: Background
+    registry: CollectorRegistry
+
+    async def __call__(self) -> Round:
+        done = await self.sweep()
+        assert await self.background.drain(5)
+        return done
+
+    def counts(self) -> Counter[str]:
+        """What has happened so far, in the names of the metric, but for what has not."""
+        found = Counter[str]()
+        for event in SweepEvent:
+            labels = {"what": event.value}
+            found[event] += int(
+                self.registry.get_sample_value("attachery_sweep_sessions_total", labels) or 0
+            )
+        return +found
+
+
+@asynccontextmanager
+async def opened_sweeper(settings: Settings) -> AsyncIterator[Sweeper]:
+    registry, bugs = CollectorRegistry(), list[BaseException]()
+    background = Background(bugs.append)
+    async with (
+        open_database(database_options(settings)) as database,
+        open_storage(storage_options(settings)) as storage,
+    ):
+        core = Core(settings, database, storage, background)
+        yield Sweeper(sweep_of(core, SweepMetrics(registry)), background, registry)
+        assert await background.drain(5)
+    assert not bugs
+
+
+@pytest.fixture
+async def sweeper(service: ServiceUnderTest) -> AsyncIterator[Sweeper]:
+    async with opened_sweeper(service.settings) as opened:
+        yield opened
