@@ -14,7 +14,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-ceph check format lint types imports protos proto clean
+.PHONY: help run demo test test-ceph bench profile check format lint types imports protos proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,12 @@ test-ceph: $(VENV)/ready ## what depends on the store, on Ceph RGW, built once i
 	tests/ceph/build-root.sh
 	$(BIN)/pytest --store ceph tests/contract tests/rpc/test_sealing.py tests/rpc/test_notifications.py tests/ops/test_bucket.py
 
+bench: $(VENV)/bench ## measure, beside floors and a peer (ONLY=get,complete or QUICK=1)
+	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only "$(ONLY)") $(if $(QUICK),--quick)
+
+profile: $(VENV)/bench ## a flame graph of the service under one RPC (RPC=Complete)
+	@PYTHONPATH=tests $(BIN)/python -m bench.profiling $(if $(RPC),--rpc "$(RPC)")
+
 check: format lint types imports protos test ## all that CI checks
 
 format: $(VENV)/ready
@@ -40,7 +46,7 @@ format: $(VENV)/ready
 lint: $(VENV)/ready
 	$(BIN)/ruff check
 
-types: $(VENV)/ready
+types: $(VENV)/bench
 	$(BIN)/mypy
 
 imports: $(VENV)/ready
@@ -63,6 +69,10 @@ $(UV):
 
 $(VENV)/ready: $(UV) pyproject.toml uv.lock
 	$(UV) sync --quiet --frozen --all-extras --python $(PYTHON)
+	@touch $@
+
+$(VENV)/bench: $(VENV)/ready
+	$(UV) sync --quiet --frozen --all-extras --group bench --python $(PYTHON)
 	@touch $@
 
 $(PROTO_PYTHON): $(UV) scripts/proto-requirements.txt

@@ -1,0 +1,42 @@
+"""What is measured, by name, in the order of a full run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from bench.report import Report
+from bench.scenarios import (
+    basics,
+    batches,
+    floors,
+    footprint,
+    keys,
+    mixed,
+    sizes,
+    stores,
+    sweep,
+    tenants,
+    workers,
+)
+from bench.world import World
+
+Scenario = Callable[[World, Report], Awaitable[None]]
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "floors": floors.floors,
+    "get": basics.get,
+    "start": basics.start,
+    "complete": basics.complete,
+    "batch": batches.batch,
+    "resolve": batches.resolve,
+    "reads": batches.reads,
+    "mixed": mixed.mixed,
+    "workers": workers.workers,
+    "footprint": footprint.footprint,
+    "tenants": tenants.tenants,
+    "keys": keys.keys,
+    "sizes": sizes.sizes,
+    "sweep": sweep.sweep,
+    "stores": stores.stores,
+}
