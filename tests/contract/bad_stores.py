@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,12 +26,14 @@ class CannedStore:
     answer: bytes | None
     endpoint: str = ""
     requests: int = 0
+    heads: list[str] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await reader.readuntil(b"\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.heads.append(head.decode())
             self.requests += 1
             self.asked.set()
             if self.answer is None:
@@ -45,14 +48,50 @@ class CannedStore:
 
 
 @asynccontextmanager
-async def canned_store(answer: bytes | None) -> AsyncIterator[CannedStore]:
+async def canned_store(
+    answer: bytes | None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[CannedStore]:
     store = CannedStore(answer)
+    server = await asyncio.start_server(store.serve, "127.0.0.1", 0, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    store.endpoint = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield store
+    finally:
+        store.release()
+        server.close()
+        await server.wait_closed()
+
+
+@dataclass
+class TiredStore:
+    """Keeps a connection for `patience` answers; the request after them it drops without a word."""
+
+    answer: bytes
+    patience: int
+    endpoint: str = ""
+    connections: int = 0
+    answered: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            for _ in range(self.patience):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(self.answer)
+                self.answered += 1
+            await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+
+@asynccontextmanager
+async def tired_store(answer: bytes, patience: int) -> AsyncIterator[TiredStore]:
+    store = TiredStore(answer, patience)
     server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
     store.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield store
     finally:
-        store.release()
         server.close()
         await server.wait_closed()
 

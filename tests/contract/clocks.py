@@ -1,8 +1,8 @@
-"""Time, moved for the signer alone, so that nobody has to wait for a URL to expire."""
+"""Time, moved for the signers alone, so that nobody has to wait for a URL to expire."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from unittest.mock import patch
@@ -12,6 +12,8 @@ import botocore.auth
 import botocore.crt.auth
 from botocore.compat import get_current_datetime
 
+from attachery_service.storage import addresses
+
 # All that take the time: the SDK signs by itself or, where it finds awscrt, through that.
 _SIGNERS = (botocore.auth, botocore.crt.auth, aiobotocore.signers)
 
@@ -19,12 +21,19 @@ _SIGNERS = (botocore.auth, botocore.crt.auth, aiobotocore.signers)
 @contextmanager
 def signing_earlier(by: timedelta) -> Iterator[None]:
     """Signs as if it were that much earlier."""
+    with signing_at(lambda: get_current_datetime(False) - by):
+        yield
 
-    def then(remove_tzinfo: bool = True) -> datetime:
-        now: datetime = get_current_datetime(remove_tzinfo)
-        return now - by
+
+@contextmanager
+def signing_at(time: Callable[[], datetime]) -> Iterator[None]:
+    """Signs as if it were that time, which is in UTC."""
+
+    def of_the_sdk(remove_tzinfo: bool = True) -> datetime:
+        return time().replace(tzinfo=None) if remove_tzinfo else time()
 
     with ExitStack() as stack:
         for signer in _SIGNERS:
-            stack.enter_context(patch.object(signer, "get_current_datetime", then))
+            stack.enter_context(patch.object(signer, "get_current_datetime", of_the_sdk))
+        stack.enter_context(patch.object(addresses, "time", lambda: time().timestamp()))
         yield

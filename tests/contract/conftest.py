@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 
 from attachery_service.storage.client import Storage, StorageOptions, open_storage
 from attachery_service.storage.objects import S3ObjectStore
@@ -16,25 +17,32 @@ from contract.uploading import Uploader
 from store_fixtures import StoreUnderTest
 
 
-def options_of(store: StoreUnderTest, bucket: str) -> StorageOptions:
+def options_of(store: StoreUnderTest, bucket: str, *, fast: bool) -> StorageOptions:
     return StorageOptions(
         bucket=bucket,
         prefix="files",
         endpoint=store.endpoint,
         access_key=store.access_key,
         secret_key=store.secret_key,
+        fast=fast,
     )
 
 
+@pytest.fixture(scope="session")
+def fast(request: pytest.FixtureRequest) -> bool:
+    """Whether the run is one with the hot paths."""
+    return bool(request.config.getoption("--hot-paths") == "on")
+
+
 @pytest.fixture
-def options(object_store: StoreUnderTest, bucket: str) -> StorageOptions:
-    return options_of(object_store, bucket)
+def options(object_store: StoreUnderTest, bucket: str, fast: bool) -> StorageOptions:
+    return options_of(object_store, bucket, fast=fast)
 
 
 @pytest.fixture(scope="session")
-async def shared_storage(object_store: StoreUnderTest) -> AsyncIterator[Storage]:
+async def shared_storage(object_store: StoreUnderTest, fast: bool) -> AsyncIterator[Storage]:
     """One connection for the run, for making one takes longer than most tests."""
-    async with open_storage(options_of(object_store, "")) as opened:
+    async with open_storage(options_of(object_store, "", fast=fast)) as opened:
         yield opened
 
 
@@ -56,6 +64,11 @@ def objects(storage: Storage) -> S3ObjectStore:
 @pytest.fixture
 def key(signer: S3TargetSigner) -> str:
     return signer.new_key("acme", uuid.uuid4())
+
+
+@pytest.fixture
+def attempts_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
 
 
 @pytest.fixture

@@ -10,11 +10,15 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.credentials import ReadOnlyCredentials
 
 from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.domain.sessions import SealedObject
 from attachery_service.storage.client import Storage, StorageOptions, open_storage
+from attachery_service.storage.fast_reads import choose_reads
+from attachery_service.storage.reads import SdkReads
+from attachery_service.storage.signers import choose_signer
 from attachery_service.storage.signing import S3TargetSigner
 from contract.uploading import BODY, checksums_of, form_request, put_request
 
@@ -28,7 +32,8 @@ class EndingCredentials:
 
     seconds: float
 
-    async def get_frozen_credentials(self) -> None: ...
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        return ReadOnlyCredentials("AKIA", "SECRET", "token")
 
     def _seconds_remaining(self) -> float:
         return self.seconds
@@ -155,11 +160,20 @@ async def test_an_sdk_that_signs_otherwise_is_not_trusted(
     def drop(params: dict[str, object], **_: object) -> None:
         params.pop("IfNoneMatch", None)
 
-    async with open_storage(options) as storage:
+    async with open_storage(replace(options, fast=False)) as storage:
         storage.signing.meta.events.register("provide-client-params.s3.PutObject", drop)
 
         with pytest.raises(StorageMisconfigured):
             await S3TargetSigner(storage).sign_upload(put_request(key))
+
+
+async def test_nothing_shows_the_secret(storage: Storage, options: StorageOptions) -> None:
+    signer = await choose_signer(storage)
+    reads = await choose_reads(storage, SdkReads(storage.s3, storage.options.bucket))
+
+    shown = f"{storage!r} {S3TargetSigner(storage)!r} {signer!r} {reads!r}"
+
+    assert str(options.secret_key) not in shown
 
 
 def test_keys_are_made_of_ids_and_never_repeat(signer: S3TargetSigner) -> None:

@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from botocore.retries.standard import ExponentialBackoff
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm
@@ -42,17 +41,30 @@ SOURCE = StoredObject(
     attested=NO_CHECKSUMS,
 )
 
+pytestmark = pytest.mark.usefixtures("attempts_without_a_pause")
+
 Call = Callable[[Storage], Awaitable[object]]
+
+
+def through_the_sdk(storage: Storage) -> Storage:
+    return replace(storage, options=replace(storage.options, fast=False), pool=None)
+
 
 CALLS: dict[str, Call] = {
     "describe": lambda storage: S3ObjectStore(storage).describe(SOURCE.key),
+    "sdk_describe": lambda storage: S3ObjectStore(through_the_sdk(storage)).describe(SOURCE.key),
     "copy": lambda storage: S3ObjectStore(storage).copy(SOURCE, "files/copy", "text/plain"),
     "first_bytes": lambda storage: S3ObjectStore(storage).first_bytes(SOURCE, 10),
+    "sdk_first_bytes": lambda storage: S3ObjectStore(through_the_sdk(storage)).first_bytes(
+        SOURCE, 10
+    ),
     "digest": lambda storage: S3ObjectStore(storage).digest(SOURCE, [Algorithm.MD5]),
     "delete": lambda storage: S3ObjectStore(storage).delete(SOURCE.key),
     "delete_many": lambda storage: S3ObjectStore(storage).delete_many([SOURCE.key]),
     "ping": ping,
 }
+FIRST_BYTES = ["first_bytes", "sdk_first_bytes"]
+READS = [*FIRST_BYTES, "digest"]
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 
 GARBAGE = {
@@ -87,11 +99,6 @@ def options_at(endpoint: str, **more: object) -> StorageOptions:
     return StorageOptions(bucket="bucket", endpoint=endpoint, **values)  # type: ignore[arg-type]
 
 
-@pytest.fixture(autouse=True)
-def attempts_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
-
-
 @asynccontextmanager
 async def opened_at(endpoint: str, **more: object) -> AsyncIterator[Storage]:
     async with open_storage(options_at(endpoint, **more)) as storage:
@@ -99,7 +106,7 @@ async def opened_at(endpoint: str, **more: object) -> AsyncIterator[Storage]:
 
 
 async def failure(
-    call: Call, storage: Storage, kind: type[AttacheryError], *, within: float = 2.0
+    call: Call, storage: Storage, kind: type[AttacheryError], *, within: float = 10.0
 ) -> AttacheryError:
     """The error of the call, which must come in time and keep the original to itself."""
     began = time.monotonic()
@@ -185,25 +192,50 @@ async def test_a_copy_may_be_silent_for_longer_than_other_calls() -> None:
 
 
 # Not of the calls whose answer holds nothing to look at.
-@pytest.mark.parametrize("call", ["describe", "copy", "first_bytes", "digest"])
+@pytest.mark.parametrize("call", ["describe", "sdk_describe", "copy", *READS])
 @pytest.mark.parametrize("answer", GARBAGE.values(), ids=GARBAGE)
 async def test_garbage_is_unavailable(call: str, answer: bytes) -> None:
     async with canned_store(answer) as store, opened_at(store.endpoint) as storage:
         await failure(CALLS[call], storage, StorageUnavailable)
 
 
+@pytest.mark.parametrize("call", READS)
 @pytest.mark.parametrize("status", PASSING)
-async def test_what_passes_is_unavailable(status: str) -> None:
+async def test_what_passes_is_unavailable(call: str, status: str) -> None:
     answer = s3_error(status, PASSING[status])
     async with canned_store(answer) as store, opened_at(store.endpoint) as storage:
-        await failure(CALLS["digest"], storage, StorageUnavailable)
+        await failure(CALLS[call], storage, StorageUnavailable)
 
 
+@pytest.mark.parametrize("call", READS)
 @pytest.mark.parametrize("status", STANDING)
-async def test_what_stands_is_an_operators_matter(status: str) -> None:
+async def test_what_stands_is_an_operators_matter(call: str, status: str) -> None:
     answer = s3_error(status, STANDING[status])
     async with canned_store(answer) as store, opened_at(store.endpoint) as storage:
-        await failure(CALLS["digest"], storage, StorageMisconfigured)
+        await failure(CALLS[call], storage, StorageMisconfigured)
+
+
+@pytest.mark.parametrize("call", ["describe", "sdk_describe"])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("500 Internal Server Error", StorageUnavailable),
+        ("503 Slow Down", StorageUnavailable),
+        ("429 Too Many Requests", StorageUnavailable),
+        ("409 Conflict", StorageUnavailable),
+        ("501 Not Implemented", StorageMisconfigured),
+        ("400 Bad Request", StorageMisconfigured),
+        ("403 Forbidden", StorageMisconfigured),
+        ("301 Moved Permanently", StorageMisconfigured),
+        ("307 Temporary Redirect", StorageMisconfigured),
+    ],
+)
+async def test_a_refusal_without_a_body_is_told_by_its_status(
+    call: str, status: str, kind: type[AttacheryError]
+) -> None:
+    answer = http_answer(status, b"", "x-amz-bucket-region: eu-north-1")
+    async with canned_store(answer) as store, opened_at(store.endpoint) as storage:
+        await failure(CALLS[call], storage, kind)
 
 
 async def test_attempts_are_bounded() -> None:
@@ -220,14 +252,14 @@ async def test_an_error_inside_a_good_answer_is_an_error() -> None:
         await failure(CALLS["copy"], storage, StorageUnavailable)
 
 
-@pytest.mark.parametrize("call", ["first_bytes", "digest"])
+@pytest.mark.parametrize("call", READS)
 async def test_a_cut_body_is_unavailable(call: str) -> None:
     answer = f"HTTP/1.1 200 OK\r\nETag: {SOURCE.etag}\r\nContent-Length: 100\r\n\r\n12345".encode()
     async with canned_store(answer) as store, opened_at(store.endpoint) as storage:
         await failure(CALLS[call], storage, StorageUnavailable)
 
 
-@pytest.mark.parametrize("call", ["first_bytes", "digest"])
+@pytest.mark.parametrize("call", READS)
 async def test_a_store_that_ignores_the_condition_is_noticed(call: str) -> None:
     async with (
         canned_store(http_answer("200 OK", b"1" * 100, 'ETag: "another"')) as store,
@@ -237,7 +269,7 @@ async def test_a_store_that_ignores_the_condition_is_noticed(call: str) -> None:
             await CALLS[call](storage)
 
 
-@pytest.mark.parametrize("call", ["first_bytes", "digest"])
+@pytest.mark.parametrize("call", READS)
 async def test_a_body_shorter_than_the_object_is_unavailable(call: str) -> None:
     async with (
         canned_store(http_answer("200 OK", b"12345", f"ETag: {SOURCE.etag}")) as store,

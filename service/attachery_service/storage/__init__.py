@@ -31,10 +31,17 @@ of the bytes, and for nothing else, except as MD5 where S3 defines it so. Reads 
 and the sealing copy name the ETag they were verified with, so bytes that change in between are
 noticed and never half-verified.
 
+**Two ways.** What every upload needs (signing, HEAD, the first bytes) goes past the SDK, whose way
+costs five to fifteen times as much CPU; all else is the SDK's: credentials and their refresh, where
+a bucket is, copies, deletions, whole bodies, and every answer of the store but the good one and
+"there is none". The signatures are equal, and looked at once for each bucket before they are
+used. `fast=False` leaves everything to the SDK.
+
 **Limits.** A signed URL lives seven days at most, and never longer than the credentials that
 signed it. A server-side copy in one request takes 5 GiB. Every call has a bound in seconds (below
-the caller's deadline when that is nearer); the SDK's three attempts happen within it. Errors leave
-this package as StorageUnavailable or StorageMisconfigured, never as the SDK's.
+the caller's deadline when that is nearer); the SDK's three attempts happen within it, and before
+them the one past the SDK. Errors leave this package as StorageUnavailable or
+StorageMisconfigured, never as the SDK's.
 
 **Trust.** Stores differ in what they verify; `probing` finds out by trying. A store that ignores
 `If-None-Match` still works, with copies. A versioned bucket works, but keeps what was deleted as

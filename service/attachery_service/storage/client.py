@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
+from aiohttp import ClientSession
 from botocore.exceptions import ClientError
 
 from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.storage.faults import bounded, status_of
+from attachery_service.storage.pool import ATTEMPTS, CONNECT_SECONDS, open_pool
 
 if TYPE_CHECKING:
     from aiobotocore.credentials import AioCredentials
     from types_aiobotocore_s3 import S3Client
 
-_CONNECT_SECONDS: Final = 1.0
-_ATTEMPTS: Final = 3
 # Looking for credentials may ask the machine's metadata service.
 _OPEN_SECONDS: Final = 30.0
 
@@ -37,7 +37,8 @@ class StorageOptions:
     knows temporary ones and refreshes them. `addressing`: None is path style at
     an endpoint and virtual-hosted style at AWS. Timeouts in seconds: `operation_timeout` bounds
     every call, `transfer_timeout` those that move a whole object (copy, digest).
-    `digest_concurrency`: objects being hashed at one time.
+    `digest_concurrency`: objects being hashed at one time. `max_connections`: of the SDK, and as
+    many beside it. `fast`: sign, and look at objects, past the SDK where that comes to the same.
     """
 
     bucket: str
@@ -52,6 +53,7 @@ class StorageOptions:
     transfer_timeout: float = 120.0
     digest_concurrency: int = 4
     max_connections: int = 64
+    fast: bool = True
 
     def __post_init__(self) -> None:
         """Raises ValueError for half a pair of keys."""
@@ -67,7 +69,8 @@ class StorageOptions:
 class Storage:
     """An open store. `signing` is `s3` unless uploaders reach the store by another URL.
 
-    `ca_bundle`: path of the certificates that `s3` trusts; None are the SDK's own.
+    `ca_bundle`: path of the certificates that `s3` trusts; None are the SDK's own. `pool`: for
+    requests past the SDK; None if there shall be none.
     """
 
     options: StorageOptions
@@ -75,6 +78,7 @@ class Storage:
     signing: S3Client
     credentials: AioCredentials
     ca_bundle: str | None
+    pool: ClientSession | None
 
 
 @asynccontextmanager
@@ -116,7 +120,10 @@ async def _opened(stack: AsyncExitStack, options: StorageOptions) -> Storage:
         if public is not None and public != options.endpoint:
             signing = await _client(stack, session, options, public)
         ca_bundle = session.get_config_variable("ca_bundle")
-        return Storage(options, s3, signing, credentials, ca_bundle)
+        pool = None
+        if options.fast:
+            pool = await stack.enter_async_context(await open_pool(options, ca_bundle))
+        return Storage(options, s3, signing, credentials, ca_bundle, pool)
 
 
 async def _credentials(session: AioSession, options: StorageOptions) -> AioCredentials:
@@ -152,10 +159,10 @@ def _config(options: StorageOptions, endpoint: str | None) -> AioConfig:
         # Else the SDK adds checksums of its own, of an empty body in a signed URL.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        connect_timeout=_CONNECT_SECONDS,
+        connect_timeout=CONNECT_SECONDS,
         # A connection that died in silence leaves time for another attempt within the bound.
-        read_timeout=options.operation_timeout / _ATTEMPTS,
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        read_timeout=options.operation_timeout / ATTEMPTS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=options.max_connections,
     )
 

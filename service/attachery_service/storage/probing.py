@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -34,6 +33,7 @@ from attachery_service.ports import PreconditionChanged, TargetRequest, UploadTa
 from attachery_service.storage.client import Storage, ping
 from attachery_service.storage.faults import bounded, status_of
 from attachery_service.storage.objects import S3ObjectStore
+from attachery_service.storage.pool import trust
 from attachery_service.storage.signing import S3TargetSigner
 
 # The whole probe; it takes some twenty calls.
@@ -205,7 +205,7 @@ async def reach(storage: Storage) -> None:
 @asynccontextmanager
 async def _trial(storage: Storage) -> AsyncIterator[_Trial]:
     timeout = aiohttp.ClientTimeout(total=storage.options.operation_timeout)
-    connector = aiohttp.TCPConnector(ssl=await _trust(storage))
+    connector = aiohttp.TCPConnector(ssl=await trust(storage.ca_bundle))
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
         trial = _Trial(
             # Uploaders' endpoint may not be reachable from here.
@@ -218,10 +218,6 @@ async def _trial(storage: Storage) -> AsyncIterator[_Trial]:
             yield trial
         finally:
             await trial.clean_up()
-
-
-async def _trust(storage: Storage) -> ssl.SSLContext:
-    return await asyncio.to_thread(ssl.create_default_context, cafile=storage.ca_bundle)
 
 
 async def _put_one(trial: _Trial) -> tuple[StoredObject, _Answer]:

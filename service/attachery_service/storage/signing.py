@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from typing import Final
 from uuid import UUID
 
 from attachery_service.domain.checksums import Algorithm, Checksums
-from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.domain.sessions import SealedObject
 from attachery_service.ports import DownloadUrl, TargetRequest, UploadTarget
 from attachery_service.storage.client import Storage
 from attachery_service.storage.digests import to_base64
 from attachery_service.storage.faults import bounded
+from attachery_service.storage.signers import UrlSigner, choose_signer
 
 # Longer is refused by the store, not by the SDK.
 MAX_LIFETIME: Final = timedelta(days=7)
@@ -28,15 +27,7 @@ _CACHE_CONTROL: Final = "private, no-store"
 _BY_STRENGTH: Final = (Algorithm.SHA256, Algorithm.CRC32C, Algorithm.CRC64NVME)
 
 
-class _Constraint(NamedTuple):
-    """A header the uploader must send as it is; `parameter` is the SDK's name for it."""
-
-    parameter: str
-    header: str
-    value: str | int
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class S3TargetSigner:
     """Signs for the endpoint that uploaders reach. Raises StorageMisconfigured.
 
@@ -45,6 +36,7 @@ class S3TargetSigner:
     """
 
     storage: Storage
+    _chosen: UrlSigner | None = field(default=None, init=False)
 
     def new_key(self, tenant_id: str, attachment_id: UUID) -> str:
         """A key that was never used before: 128 bits of it are random."""
@@ -69,53 +61,38 @@ class S3TargetSigner:
     ) -> DownloadUrl:
         """A GET of the sealed key that answers with these headers, whatever the object has."""
         async with bounded(self.storage.options.operation_timeout):
-            seconds = await self._lifetime(lifetime)
+            shortened = await self._lifetime(lifetime)
+            signer = await self._signer()
             answer_with = {
-                "ResponseContentType": content_type,
-                "ResponseContentDisposition": disposition,
-                "ResponseCacheControl": _CACHE_CONTROL,
+                "response-content-type": content_type,
+                "response-content-disposition": disposition,
+                "response-cache-control": _CACHE_CONTROL,
             }
-            url = await self._url("get_object", sealed.key, answer_with, seconds)
-            _require_signed(url, [])
-            return DownloadUrl(url=url, lifetime=seconds)
+            url = await signer.get(sealed.key, answer_with, _seconds(shortened))
+            return DownloadUrl(url=url, lifetime=shortened)
 
     async def _put(self, request: TargetRequest, lifetime: timedelta) -> UploadTarget:
-        constraints = list(_constraints(request))
-        parameters = {each.parameter: each.value for each in constraints}
-        url = await self._url("put_object", request.key, parameters, lifetime)
-        headers = {each.header: str(each.value) for each in constraints}
-        _require_signed(url, headers)
+        headers = dict(_headers(request))
+        signed = {name.lower(): value for name, value in headers.items()}
+        signer = await self._signer()
+        url = await signer.put(request.key, signed, _seconds(lifetime))
         return UploadTarget(
             method="PUT", url=url, headers=headers, form_fields={}, lifetime=lifetime
         )
 
     async def _form(self, request: TargetRequest, lifetime: timedelta) -> UploadTarget:
         fields = {"Content-Type": _one_line(request.content_type)}
-        fields |= {each.header: str(each.value) for each in _checksum(request.checksums)[:1]}
-        size_range = ["content-length-range", 1, request.max_size]
-        form = await self.storage.signing.generate_presigned_post(
-            Bucket=self.storage.options.bucket,
-            Key=request.key,
-            Fields=fields,
-            Conditions=[*({name: value} for name, value in fields.items()), size_range],
-            ExpiresIn=int(lifetime.total_seconds()),
-        )
+        fields |= dict(_checksum(request.checksums)[:1])
+        signer = await self._signer()
+        form = await signer.form(request.key, fields, request.max_size, _seconds(lifetime))
         return UploadTarget(
-            method="POST",
-            url=form["url"],
-            headers={},
-            form_fields=form["fields"],
-            lifetime=lifetime,
+            method="POST", url=form.url, headers={}, form_fields=form.fields, lifetime=lifetime
         )
 
-    async def _url(
-        self, operation: str, key: str, parameters: dict[str, Any], lifetime: timedelta
-    ) -> str:
-        return await self.storage.signing.generate_presigned_url(
-            operation,
-            Params={"Bucket": self.storage.options.bucket, "Key": key, **parameters},
-            ExpiresIn=int(lifetime.total_seconds()),
-        )
+    async def _signer(self) -> UrlSigner:
+        if self._chosen is None:
+            self._chosen = await choose_signer(self.storage)
+        return self._chosen
 
     async def _lifetime(self, asked: timedelta) -> timedelta:
         credentials = self.storage.credentials
@@ -128,27 +105,25 @@ class S3TargetSigner:
         return max(timedelta(seconds=shortened // timedelta(seconds=1)), MIN_LIFETIME)
 
 
-def _constraints(request: TargetRequest) -> Iterator[_Constraint]:
+def _headers(request: TargetRequest) -> Iterator[tuple[str, str]]:
+    """What the uploader must send as it is."""
     if request.size is not None:
-        yield _Constraint("ContentLength", "Content-Length", request.size)
-    yield _Constraint("ContentType", "Content-Type", _one_line(request.content_type))
+        yield "Content-Length", str(request.size)
+    yield "Content-Type", _one_line(request.content_type)
     if request.checksums.md5 is not None:
-        yield _Constraint("ContentMD5", "Content-MD5", to_base64(request.checksums.md5))
+        yield "Content-MD5", to_base64(request.checksums.md5)
     yield from _checksum(request.checksums)
     if request.write_once:
-        yield _Constraint("IfNoneMatch", "If-None-Match", "*")
+        yield "If-None-Match", "*"
 
 
-def _checksum(checksums: Checksums) -> list[_Constraint]:
+def _checksum(checksums: Checksums) -> list[tuple[str, str]]:
     """The strongest declared digest, and the header without which some stores ignore it."""
     for algorithm in _BY_STRENGTH:
         if (digest := checksums.get(algorithm)) is not None:
-            name = algorithm.value.upper()
             return [
-                _Constraint(
-                    f"Checksum{name}", f"x-amz-checksum-{algorithm.value}", to_base64(digest)
-                ),
-                _Constraint("ChecksumAlgorithm", "x-amz-sdk-checksum-algorithm", name),
+                (f"x-amz-checksum-{algorithm.value}", to_base64(digest)),
+                ("x-amz-sdk-checksum-algorithm", algorithm.value.upper()),
             ]
     return []
 
@@ -158,11 +133,5 @@ def _one_line(content_type: str) -> str:
     return " ".join(content_type.split())
 
 
-def _require_signed(url: str, headers: Iterable[str]) -> None:
-    """Raises StorageMisconfigured unless these headers, and only they, bind whoever uses the URL.
-
-    An SDK that is configured to sign otherwise would hand out URLs that let anything through.
-    """
-    signed = parse_qs(urlsplit(url).query).get("X-Amz-SignedHeaders", [""])[0]
-    if set(signed.split(";")) != {"host", *(name.lower() for name in headers)}:
-        raise StorageMisconfigured(detail="the SDK does not sign what it is told to sign")
+def _seconds(lifetime: timedelta) -> int:
+    return int(lifetime.total_seconds())
