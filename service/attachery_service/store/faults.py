@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 
@@ -32,16 +32,20 @@ _PASSING = (
 _UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
 
-@asynccontextmanager
-async def within(limit: float) -> AsyncIterator[None]:
-    """Bounds a statement to `limit` seconds or what the call's deadline leaves.
-
-    Raises DatabaseUnavailable for every passing fault, its text only in the cause.
-    """
+@contextmanager
+def passing_faults() -> Iterator[None]:
+    """Raises DatabaseUnavailable for every passing fault, its text only in the cause."""
     try:
-        async with asyncio.timeout(time_left(limit)):
-            yield
+        yield
     except _UNSTORABLE as error:
         raise MalformedRequest from error
     except (*_PASSING, OSError) as error:  # TimeoutError is an OSError
         raise DatabaseUnavailable from error
+
+
+@asynccontextmanager
+async def within(limit: float) -> AsyncIterator[None]:
+    """Bounds the block to `limit` seconds or what the call's deadline leaves; faults as above."""
+    with passing_faults():
+        async with asyncio.timeout(time_left(limit)):
+            yield

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 
 import asyncpg
 
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
-from attachery_service.domain.checksums import Checksums
+from attachery_service.domain.checksums import NO_CHECKSUMS, Checksums
 from attachery_service.domain.holds import Hold
 from attachery_service.domain.idempotency import Outcome
 from attachery_service.domain.quota import Usage
@@ -25,17 +24,25 @@ from attachery_service.domain.sessions import (
 
 Row = asyncpg.Record
 
+# Most sessions have no metadata, and no digests until they are verified.
+_EMPTY = "{}"
+
+# Looked up in a tenth of the time that calling the type takes.
+_STATES = {state.value: state for state in SessionState}
+_SEALS = {seal.value: seal for seal in Seal}
+_DISPOSITIONS = {disposition.value: disposition for disposition in Disposition}
+
 
 def to_session(row: Row) -> UploadSession:
     return UploadSession(
         tenant_id=row["tenant_id"],
         attachment_id=row["attachment_id"],
-        state=SessionState(row["effective_state"]),
+        state=_STATES[row["effective_state"]],
         revision=row["revision"],
         declaration=_to_declaration(row),
         purpose=row["purpose"],
         max_size=row["max_size"],
-        seal=Seal(row["seal"]),
+        seal=_SEALS[row["seal"]],
         upload_key=row["upload_key"],
         auto_complete=row["auto_complete"],
         created_by=row["created_by"],
@@ -89,11 +96,23 @@ def from_checksums(checksums: Checksums) -> str:
 
 
 def from_checks(checks: Iterable[Check]) -> str:
-    return json.dumps([asdict(check) for check in checks])
+    # `asdict` copies whatever it meets, at ten times the cost.
+    return json.dumps(
+        [
+            {
+                "kind": check.kind,
+                "method": check.method,
+                "outcome": check.outcome,
+                "expected": check.expected,
+                "actual": check.actual,
+            }
+            for check in checks
+        ]
+    )
 
 
 def _to_declaration(row: Row) -> Declaration:
-    disposition, is_inline = Disposition(row["disposition"]), row["is_inline"]
+    disposition, is_inline = _DISPOSITIONS[row["disposition"]], row["is_inline"]
     return Declaration(
         filename=row["filename"],
         content_type=row["content_type"],
@@ -102,12 +121,12 @@ def _to_declaration(row: Row) -> Declaration:
         content_id=row["content_id"],
         disposition=disposition,
         is_inline=disposition is Disposition.INLINE if is_inline is None else is_inline,
-        metadata=json.loads(row["metadata"]),
+        metadata={} if row["metadata"] == _EMPTY else json.loads(row["metadata"]),
     )
 
 
 def _to_checksums(text: str) -> Checksums:
-    return Checksums(**json.loads(text))
+    return NO_CHECKSUMS if text == _EMPTY else Checksums(**json.loads(text))
 
 
 def _to_failure(row: Row) -> Failure | None:

@@ -1,0 +1,164 @@
+"""Connections go from caller to caller; whatever became of one statement, the next is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from attachery_service.domain.errors import DatabaseUnavailable
+from attachery_service.store.database import Database, DatabaseOptions, open_database
+from attachery_service.store.pool import Connection, Pool
+
+NEVER = "SELECT pg_sleep(100)"
+WHO = "SELECT pg_backend_pid() AS pid, 1 AS one"
+
+
+@pytest.fixture
+async def raw(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture(params=["prepared", "unprepared"])
+async def database(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """Of one connection, so that every statement follows the one before."""
+    prepared = request.param == "prepared"
+    options = DatabaseOptions(url=database_url, pool_size=1, prepared_statements=prepared)
+    async with open_database(options) as opened:
+        yield opened
+
+
+async def pid(database: Database) -> int:
+    row = await database.row(WHO)
+    assert row is not None
+    assert row["one"] == 1
+    found: int = row["pid"]
+    return found
+
+
+async def until_running(raw: asyncpg.Connection[asyncpg.Record], running: int) -> None:
+    """Until so many statements sleep in the server."""
+    sleeping = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
+        "AND wait_event = 'PgSleep' AND datname = current_database()"
+    )
+    async with asyncio.timeout(20):
+        while await raw.fetchval(sleeping) != running:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def test_a_connection_is_used_again_after_a_statement_that_failed(
+    database: Database,
+) -> None:
+    before = await pid(database)
+    for _ in range(3):
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await database.row("SELECT 1 / $1::int AS one", 0)
+        assert await pid(database) == before
+
+
+@pytest.mark.parametrize("rehearsal", [False, True])
+async def test_a_statement_whose_caller_left_is_ended_and_answers_nobody_else(
+    database: Database, raw: asyncpg.Connection[asyncpg.Record], rehearsal: bool
+) -> None:
+    run = database.rehearse if rehearsal else database.row
+    left = asyncio.create_task(run(NEVER))
+    await until_running(raw, 1)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    assert await pid(database) > 0
+    await until_running(raw, 0)
+    states = await raw.fetch(
+        "SELECT state FROM pg_stat_activity WHERE application_name = 'attachery' "
+        "AND datname = current_database()"
+    )
+    assert [row["state"] for row in states] == ["idle"]
+
+
+async def test_a_statement_that_takes_too_long_is_ended_and_answers_nobody_else(
+    database_url: str, raw: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    options = DatabaseOptions(url=database_url, pool_size=1, statement_timeout=0.5)
+    async with open_database(options) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.row(NEVER)
+        await until_running(raw, 0)
+        assert await pid(database) > 0
+
+
+async def test_a_connection_lost_in_a_statement_is_replaced(
+    database: Database, raw: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    lost = await pid(database)
+    broken = asyncio.create_task(database.row(NEVER))
+    await until_running(raw, 1)
+    await raw.execute("SELECT pg_terminate_backend($1)", lost)
+    with pytest.raises(DatabaseUnavailable):
+        await broken
+    assert await pid(database) != lost
+
+
+async def test_what_a_rehearsal_writes_does_not_stay(database: Database) -> None:
+    assert await database.rehearse("CREATE TABLE nothing (a int)") is None
+    row = await database.row("SELECT to_regclass('nothing') IS NULL AS gone")
+    assert row is not None
+    assert row["gone"]
+
+
+async def test_callers_share_the_connections_there_are(
+    database_url: str, raw: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    async with open_database(DatabaseOptions(url=database_url, pool_size=3)) as database:
+        pids = await asyncio.gather(*(pid(database) for _ in range(50)))
+        assert 1 <= len(set(pids)) <= 3
+        # Those used last are used next.
+        assert len({await pid(database) for _ in range(10)}) == 1
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    async def connect() -> Connection:
+        return await asyncpg.connect(database_url)
+
+    pool = Pool(connect, 1)
+    yield pool
+    await pool.close()
+
+
+async def test_who_leaves_the_queue_leaves_the_turn_to_the_next(pool: Pool) -> None:
+    taken = await pool.take()
+    first, second, third = (asyncio.create_task(pool.take()) for _ in range(3))
+    await asyncio.sleep(0)
+    first.cancel()
+    pool.give_back(taken)
+    second.cancel()  # in the very moment in which it was its turn
+    assert await third is taken
+    for left in (first, second):
+        with pytest.raises(asyncio.CancelledError):
+            await left
+
+
+async def test_who_waits_when_it_closes_is_told(pool: Pool) -> None:
+    await pool.take()
+    waiting = asyncio.create_task(pool.take())
+    await asyncio.sleep(0)
+    await pool.close()
+    with pytest.raises(asyncpg.InterfaceError):
+        await waiting
+    with pytest.raises(asyncpg.InterfaceError):
+        await pool.take()
+
+
+async def test_who_waits_for_a_server_that_refuses_is_told_each_for_itself() -> None:
+    async def connect() -> Connection:
+        return await asyncpg.connect("postgresql://u:p@127.0.0.1:1/n")
+
+    pool = Pool(connect, 1)
+    outcomes = await asyncio.gather(*(pool.take() for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(outcome, OSError) for outcome in outcomes)
+    await pool.close()
