@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -28,8 +29,19 @@ _SECRETS = re.compile(
 )
 
 
+# Made once: `json.dumps` makes one for each line, and takes twice as long.
+_JSON = json.JSONEncoder(default=repr)
+
+# One of them is in every text that the pattern finds something in. Looking for them first spares
+# most lines the pattern, which takes ten times as long as all else that makes a line.
+_SIGNS = ("x-amz-", "signature=", "bearer", "attk_", "atts_", "postgres", "password=")
+
+
 def redact(text: str) -> str:
     """`text` with every secret of a known form blotted out."""
+    folded = text.casefold()
+    if not any(sign in folded for sign in _SIGNS):
+        return text
     return _SECRETS.sub(lambda match: f"{match[match.lastindex or 0]}[redacted]", text)
 
 
@@ -41,8 +53,7 @@ def configure_logs(level: str = "info") -> None:
             _add_logger_name,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-            _redact_line,
+            _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=_factory,
@@ -94,8 +105,8 @@ def _add_logger_name(logger: WrappedLogger, _: str, event: EventDict) -> EventDi
     return event
 
 
-def _redact_line(_: WrappedLogger, __: str, line: object) -> str:
-    return redact(str(line))
+def _render(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return redact(_JSON.encode(event))
 
 
 class _JsonFormatter(logging.Formatter):
@@ -114,4 +125,4 @@ class _JsonFormatter(logging.Formatter):
             event["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             event["stack"] = self.formatStack(record.stack_info)
-        return redact(str(structlog.processors.JSONRenderer()(None, "", event)))
+        return redact(_JSON.encode(event))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from uuid_utils import uuid4
 
 from attachery_service.domain.errors import CredentialsInvalid, CredentialsMissing
 from attachery_service.domain.identity import Principal
@@ -76,7 +76,7 @@ def current_principal() -> Principal:
 
 def _request_id(given: str | bytes | None) -> str:
     text = _text(given)
-    return text if text and _REQUEST_ID.fullmatch(text) else str(uuid.uuid4())
+    return text if text and _REQUEST_ID.fullmatch(text) else str(uuid4())
 
 
 def _attempt(previous: str | bytes | None) -> int:

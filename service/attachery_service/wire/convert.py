@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1 import upload_sessions_pb2
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
-from attachery_service.domain.checksums import Algorithm, Checksums
+from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
 from attachery_service.domain.content_disposition import content_disposition
 from attachery_service.domain.holds import Hold
 from attachery_service.domain.policy import Policy, Route, Sniffing
@@ -57,6 +57,8 @@ def given_checksums(message: pb.Checksums) -> dict[Algorithm, str]:
 
 def checksums_message(checksums: Checksums) -> pb.Checksums | None:
     """None when there is none."""
+    if checksums is NO_CHECKSUMS:
+        return None
     known = {algorithm.value: digest for algorithm, digest in checksums.known().items()}
     return pb.Checksums(**known) if known else None
 

@@ -116,17 +116,18 @@ class _Method:
 
     async def __call__(self, raw: bytes, context: Context) -> bytes:
         call, started = Call.of(self.name, context), time.perf_counter()
-        context.set_trailing_metadata(trailers_of(call))
         code, reason = grpc.StatusCode.CANCELLED, ""
+        self.interception.metrics.in_flight.inc()
         try:
-            with self.interception.metrics.in_flight.track_inprogress():
-                answer = await self._answer(call, raw, context)
+            answer = await self._answer(call, raw, context)
         except AttacheryError as error:
             code, reason, failure = code_of(error), error.reason, error
         else:
             code = grpc.StatusCode.OK
+            context.set_trailing_metadata(trailers_of(call))
             return answer
         finally:
+            self.interception.metrics.in_flight.dec()
             # Before the answer leaves: who has received it finds it counted.
             self._record(call, code, reason, time.perf_counter() - started)
         await _abort(context, call, failure)
@@ -137,7 +138,6 @@ class _Method:
         try:
             async with asyncio.timeout(self._limit(context)):
                 request = await self._admit(call, raw, context)
-                context.set_trailing_metadata(trailers_of(call))
                 response = await self.behaviour(request, context)
                 return self.serialize(response) if self.serialize else response
         except AttacheryError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -21,8 +23,16 @@ class RpcMetrics:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self.in_flight = Gauge("attachery_rpcs_in_flight", "Calls at work.", registry=registry)
+        self.in_flight = Gauge(
+            "attachery_rpcs_in_flight",
+            "Calls at work.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        # Looking a child up by its labels takes longer than counting.
+        self._count = cache(self._calls.labels)
+        self._time = cache(self._seconds.labels)
 
     def answered(self, method: str, code: str, reason: str, seconds: float) -> None:
-        self._calls.labels(method, code, reason).inc()
-        self._seconds.labels(method).observe(seconds)
+        self._count(method, code, reason).inc()
+        self._time(method).observe(seconds)

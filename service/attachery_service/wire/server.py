@@ -19,8 +19,6 @@ from attachery_service.wire.tls import TlsFiles, server_credentials
 from attachery_service.wire.upload_sessions import UploadSessionServicer, UploadSessionUseCases
 
 _OPTIONS = (
-    # On by default, it lets two servers share a port by mistake and without a word.
-    ("grpc.so_reuseport", 0),
     # The largest request is a Resolve of 1,000 ids: 40 KB.
     ("grpc.max_receive_message_length", 1 << 20),
     ("grpc.max_metadata_size", 16 << 10),
@@ -64,10 +62,14 @@ class Server:
         await self._server.stop(grace)
 
 
-async def start_server(wire: Wire, listen: str, tls: TlsFiles | None = None) -> Server:
+async def start_server(
+    wire: Wire, listen: str, tls: TlsFiles | None = None, *, share_port: bool = False
+) -> Server:
     """Serves on `listen` (HOST:PORT, port 0 for a free one). Raises OSError if it is taken."""
+    # On by default, it lets two servers share a port by mistake and without a word.
+    sharing = ("grpc.so_reuseport", int(share_port))
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(wire.interception)], options=list(_OPTIONS)
+        interceptors=[CallInterceptor(wire.interception)], options=[*_OPTIONS, sharing]
     )
     view = AttachmentView(wire.bucket)
     upload_sessions_pb2_grpc.add_UploadSessionServiceServicer_to_server(
