@@ -12,6 +12,9 @@ def main() -> int:
     # raised as well. GRPC_VERBOSITY=error brings them back.
     os.environ.setdefault("GRPC_VERBOSITY", "none")
     try:
+        from attachery_service.process import prepare  # noqa: PLC0415
+
+        loop_factory = prepare()  # gRPC, which the next line imports, looks but once
         from attachery_service.cli.main import run  # noqa: PLC0415
     except ModuleNotFoundError as error:
         print(  # noqa: T201
@@ -20,7 +23,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    return run(sys.argv[1:])
+    return run(sys.argv[1:], loop_factory)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,6 @@ from attachery_service.config import Settings, scope_map
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.rates import Category, RateLimit
 from attachery_service.domain.sessions import Seal
-from attachery_service.issuer.claims import ClaimNames
-from attachery_service.issuer.verifier import IssuerOptions, open_issuer
 from attachery_service.limiting.limiter import open_rate_limiter
 from attachery_service.metrics import serve_metrics
 from attachery_service.peers import read_peers
@@ -88,11 +86,14 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, with_worker: bool = False) -> AsyncIterator[App]:
+async def open_app(
+    settings: Settings, *, with_worker: bool = False, share_port: bool = False
+) -> AsyncIterator[App]:
     """Serves until the block is left; then drains and closes everything in reverse order.
 
-    `with_worker`: sweeps, too. Raises DatabaseUnavailable, SchemaError, StorageUnavailable,
-    StorageMisconfigured, OSError, SettingsFileError, RateLimitStoreError.
+    `with_worker`: sweeps, too. `share_port`: others may listen on the same one. Raises
+    DatabaseUnavailable, SchemaError, StorageUnavailable, StorageMisconfigured, OSError,
+    SettingsFileError, RateLimitStoreError.
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(database_options(settings)))
@@ -107,7 +108,9 @@ async def open_app(settings: Settings, *, with_worker: bool = False) -> AsyncIte
         parts = _Parts(
             settings, database, storage, seal, background, health, registry, limiter, verifier
         )
-        server = await start_server(_wire(parts), settings.listen, _tls(settings))
+        server = await start_server(
+            _wire(parts), settings.listen, _tls(settings), share_port=share_port
+        )
         stack.push_async_callback(_drain, parts, server)
         health.set_serving(serving=True)
         watch = asyncio.create_task(_watch_database(parts))
@@ -117,9 +120,6 @@ async def open_app(settings: Settings, *, with_worker: bool = False) -> AsyncIte
             await stack.enter_async_context(notified(_core(parts), registry))
         host = settings.listen.rpartition(":")[0]
         app = App(f"{host}:{server.port}", metrics_listen, seal, background)
-        _log.info(
-            "serving", listen=app.listen, seal=seal.value, tls=settings.tls_certificate is not None
-        )
         yield app
 
 
@@ -175,6 +175,7 @@ def storage_options(settings: Settings) -> StorageOptions:
         secret_key=secret.get_secret_value() if secret else None,
         operation_timeout=settings.s3_timeout,
         transfer_timeout=settings.s3_transfer_timeout,
+        fast=settings.s3_fast,
     )
 
 
@@ -194,6 +195,10 @@ def _open_rate_limiter(
 def _open_issuer(settings: Settings) -> AbstractAsyncContextManager[TokenVerifier | None]:
     if not (settings.jwt_issuer and settings.jwt_audience and settings.jwt_jwks):
         return nullcontext()
+    # 9 MB, with the cryptography, for those who do not want it.
+    from attachery_service.issuer.claims import ClaimNames  # noqa: PLC0415
+    from attachery_service.issuer.verifier import IssuerOptions, open_issuer  # noqa: PLC0415
+
     options = IssuerOptions(
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,

@@ -16,12 +16,13 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from attachery_service.domain.identity import Scope
 from attachery_service.domain.policy import DEFAULT_MAX_SIZE, Sniffing
 from attachery_service.domain.quota import MAX_LIMIT
 from attachery_service.domain.rates import RateLimit
+from attachery_service.process import ProcessSettings
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 _MAX_PORT = 65535
@@ -103,7 +104,7 @@ Algorithms = Annotated[str, AfterValidator(_algorithms)]
 ScopeMap = Annotated[str, AfterValidator(_scope_map)]
 
 
-class Settings(BaseSettings):
+class Settings(ProcessSettings):
     """Every setting of the service. Times in seconds, sizes in bytes. An empty one is an unset one.
 
     An unset AWS credential is looked up as every AWS SDK does: environment, profile, role.
@@ -143,6 +144,9 @@ class Settings(BaseSettings):
     s3_timeout: PositiveFloat = Field(5.0, description="Longest wait for one store operation.")
     s3_transfer_timeout: PositiveFloat = Field(
         50.0, description="Longest time to copy or read one whole object."
+    )
+    s3_fast: bool = Field(
+        default=True, description="Sign and look at objects past the SDK; false: all through it."
     )
 
     seal: Literal["auto", "write_once", "copy"] = Field(

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hot_paths
+
 SOURCES = f"{Path(__file__).parents[2] / 'service'}:{Path(__file__).parents[2] / 'generated'}"
 _POLL = 0.01
 
@@ -150,4 +152,5 @@ def _environment(settings: Mapping[str, object]) -> dict[str, str]:
         name if name.isupper() else f"ATTACHERY_{name.upper()}": str(value)
         for name, value in settings.items()
     }
-    return {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": SOURCES, **named}
+    always = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": SOURCES}
+    return {**always, **hot_paths.settings(), **named}

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from attachery_service.app import App, database_options, open_app, storage_options
 from attachery_service.cli.ready_file import Ready
+from attachery_service.cli.serve import announce
 from attachery_service.cli.signals import stop_signals
 from attachery_service.config import Settings
 from attachery_service.domain.credentials import ApiKey
@@ -74,6 +75,7 @@ async def running_dev(options: DevOptions) -> AsyncIterator[Ready]:
         key = _stable_key(data_dir / "api_key")
         await _store_key(settings, key)
         app = await stack.enter_async_context(open_app(settings, with_worker=True))
+        announce(app, settings)
         ready = _ready(settings, app, key)
         stack.enter_context(ready.written_to(options.ready_file))
         yield ready

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
 from attachery_client.errors import AttacheryError as ClientError
 from attachery_service.cli import audit, bucket, check, demo, dev, keys, migrate, serve, worker
+from attachery_service.cli.workers import WorkersError
 from attachery_service.config import address
 from attachery_service.domain import inputs
 from attachery_service.domain.errors import AttacheryError, InvalidRequest
@@ -20,6 +22,7 @@ from attachery_service.domain.identity import Scope
 from attachery_service.embedded.errors import EmbeddedServerError
 from attachery_service.limiting.shared import RateLimitStoreError
 from attachery_service.logs import configure_logs, redact
+from attachery_service.process import LoopFactory
 from attachery_service.store.migrating import SchemaError
 from attachery_service.toml_tables import SettingsFileError
 
@@ -27,11 +30,12 @@ _log = structlog.get_logger("attachery.cli")
 
 _MAX_NAME_BYTES = 128
 _MAX_SECONDS = 366 * 86_400
+_MOST_WORKERS = 256
 
-Command = Callable[[argparse.Namespace], Awaitable[int]]
+Command = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], loop_factory: LoopFactory | None = None) -> int:
     """Exit code: 0 done, 1 failed, 2 not understood or not configured.
 
     Of an audit 1 says that it has found something, and 2 that it could not look.
@@ -40,7 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     configure_logs()
     command: Command = options.command
     try:
-        return asyncio.run(_awaited(command, options))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(command(options))
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -49,16 +54,12 @@ def run(arguments: Sequence[str]) -> int:
         return 2 if isinstance(error, ValidationError | InvalidRequest) else options.failure
 
 
-async def _awaited(command: Command, options: argparse.Namespace) -> int:
-    return await command(options)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="attachery", description="Upload sessions over gRPC.", allow_abbrev=False
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add(commands, "serve", serve.run, "serve, configured by ATTACHERY_* variables")
+    _add_serve(_add(commands, "serve", serve.run, "serve, configured by ATTACHERY_* variables"))
     _add(commands, "worker", worker.run, "sweep: expire, purge and clean up what time is over for")
     _add_dev(_add(commands, "dev", dev.run, "serve with embedded Postgres and object storage"))
     _add_demo(_add(commands, "demo", demo.run, "take one file through the whole flow"))
@@ -88,6 +89,14 @@ def _add(
     parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     parser.set_defaults(command=command, failure=1)
     return parser
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--workers", type=_workers, default=1, metavar="N", help="processes on one port; 1"
+    )
+    kind.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)  # one of them
 
 
 def _add_dev(parser: argparse.ArgumentParser) -> None:
@@ -185,6 +194,12 @@ def _add_keys_rotate(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _workers(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MOST_WORKERS):
+        raise argparse.ArgumentTypeError(f"must be 1 to {_MOST_WORKERS}")
+    return int(text)
+
+
 def _seconds(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) <= _MAX_SECONDS):
         raise argparse.ArgumentTypeError(f"must be 0 to {_MAX_SECONDS} seconds")
@@ -222,6 +237,7 @@ def _message(error: Exception) -> str:
             | SettingsFileError()
             | RateLimitStoreError()
             | ClientError()
+            | WorkersError()
             | OSError()
         ):
             return str(error)

@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import sys
 
-from attachery_service.app import open_app
-from attachery_service.cli.signals import stop_signals
+import structlog
+
+from attachery_service.app import App, open_app
+from attachery_service.cli.signals import Stop, stop_signals
+from attachery_service.cli.workers import SERVING, supervise
 from attachery_service.config import Settings
 from attachery_service.logs import configure_logs
+from attachery_service.process import in_force, settle
+
+_log = structlog.get_logger("attachery.serve")
 
 
-async def run(_: argparse.Namespace) -> int:
+async def run(options: argparse.Namespace) -> int:
     settings = Settings()
     configure_logs(settings.log_level)
+    if options.worker:
+        return await _work(settings)
+    if options.workers > 1:
+        return await supervise(settings, options.workers)
     with stop_signals() as stop:
-        async with open_app(settings):
+        async with open_app(settings) as app:
+            settle(settings)
+            announce(app, settings)
             await stop.wait()
     return 0
+
+
+def announce(app: App, settings: Settings) -> None:
+    """Tells once that calls are taken, and of what may depend on this machine."""
+    tls = settings.tls_certificate is not None
+    _log.info("serving", listen=app.listen, seal=app.seal.value, tls=tls, **in_force())
+
+
+async def _work(settings: Settings) -> int:
+    """As one of several, see workers.py."""
+    with stop_signals() as stop:
+        _stop_at_end_of_input(stop)
+        async with open_app(settings, share_port=True):
+            settle(settings)
+            print(SERVING, flush=True)
+            await stop.wait()
+    return 0
+
+
+def _stop_at_end_of_input(stop: Stop) -> None:
+    loop, told = asyncio.get_running_loop(), sys.stdin.fileno()
+
+    def end() -> None:
+        loop.remove_reader(told)
+        stop.ask_once()
+
+    loop.add_reader(told, end)

@@ -29,6 +29,11 @@ class Stop:
         else:
             self._waiting.set()
 
+    def ask_once(self) -> None:
+        """As `ask`, but never by force."""
+        if not self.asked:
+            self.ask()
+
     async def wait(self) -> None:
         """Returns when the process is to end."""
         self._waiting = asyncio.Event()

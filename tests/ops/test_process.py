@@ -1,0 +1,57 @@
+"""What holds for the whole process: told at start, and off where it is switched off."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import hot_paths
+from attachery_service.process import prepare
+from ops.conftest import Serve
+
+LISTENER_OFF = "-event_engine_listener"
+OFF = {"uvloop": False, "batch_scheduling": False, "grpc_poller": False, "gc_freeze": False}
+
+
+async def told(serve: Serve, **settings: object) -> tuple[object, object, object]:
+    serving = await serve(**settings)
+    await serving.start()
+    line = await serving.process.logged("serving")
+    assert await serving.process.stopped() == 0
+    return line["loop"], line["batch_scheduling"], line["grpc_experiments"]
+
+
+async def test_all_is_on_unless_switched_off(serve: Serve) -> None:
+    on = dict.fromkeys(OFF, True)
+    permitted = hasattr(os, "SCHED_BATCH")
+    assert await told(serve, **on) == ("uvloop", permitted, LISTENER_OFF)
+    inherited = permitted and os.sched_getscheduler(0) == os.SCHED_BATCH
+    assert await told(serve, **OFF) == ("asyncio", inherited, "")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "used"),
+    [
+        ("", LISTENER_OFF),
+        ("tcp_frame_size_tuning", f"tcp_frame_size_tuning,{LISTENER_OFF}"),
+        ("event_engine_listener", "event_engine_listener"),
+        (f"{LISTENER_OFF},tcp_frame_size_tuning", f"{LISTENER_OFF},tcp_frame_size_tuning"),
+    ],
+)
+def test_an_operators_own_choice_of_grpc_experiments_is_kept(
+    monkeypatch: pytest.MonkeyPatch, chosen: str, used: str
+) -> None:
+    for name in hot_paths.OFF:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GRPC_EXPERIMENTS", chosen)
+    monkeypatch.setenv("ATTACHERY_BATCH_SCHEDULING", "false")
+    prepare()
+    assert os.environ["GRPC_EXPERIMENTS"] == used
+
+
+def test_settings_that_cannot_be_read_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_EXPERIMENTS", "")
+    monkeypatch.setenv("ATTACHERY_UVLOOP", "perhaps")
+    assert prepare() is None
+    assert os.environ["GRPC_EXPERIMENTS"] == ""
