@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest_plugins = [
+    "hot_paths",
     "store_fixtures",
     "database_fixtures",
     "service_fixtures",

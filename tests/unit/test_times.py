@@ -37,3 +37,10 @@ def test_points_in_time_round_trip(value: datetime) -> None:
     message = from_datetime(aware)
     assert message is not None
     assert to_datetime(message) == aware
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_time_is_told_as_the_library_tells_it(value: datetime) -> None:
+    known = Timestamp()
+    known.FromDatetime(value)
+    assert from_datetime(value) == known
