@@ -201,7 +201,7 @@ class Settings(ProcessSettings):
     )
 
     sweep_interval: PositiveFloat = Field(5.0, description="Longest pause between two sweeps.")
-    sweep_batch: int = Field(100, ge=1, le=500, description="Sessions swept in one statement.")
+    sweep_batch: int = Field(25, ge=1, le=500, description="Sessions swept in one statement.")
     longest_upload: PositiveFloat = Field(
         3600.0, description="How long an upload that began before its URL ended may go on."
     )

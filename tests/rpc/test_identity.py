@@ -12,6 +12,7 @@ from attachery.v1 import admin_pb2
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_service.domain.identity import ALL_SCOPES, Scope
+from attachery_service.store import key_cache
 from attachery_service.wire.scopes import SCOPES, SERVICES
 from failures import failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
@@ -111,6 +112,33 @@ async def test_a_key_is_looked_up_once_in_its_cache_time(make_service: MakeServi
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id
     await service.database.execute("UPDATE api_keys SET revoke_time = now()")
     assert (await service.get(attachment_id)).attachment_id == attachment_id
+
+
+async def test_all_keys_are_read_at_once_and_one_made_since_works_at_once(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(key_cache_time=60.0)
+    others = [await service.new_key() for _ in range(3)]
+    await service.start(size_bytes=1)
+    await service.database.execute("UPDATE api_keys SET revoke_time = now()")
+    for key in others:  # none of them was used before
+        service.metadata = (("authorization", f"Bearer {key}"),)
+        await service.start(size_bytes=1)
+    service.metadata = (("authorization", f"Bearer {await service.new_key()}"),)
+    await service.start(size_bytes=1)
+
+
+async def test_where_there_are_too_many_keys_each_is_looked_up(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_cache, "_MOST_AT_ONCE", 1)
+    service = await make_service(key_cache_time=60.0)
+    other = await service.new_key()
+    await service.start(size_bytes=1)
+    await service.database.execute("UPDATE api_keys SET revoke_time = now()")
+    await service.start(size_bytes=1)
+    service.metadata = (("authorization", f"Bearer {other}"),)
+    assert (await failure(service.start(size_bytes=1))).reason == "CREDENTIALS_INVALID"
 
 
 @pytest.mark.bad_input

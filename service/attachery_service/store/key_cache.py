@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Generic, TypeVar
 
 from attachery_service.domain.session_tokens import TokenKey
-from attachery_service.ports import ApiKeys, StoredKey, TimedKey
+from attachery_service.ports import StoredKey, TimedKey
+from attachery_service.store.keys import PostgresApiKeys, to_stored_key
+from attachery_service.store.rows import Row
 from attachery_service.store.token_keys import PostgresTokenKeys
 
 # Unknown ids are kept too, so that guessing costs no statement each; this bounds what they take.
 _MOST = 10_000
+
+# Beyond it, keys are looked up one by one. So many take 10 MB, and a statement of 50 ms.
+_MOST_AT_ONCE = 20_000
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -49,14 +55,41 @@ class _Cache(Generic[_Key, _Value]):
 
 
 class KeyCache:
-    """The port `ApiKeys` in front of another one. A revoked key works for `seconds` more."""
+    """The port `ApiKeys` in front of those at rest. A revoked key works for `seconds` more.
 
-    def __init__(self, keys: ApiKeys, seconds: float) -> None:
-        self._cache = _Cache(keys.find, seconds)
+    As long as there are not too many, all of them are read in one statement, every `seconds` in
+    which there is a call: looking up ten thousand one by one adds a sixth to the calls that need
+    them. A key that is not among them, as one made since, is looked up by itself.
+    """
+
+    def __init__(self, keys: PostgresApiKeys, seconds: float) -> None:
+        self._keys = keys
+        self._seconds = seconds
+        self._single = _Cache(keys.find, seconds)
+        self._rows: Mapping[str, Row] = {}
+        self._read_at = -math.inf
+        self._reading = asyncio.Lock()
+        self._stored: dict[str, StoredKey] = {}
 
     async def find(self, key_id: str) -> StoredKey | None:
-        key, _ = await self._cache.get(key_id)
-        return key
+        if self._seconds and asyncio.get_running_loop().time() >= self._read_at + self._seconds:
+            await self._read_all()
+        row = self._rows.get(key_id)
+        if row is None:
+            key, _ = await self._single.get(key_id)
+            return key
+        stored = self._stored.get(key_id)
+        if stored is None:
+            stored = self._stored[key_id] = to_stored_key(row)
+        return stored
+
+    async def _read_all(self) -> None:
+        async with self._reading:  # one asks, the others wait for it
+            now = asyncio.get_running_loop().time()
+            if now >= self._read_at + self._seconds:
+                rows = await self._keys.find_all(_MOST_AT_ONCE + 1)
+                self._rows = rows if len(rows) <= _MOST_AT_ONCE else {}
+                self._read_at, self._stored = now, {}
 
 
 class TokenKeyCache:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,7 +31,12 @@ class PostgresApiKeys:
 
     async def find(self, key_id: str) -> StoredKey | None:
         row = await self.database.row(query("find_api_key"), key_id)
-        return None if row is None else StoredKey(row["secret_digest"], _principal(row))
+        return None if row is None else to_stored_key(row)
+
+    async def find_all(self, limit: int) -> Mapping[str, Row]:
+        """So many that may be used, by id, each to be made of its row when it is needed."""
+        rows = await self.database.rows(query("find_api_keys"), limit)
+        return {row["key_id"]: row for row in rows}
 
     async def list(self) -> Sequence[ListedKey]:
         """All keys, revoked ones too, the oldest first."""
@@ -67,6 +72,10 @@ class PostgresApiKeys:
         is none of this id that may be used."""
         row = await self.database.row(query("rotate_api_key"), key_id, new_id, new_digest, overlap)
         return row is not None
+
+
+def to_stored_key(row: Row) -> StoredKey:
+    return StoredKey(row["secret_digest"], _principal(row))
 
 
 def _principal(row: Row) -> Principal:

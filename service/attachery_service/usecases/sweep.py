@@ -22,7 +22,7 @@ RETRY = timedelta(seconds=30)
 
 _MOST_BATCHES = 50
 # After a full batch, in seconds: what piled up is no reason to keep the database from the calls.
-_PAUSE = 0.2
+_PAUSE = 0.1
 
 T = TypeVar("T")
 
