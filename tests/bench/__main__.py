@@ -23,7 +23,7 @@ from bench.http2 import CallFailedError
 from bench.machine import facts
 from bench.processes import ServerFailedError
 from bench.report import Report
-from bench.scenarios import SCENARIOS
+from bench.scenarios import QUICK, SCENARIOS
 from bench.world import open_world
 
 
@@ -58,6 +58,10 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
 
 
+def _usual(*, quick: bool) -> list[str]:
+    return list(QUICK if quick else SCENARIOS)
+
+
 def main() -> int:
     scenarios = "\n".join(f"  {name:10} {run.__doc__}" for name, run in SCENARIOS.items())
     parser = argparse.ArgumentParser(
@@ -67,9 +71,9 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--only", type=_names, default=list(SCENARIOS), metavar="NAMES", help="such as get,complete"
+        "--only", type=_names, default=None, metavar="NAMES", help="such as get,complete"
     )
-    parser.add_argument("--quick", action="store_true", help="a little of everything, for health")
+    parser.add_argument("--quick", action="store_true", help=f"a little of {', '.join(QUICK)}")
     parser.add_argument("--rounds", type=int, default=Effort().rounds, help="of each subject")
     parser.add_argument("--seconds", type=float, default=Effort().seconds, help="per round")
     parser.add_argument(
@@ -88,7 +92,7 @@ def main() -> int:
         print("A health check, not a measurement: the figures mean nothing.\n")
     print(f"On {len(cores.ALL)} cores: {cores.describe()}.\n", flush=True)
     try:
-        return uvloop.run(_run(options.only, effort))
+        return uvloop.run(_run(options.only or _usual(quick=options.quick), effort))
     except (asyncio.CancelledError, KeyboardInterrupt):
         return 130
     except CallFailedError as error:

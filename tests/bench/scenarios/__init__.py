@@ -40,3 +40,6 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "sweep": sweep.sweep,
     "stores": stores.stores,
 }
+
+# Those that start all kinds of servers there are, and take under two minutes.
+QUICK: Final = ("floors", "get", "start", "complete", "batch", "resolve", "workers", "sweep")
