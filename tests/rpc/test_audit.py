@@ -31,11 +31,13 @@ from audit_fixtures import (
     BODY,
     OTHER,
     Plant,
+    change,
     changed,
     copied_rows,
     everything,
     held_too_long,
     held_too_short,
+    key_of,
     late,
     miscounted,
     missing,
@@ -45,10 +47,11 @@ from audit_fixtures import (
     orphan_of_another_form,
     orphan_without_a_session,
     overdue,
+    put,
 )
 from failures import failure
 from proxy import Proxy, proxy_of
-from service_fixtures import TENANT, ServiceUnderTest
+from service_fixtures import TENANT, MakeService, ServiceUnderTest
 from sweep_fixtures import Sweeper
 
 AFTER_THE_COUNTERS = AuditPlace(UUID(int=1))
@@ -97,6 +100,21 @@ async def test_what_was_swept_is_in_order(service: ServiceUnderTest, sweeper: Sw
     await everything(service)
     await sweeper()
     assert await found(service) == []
+
+
+async def test_a_copy_that_no_row_came_to_name_is_no_finding_while_the_sweep_will_see_to_it(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(seal="copy")
+    attachment_id = await service.ready(BODY)
+    await put(service, key_of(service, TENANT, attachment_id, "lost"))
+    # Long after any call that could be making it.
+    await change(service, attachment_id, "update_time = now() - interval '2 hours'")
+    assert await found(service) == []
+    await change(
+        service, attachment_id, "disposed_time = upload_url_expire_time + interval '2 hours'"
+    )
+    assert [finding.key.rpartition("/")[2] for finding in await found(service)] == ["lost"]
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,9 @@ async def test_only_a_digest_of_the_secret_is_kept(service: ServiceUnderTest) ->
     assert bytes.fromhex(secret).hex() not in row["whole"]
 
 
-async def test_a_revoked_key_stops_working(make_service: MakeService) -> None:
-    service = await make_service(key_cache_time=0.0)
+@pytest.mark.parametrize("cache_time", [0.0, 1e-6], ids=["not-kept", "kept-a-moment"])
+async def test_a_revoked_key_stops_working(make_service: MakeService, cache_time: float) -> None:
+    service = await make_service(key_cache_time=cache_time)
     assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
     await service.database.execute("UPDATE api_keys SET revoke_time = now()")
     assert (await failure(service.get(UNKNOWN))).reason == "CREDENTIALS_INVALID"
