@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -72,7 +73,7 @@ class KeySet:
 
     async def _reload_unless_lately(self) -> None:
         """All that call wait for the same reading, which does not end with any of them."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         at_work = self._reading is not None and not self._reading.done()
         if not at_work and now - self._started >= _LEAST_WAIT:
             self._started = now

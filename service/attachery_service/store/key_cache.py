@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -42,12 +43,11 @@ class _Cache(Generic[_Key, _Value]):
 
     async def get(self, key: _Key) -> tuple[_Value, float]:
         """The value, and how many seconds ago it was read."""
-        loop = asyncio.get_running_loop()
-        entry, now = self._entries.get(key), loop.time()
+        entry, now = self._entries.get(key), time.monotonic()
         if entry is not None and now < entry.read_at + self._seconds:
             return entry.value, now - entry.read_at
         value = await self._read(key)
-        self._entries[key] = _Entry(value, loop.time())
+        self._entries[key] = _Entry(value, time.monotonic())
         self._entries.move_to_end(key)
         if len(self._entries) > _MOST:
             self._entries.popitem(last=False)
@@ -72,7 +72,7 @@ class KeyCache:
         self._stored: dict[str, StoredKey] = {}
 
     async def find(self, key_id: str) -> StoredKey | None:
-        if self._seconds and asyncio.get_running_loop().time() >= self._read_at + self._seconds:
+        if self._seconds and time.monotonic() >= self._read_at + self._seconds:
             await self._read_all()
         row = self._rows.get(key_id)
         if row is None:
@@ -85,7 +85,7 @@ class KeyCache:
 
     async def _read_all(self) -> None:
         async with self._reading:  # one asks, the others wait for it
-            now = asyncio.get_running_loop().time()
+            now = time.monotonic()
             if now >= self._read_at + self._seconds:
                 rows = await self._keys.find_all(_MOST_AT_ONCE + 1)
                 self._rows = rows if len(rows) <= _MOST_AT_ONCE else {}

@@ -8,6 +8,7 @@ connection whose statement was cut short is reset.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -38,7 +39,7 @@ class Pool:
 
     def take_idle(self) -> Connection | None:
         """A connection of the caller's own, if there is one to be had without waiting."""
-        self._retire(asyncio.get_running_loop().time() - _IDLE_SECONDS)
+        self._retire(time.monotonic() - _IDLE_SECONDS)
         while self._idle:
             connection, _ = self._idle.pop()
             if not connection.is_closed():
@@ -71,7 +72,7 @@ class Pool:
         elif (place := self._first_waiting()) is not None:
             place.set_result(connection)
         else:
-            self._idle.append((connection, asyncio.get_running_loop().time()))
+            self._idle.append((connection, time.monotonic()))
 
     def clear(self, connection: Connection) -> None:
         """For the next caller, once the server is through with the statement that was cut short."""

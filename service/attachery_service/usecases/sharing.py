@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -23,9 +24,8 @@ async def share_time(things: Sequence[T], act: Callable[[T], Awaitable[None]]) -
 
     What the quick ones leave over, the later ones get. `act` handles its own errors.
     """
-    loop = asyncio.get_running_loop()
     left = time_left(math.inf)
-    end = loop.time() + left - min(left * _KEPT_BACK, _MOST_KEPT_BACK)
+    end = time.monotonic() + left - min(left * _KEPT_BACK, _MOST_KEPT_BACK)
     places, waiting = asyncio.Semaphore(AT_A_TIME), len(things)
 
     async def run(thing: T) -> None:
@@ -33,7 +33,7 @@ async def share_time(things: Sequence[T], act: Callable[[T], Awaitable[None]]) -
         async with places:
             rounds = math.ceil(waiting / AT_A_TIME)
             waiting -= 1
-            set_time_left((end - loop.time()) / rounds)
+            set_time_left((end - time.monotonic()) / rounds)
             await act(thing)
 
     async with asyncio.TaskGroup() as group:
