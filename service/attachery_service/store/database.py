@@ -11,7 +11,7 @@ from typing import TypeVar
 import asyncpg
 
 from attachery_service.domain.deadline import time_left
-from attachery_service.store.faults import passing_faults, within
+from attachery_service.store.faults import FAULTS, in_words, within
 from attachery_service.store.pool import Connection, Pool
 from attachery_service.store.rows import Row
 
@@ -70,7 +70,7 @@ class Database:
     async def _run(
         self, run: Callable[..., Awaitable[T]], statement: str, values: tuple[object, ...]
     ) -> T:
-        with passing_faults():
+        try:
             connection = self._pool.take_idle() or await self._waited_for()
             try:
                 # The driver's own timer: asyncio's would cost a tenth of the statement more.
@@ -79,7 +79,9 @@ class Database:
                 self._put_away(connection, error)
                 raise
             self._pool.give_back(connection)
-            return result
+        except FAULTS as fault:
+            raise in_words(fault) from fault
+        return result
 
     async def _waited_for(self) -> Connection:
         async with asyncio.timeout(self._seconds()):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 
 from attachery_service.domain.deadline import time_left
-from attachery_service.domain.errors import DatabaseUnavailable, MalformedRequest
+from attachery_service.domain.errors import AttacheryError, DatabaseUnavailable, MalformedRequest
 
 # What Postgres answers when it is shutting down, starting, full, or asks for another try.
 _PASSING = (
@@ -31,21 +31,19 @@ _PASSING = (
 # Text that Postgres cannot store, should it ever get past validation: the caller's, not ours.
 _UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
+FAULTS = (*_UNSTORABLE, *_PASSING, OSError)  # TimeoutError is an OSError
 
-@contextmanager
-def passing_faults() -> Iterator[None]:
-    """Raises DatabaseUnavailable for every passing fault, its text only in the cause."""
-    try:
-        yield
-    except _UNSTORABLE as error:
-        raise MalformedRequest from error
-    except (*_PASSING, OSError) as error:  # TimeoutError is an OSError
-        raise DatabaseUnavailable from error
+
+def in_words(fault: BaseException) -> AttacheryError:
+    """What one of FAULTS is to the caller; its text belongs into the cause only."""
+    return MalformedRequest() if isinstance(fault, _UNSTORABLE) else DatabaseUnavailable()
 
 
 @asynccontextmanager
 async def within(limit: float) -> AsyncIterator[None]:
-    """Bounds the block to `limit` seconds or what the call's deadline leaves; faults as above."""
-    with passing_faults():
+    """Bounds the block to `limit` seconds or what the call's deadline leaves. Raises `in_words`."""
+    try:
         async with asyncio.timeout(time_left(limit)):
             yield
+    except FAULTS as fault:
+        raise in_words(fault) from fault
