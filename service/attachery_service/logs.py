@@ -29,6 +29,8 @@ _SECRETS = re.compile(
 )
 
 
+_level: int = logging.INFO
+
 # Made once: `json.dumps` makes one for each line, and takes twice as long.
 _JSON = json.JSONEncoder(default=repr)
 
@@ -45,8 +47,16 @@ def redact(text: str) -> str:
     return _SECRETS.sub(lambda match: f"{match[match.lastindex or 0]}[redacted]", text)
 
 
+def write_info(line: str) -> None:
+    """Writes a line that is an INFO event as JSON already, unless the level is above that."""
+    if _level <= logging.INFO:
+        _write(redact(line))
+
+
 def configure_logs(level: str = "info") -> None:
     """For the whole process; what libraries log is let through from WARNING on."""
+    global _level  # noqa: PLW0603 - as the configuration it goes with
+    _level = logging.getLevelName(level.upper())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -55,7 +65,7 @@ def configure_logs(level: str = "info") -> None:
             structlog.processors.format_exc_info,
             _render,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(_level),
         logger_factory=_factory,
         cache_logger_on_first_use=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from attachery_service.domain.errors import CredentialsInvalid, CredentialsMissi
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.rates import Allowance
 
+Metadata = Iterable[tuple[str, str | bytes]]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 REQUEST_ID_KEY = "x-request-id"
@@ -33,25 +35,23 @@ class Call:
     method: str
     request_id: str
     credential: str | None
-    peer: str
     attempt: int
+    peer: str = ""
     principal: Principal | None = None
     tenant_id: str | None = None
     allowance: Allowance | None = None
 
     @classmethod
-    def of(cls, method: str, context: Context) -> Call:
+    def begin(cls, method: str, metadata: Metadata) -> None:
         """Reads the call's metadata, and makes it the current one."""
-        metadata = dict(context.invocation_metadata() or ())
+        given = dict(metadata)
         call = cls(
             method=method,
-            request_id=_request_id(metadata.get(REQUEST_ID_KEY)),
-            credential=_text(metadata.get("authorization")),
-            peer=context.peer(),
-            attempt=_attempt(metadata.get("grpc-previous-rpc-attempts")),
+            request_id=_request_id(given.get(REQUEST_ID_KEY)),
+            credential=_text(given.get("authorization")),
+            attempt=_attempt(given.get("grpc-previous-rpc-attempts")),
         )
         _current.set(call)
-        return call
 
     def bearer_token(self) -> str:
         """Raises CredentialsMissing, CredentialsInvalid."""

@@ -27,11 +27,13 @@ from attachery_service.domain.errors import (
 )
 from attachery_service.domain.identity import Principal, Scope
 from attachery_service.ports import RateLimiter
-from attachery_service.wire.call import Call, Context
+from attachery_service.wire.call import Call, Context, current_call
+from attachery_service.wire.call_log import LONGEST_TENANT, log_call
 from attachery_service.wire.metrics import RpcMetrics
 from attachery_service.wire.peers import peer_of
 from attachery_service.wire.scopes import CATEGORIES, OF_ONE_SESSION, SCOPES
 from attachery_service.wire.status import code_of, to_status
+from attachery_service.wire.time_limits import TimeLimits
 from attachery_service.wire.trailers import trailers_of
 
 _log = structlog.get_logger("attachery.rpc")
@@ -41,9 +43,7 @@ _MARGIN = 0.05
 _TOO_LITTLE = 0.02
 
 _CONTRACT = "/attachery."
-
-# Validated only later, and perhaps by nobody: what is longer is no tenant's name.
-_LONGEST_TENANT = 128
+_UNKNOWN = "unknown"
 
 _Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
@@ -56,13 +56,13 @@ class TenantRequest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Interception:
-    """What it takes to answer a call. `longest` bounds every call, in seconds."""
+    """What it takes to answer a call."""
 
     authenticate: Callable[[str], Awaitable[Principal]]
     peers: Mapping[str, Principal]
     limiter: RateLimiter
     metrics: RpcMetrics
-    longest: float
+    limits: TimeLimits
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -71,6 +71,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, interception: Interception) -> None:
         self._interception = interception
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._unknown = _wrapped(_Method(_UNKNOWN, None, _unimplemented, None, interception))
 
     async def intercept_service(
         self,
@@ -81,15 +82,23 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any]:
         method = handler_call_details.method
         known = self._handlers.get(method)
-        if known is not None:
-            return known
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return _wrapped(_Method("unknown", None, _unimplemented, None, self._interception))
-        if not method.startswith(_CONTRACT):
-            return handler
+        if known is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                method, known = _UNKNOWN, self._unknown
+            elif not method.startswith(_CONTRACT):
+                return handler
+            else:
+                known = self._handlers[method] = self._wrap(method, handler)
+        # Here, as the metadata is at hand; the handler would have it made anew.
+        Call.begin(method, handler_call_details.invocation_metadata or ())
+        return known
+
+    def _wrap(
+        self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
         scope = SCOPES[method]  # one that was forgotten there is refused, not open to everybody
-        wrapped = _wrapped(
+        return _wrapped(
             _Method(
                 method,
                 handler.request_deserializer,
@@ -99,8 +108,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 scope,
             )
         )
-        self._handlers[method] = wrapped
-        return wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,8 @@ class _Method:
     scope: Scope | None = None
 
     async def __call__(self, raw: bytes, context: Context) -> bytes:
-        call, started = Call.of(self.name, context), time.perf_counter()
+        call, started = current_call(), time.perf_counter()
+        call.peer = context.peer()
         code, reason = grpc.StatusCode.CANCELLED, ""
         self.interception.metrics.in_flight.inc()
         try:
@@ -136,7 +144,7 @@ class _Method:
     async def _answer(self, call: Call, raw: bytes, context: Context) -> bytes:
         """The serialised response; every failure but the caller's leaving as an AttacheryError."""
         try:
-            async with asyncio.timeout(self._limit(context)):
+            with self.interception.limits.within(self._limit(context)):
                 request = await self._admit(call, raw, context)
                 response = await self.behaviour(request, context)
                 return self.serialize(response) if self.serialize else response
@@ -162,7 +170,7 @@ class _Method:
         """Seconds the call may take. What waits on something outside gets a little less."""
         # None without a deadline, whatever the typings say.
         remaining: float | None = context.time_remaining()
-        longest = self.interception.longest
+        longest = self.interception.limits.longest
         limit = longest if remaining is None else min(remaining, longest)
         if limit < _TOO_LITTLE:
             raise DeadlineExceeded
@@ -204,7 +212,7 @@ class _Method:
 
     def _record(self, call: Call, code: grpc.StatusCode, reason: str, seconds: float) -> None:
         self.interception.metrics.answered(self.name, code.name, reason, seconds)
-        _log.info("rpc", **_names(call), code=code.name, reason=reason, ms=round(seconds * 1000, 2))
+        log_call(call, code, reason, seconds)
 
 
 def _wrapped(method: _Method) -> grpc.RpcMethodHandler[Any, Any]:
@@ -225,7 +233,7 @@ def _names(call: Call) -> dict[str, object]:
     return {
         "method": call.method,
         "request_id": call.request_id,
-        "tenant": call.tenant_id and call.tenant_id[:_LONGEST_TENANT],
+        "tenant": call.tenant_id and call.tenant_id[:LONGEST_TENANT],
         "principal": call.principal.name if call.principal else None,
         "peer": call.peer,
         "attempt": call.attempt,
