@@ -66,7 +66,6 @@ from attachery_service.wire.metrics import RpcMetrics
 from attachery_service.wire.receivable import fitting
 from attachery_service.wire.scopes import SERVICES
 from attachery_service.wire.server import Server, Wire, start_server
-from attachery_service.wire.time_limits import TimeLimits
 from attachery_service.wire.tls import TlsFiles
 from attachery_service.wire.upload_sessions import UploadSessionUseCases
 
@@ -288,7 +287,7 @@ def _interception(parts: _Parts, tokens: SessionTokens) -> Interception:
         read_peers(settings.peers),
         parts.limiter,
         RpcMetrics(parts.registry),
-        TimeLimits(settings.max_call_time),
+        settings.max_call_time,
     )
 
 

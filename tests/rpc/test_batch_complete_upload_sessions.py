@@ -567,7 +567,7 @@ async def test_an_item_that_is_slow_ends_alone_and_its_cause_is_logged(
 
     async def describe(self: S3ObjectStore, key: str) -> Any:
         if slow in key:
-            async with bounded(60):
+            with bounded(60):
                 await asyncio.sleep(60)
         return await real(self, key)
 

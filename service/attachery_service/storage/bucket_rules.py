@@ -197,7 +197,7 @@ async def look(storage: Storage, book: RuleBook, wanted: Sequence[Rule]) -> Rule
 
     Raises StorageUnavailable, StorageMisconfigured.
     """
-    async with bounded(storage.options.operation_timeout):
+    with bounded(storage.options.operation_timeout):
         try:
             found = await _read(book)
         except ClientError as error:
@@ -211,7 +211,7 @@ async def keep(storage: Storage, book: RuleBook, wanted: Sequence[Rule]) -> Rule
     What somebody else writes between this call's reading and writing is lost. Raises
     StorageUnavailable, StorageMisconfigured.
     """
-    async with bounded(storage.options.operation_timeout):
+    with bounded(storage.options.operation_timeout):
         try:
             before = await _read(book)
             if _compared(before, wanted).outcome is Outcome.PRESENT:

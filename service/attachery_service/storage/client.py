@@ -93,7 +93,7 @@ async def open_storage(options: StorageOptions) -> AsyncIterator[Storage]:
 
 async def ping(storage: Storage) -> None:
     """Asks for the bucket. Raises StorageUnavailable or StorageMisconfigured."""
-    async with bounded(storage.options.operation_timeout):
+    with bounded(storage.options.operation_timeout):
         await storage.s3.head_bucket(Bucket=storage.options.bucket)
 
 
@@ -102,13 +102,13 @@ async def ensure_bucket(storage: Storage) -> None:
 
     Leaves one that exists as it is. Raises StorageUnavailable or StorageMisconfigured.
     """
-    async with bounded(storage.options.operation_timeout):
+    with bounded(storage.options.operation_timeout):
         if not await _has_bucket(storage):
             await _create_bucket(storage)
 
 
 async def _opened(stack: AsyncExitStack, options: StorageOptions) -> Storage:
-    async with bounded(_OPEN_SECONDS):
+    with bounded(_OPEN_SECONDS):
         session = get_session()
         credentials = await _credentials(session, options)
         s3 = await _client(stack, session, options, options.endpoint)

@@ -39,7 +39,7 @@ async def delete_many(storage: Storage, keys: Sequence[str]) -> Mapping[str, Att
 
 
 async def _delete_some(storage: Storage, keys: Sequence[str]) -> Failed:
-    async with bounded(storage.options.transfer_timeout):
+    with bounded(storage.options.transfer_timeout):
         try:
             answer = await storage.s3.delete_objects(
                 Bucket=storage.options.bucket,

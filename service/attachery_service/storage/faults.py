@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -26,6 +25,7 @@ from attachery_service.domain.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
+from attachery_service.time_limits import within
 
 # No answer, half of one, or one that is not S3's. TimeoutError is an OSError.
 _PASSING: Final = (
@@ -71,8 +71,8 @@ _PASSING_STATUSES: Final = frozenset({
 _REFUSALS: Final = range(300, 500)
 
 
-@asynccontextmanager
-async def bounded(limit: float) -> AsyncIterator[None]:
+@contextmanager
+def bounded(limit: float) -> Iterator[None]:
     """Gives what is awaited inside `limit` seconds, fewer if the caller's deadline is nearer.
 
     Raises StorageUnavailable for what may pass, an exceeded limit included, and
@@ -80,7 +80,7 @@ async def bounded(limit: float) -> AsyncIterator[None]:
     may hold keys, hosts and key ids; that stays in `__cause__`. Cancellation passes through.
     """
     try:
-        async with asyncio.timeout(time_left(limit)):
+        with within(time_left(limit)):
             yield
     except ClientError as error:
         raise fault_of(code_of(error), status_of(error)) from error

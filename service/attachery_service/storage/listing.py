@@ -64,7 +64,7 @@ class S3ObjectListing:
         options = self.storage.options
         if token:
             more["ContinuationToken"] = token
-        async with bounded(options.operation_timeout):
+        with bounded(options.operation_timeout):
             return await self.storage.s3.list_objects_v2(
                 Bucket=options.bucket, Prefix=prefix, **more
             )

@@ -45,7 +45,7 @@ class S3ObjectStore:
 
     async def describe(self, key: str) -> StoredObject | None:
         """What the store says of an object, its checksums included; None if there is none."""
-        async with bounded(self._operation_timeout):
+        with bounded(self._operation_timeout):
             headers = await (await self._reads()).head(key)
             if headers is None:
                 # HEAD has no body to tell a missing object from a missing bucket.
@@ -58,7 +58,7 @@ class S3ObjectStore:
 
         Raises PreconditionChanged if the source is gone or another object by now.
         """
-        async with bounded(self._transfer_timeout):
+        with bounded(self._transfer_timeout):
             try:
                 answer = await self._s3.copy_object(
                     Bucket=self._bucket,
@@ -76,7 +76,7 @@ class S3ObjectStore:
 
     async def delete(self, key: str) -> None:
         """Deletes an object; one that is not there is no error."""
-        async with bounded(self._operation_timeout):
+        with bounded(self._operation_timeout):
             await self._s3.delete_object(Bucket=self._bucket, Key=key)
 
     async def delete_many(self, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
@@ -91,7 +91,7 @@ class S3ObjectStore:
         if count == 0 or source.size == 0:
             # No range of an empty object can be asked for.
             return b""
-        async with bounded(self._operation_timeout):
+        with bounded(self._operation_timeout):
             head = await (await self._reads()).first_bytes(source, count)
             return _whole(head, min(count, source.size))
 
@@ -104,16 +104,21 @@ class S3ObjectStore:
         if not algorithms:
             return NO_CHECKSUMS
         hashes = {algorithm: new_hash(algorithm) for algorithm in algorithms}
-        async with bounded(self._transfer_timeout), self._digest_slots:
-            body = await self._sdk.open(source)
-            async with body:
-                size = 0
-                async for piece in _pieces(body):
-                    await asyncio.to_thread(_update, hashes.values(), piece)
-                    size += len(piece)
+        with bounded(self._transfer_timeout):
+            async with self._digest_slots:
+                size = await self._feed(hashes.values(), source)
         if size != source.size:
             raise StorageUnavailable
         return Checksums.of({a: h.hexdigest() for a, h in hashes.items()})
+
+    async def _feed(self, hashes: Collection[Hash], source: StoredObject) -> int:
+        """How many bytes there were."""
+        body, size = await self._sdk.open(source), 0
+        async with body:
+            async for piece in _pieces(body):
+                await asyncio.to_thread(_update, hashes, piece)
+                size += len(piece)
+        return size
 
     async def _reads(self) -> Reads:
         if self._chosen is None:

@@ -89,12 +89,13 @@ async def probe(storage: Storage) -> ProbeReport:
     the bucket cannot be reached or nothing can be put there; `facts["detail"]` says which.
     """
     await reach(storage)
-    async with bounded(PROBE_SECONDS), _trial(storage) as trial:
-        stored, answer = await _put_one(trial)
-        write_once = await _writes_once(trial)
-        signed_headers = await _binds_headers(trial)
-        conditional_copy = await _refuses_changed_source(trial, stored)
-        permitted = await _permissions(trial, stored)
+    with bounded(PROBE_SECONDS):
+        async with _trial(storage) as trial:
+            stored, answer = await _put_one(trial)
+            write_once = await _writes_once(trial)
+            signed_headers = await _binds_headers(trial)
+            conditional_copy = await _refuses_changed_source(trial, stored)
+            permitted = await _permissions(trial, stored)
     trusted = write_once and signed_headers
     report = ProbeReport(
         seal=Seal.WRITE_ONCE if trusted else Seal.COPY,

@@ -50,7 +50,7 @@ class S3TargetSigner:
         """
         if request.size is None and request.write_once:
             raise ValueError("a form cannot demand to be the first to write")
-        async with bounded(self.storage.options.operation_timeout):
+        with bounded(self.storage.options.operation_timeout):
             lifetime = await self._lifetime(request.lifetime)
             if request.size is None:
                 return await self._form(request, lifetime)
@@ -60,7 +60,7 @@ class S3TargetSigner:
         self, sealed: SealedObject, lifetime: timedelta, content_type: str, disposition: str
     ) -> DownloadUrl:
         """A GET of the sealed key that answers with these headers, whatever the object has."""
-        async with bounded(self.storage.options.operation_timeout):
+        with bounded(self.storage.options.operation_timeout):
             shortened = await self._lifetime(lifetime)
             signer = await self._signer()
             answer_with = {

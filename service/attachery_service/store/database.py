@@ -11,9 +11,10 @@ from typing import TypeVar
 import asyncpg
 
 from attachery_service.domain.deadline import time_left
-from attachery_service.store.faults import FAULTS, in_words, within
+from attachery_service.store.faults import FAULTS, bounded, in_words
 from attachery_service.store.pool import Connection, Pool
 from attachery_service.store.rows import Row
+from attachery_service.time_limits import within
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Several statements that all happen, or none; each sees what was done before it."""
-        async with within(self._timeout):
+        with bounded(self._timeout):
             connection = await self._pool.take()
             try:
                 async with connection.transaction():
@@ -84,7 +85,7 @@ class Database:
         return result
 
     async def _waited_for(self) -> Connection:
-        async with asyncio.timeout(self._seconds()):
+        with within(self._seconds()):
             return await self._pool.take()
 
     def _seconds(self) -> float:
@@ -125,7 +126,7 @@ async def open_database(options: DatabaseOptions) -> AsyncIterator[Database]:
         )
 
     pool = Pool(connect, options.pool_size)
-    async with within(options.connect_timeout):
+    with bounded(options.connect_timeout):
         pool.give_back(await pool.take())
     try:
         yield Database(pool, options.statement_timeout)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import asyncpg
 
 from attachery_service.domain.deadline import time_left
 from attachery_service.domain.errors import AttacheryError, DatabaseUnavailable, MalformedRequest
+from attachery_service.time_limits import within
 
 # What Postgres answers when it is shutting down, starting, full, or asks for another try.
 _PASSING = (
@@ -39,11 +39,11 @@ def in_words(fault: BaseException) -> AttacheryError:
     return MalformedRequest() if isinstance(fault, _UNSTORABLE) else DatabaseUnavailable()
 
 
-@asynccontextmanager
-async def within(limit: float) -> AsyncIterator[None]:
+@contextmanager
+def bounded(limit: float) -> Iterator[None]:
     """Bounds the block to `limit` seconds or what the call's deadline leaves. Raises `in_words`."""
     try:
-        async with asyncio.timeout(time_left(limit)):
+        with within(time_left(limit)):
             yield
     except FAULTS as fault:
         raise in_words(fault) from fault

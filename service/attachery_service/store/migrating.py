@@ -15,7 +15,7 @@ import asyncpg
 
 from attachery_service.store import migrations
 from attachery_service.store.database import Database
-from attachery_service.store.faults import within
+from attachery_service.store.faults import bounded
 from attachery_service.store.rows import Row
 
 # Held to the end of each migration's transaction, so that it works behind a transaction pool too.
@@ -68,10 +68,10 @@ async def migrate(url: str) -> list[Migration]:
     Any number may run at once: each migration is applied by one of them. Raises SchemaError if an
     applied file was changed since or Postgres refuses one, DatabaseUnavailable.
     """
-    async with within(_CONNECT_TIMEOUT):
+    with bounded(_CONNECT_TIMEOUT):
         connection = await asyncpg.connect(url, statement_cache_size=0)
     try:
-        async with within(_MIGRATION_TIMEOUT):
+        with bounded(_MIGRATION_TIMEOUT):
             return [m for m in known_migrations() if await _apply(connection, m)]
     except asyncpg.SyntaxOrAccessError as error:
         raise SchemaError(f"this database cannot be migrated: {error}") from error

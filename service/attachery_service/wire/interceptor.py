@@ -27,13 +27,13 @@ from attachery_service.domain.errors import (
 )
 from attachery_service.domain.identity import Principal, Scope
 from attachery_service.ports import RateLimiter
+from attachery_service.time_limits import within
 from attachery_service.wire.call import Call, Context, current_call
 from attachery_service.wire.call_log import LONGEST_TENANT, log_call
 from attachery_service.wire.metrics import RpcMetrics
 from attachery_service.wire.peers import peer_of
 from attachery_service.wire.scopes import CATEGORIES, OF_ONE_SESSION, SCOPES
 from attachery_service.wire.status import code_of, to_status
-from attachery_service.wire.time_limits import TimeLimits
 from attachery_service.wire.trailers import trailers_of
 
 _log = structlog.get_logger("attachery.rpc")
@@ -56,13 +56,13 @@ class TenantRequest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Interception:
-    """What it takes to answer a call."""
+    """What it takes to answer a call. `longest` bounds every call, in seconds."""
 
     authenticate: Callable[[str], Awaitable[Principal]]
     peers: Mapping[str, Principal]
     limiter: RateLimiter
     metrics: RpcMetrics
-    limits: TimeLimits
+    longest: float
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -144,7 +144,7 @@ class _Method:
     async def _answer(self, call: Call, raw: bytes, context: Context) -> bytes:
         """The serialised response; every failure but the caller's leaving as an AttacheryError."""
         try:
-            with self.interception.limits.within(self._limit(context)):
+            with within(self._limit(context)):
                 request = await self._admit(call, raw, context)
                 response = await self.behaviour(request, context)
                 return self.serialize(response) if self.serialize else response
@@ -170,7 +170,7 @@ class _Method:
         """Seconds the call may take. What waits on something outside gets a little less."""
         # None without a deadline, whatever the typings say.
         remaining: float | None = context.time_remaining()
-        longest = self.interception.limits.longest
+        longest = self.interception.longest
         limit = longest if remaining is None else min(remaining, longest)
         if limit < _TOO_LITTLE:
             raise DeadlineExceeded
