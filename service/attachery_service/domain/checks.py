@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from attachery_service.domain.checksums import Algorithm, Checksums
+from attachery_service.domain.checksums import ALGORITHMS, Algorithm, Checksums
 from attachery_service.domain.content_types import agree, essence, same
 from attachery_service.domain.errors import (
     ChecksumMismatch,
@@ -105,7 +105,7 @@ class Expectation:
 
     def algorithms(self) -> list[Algorithm]:
         """The digests somebody declared."""
-        return [a for a in Algorithm if any(c.get(a) is not None for c in self.checksums)]
+        return [a for a in ALGORITHMS if any(c.get(a) is not None for c in self.checksums)]
 
 
 def check_description(expected: Expectation, found: StoredObject) -> list[Check]:

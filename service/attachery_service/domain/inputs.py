@@ -114,7 +114,8 @@ def filename(value: str) -> str:
         raise Broken("must be a name, not a path")
     if name != name.strip():
         raise Broken("must not begin or end with white space")
-    if any(unicodedata.category(c) in _REFUSED_CATEGORIES and c not in _JOINERS for c in name):
+    # Nothing that is refused is printable: most names need no look at each character.
+    if not name.isprintable() and any(_is_refused(c) for c in name):
         raise Broken("must not hold control, format, separator, private or unassigned characters")
     return name
 
@@ -238,5 +239,9 @@ def _seconds(value: timedelta) -> int:
     return int(value.total_seconds())
 
 
+def _is_refused(character: str) -> bool:
+    return unicodedata.category(character) in _REFUSED_CATEGORIES and character not in _JOINERS
+
+
 def _is_plain(text: str) -> bool:
-    return not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
+    return text.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)

@@ -149,6 +149,8 @@ def _require_declared(reader: inputs.Reader, request: StartRequest, policy: Poli
 def _request_key(
     request_id: str | None, request: StartRequest, new: NewSession
 ) -> RequestKey | None:
+    if request_id is None:
+        return None
     told = asdict(new.declaration) | {"checksums": new.declaration.checksums.known()}
     inline = request.is_inline
     asked = {
