@@ -1,0 +1,76 @@
+"""The line of a call, against JSON as the standard library writes it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from attachery_service.domain.identity import Principal
+from attachery_service.logs import configure_logs
+from attachery_service.wire.call import Call
+from attachery_service.wire.call_log import LONGEST_TENANT, log_call
+
+texts = st.text(max_size=200)
+principals = st.builds(
+    Principal, name=texts, tenants=st.none(), scopes=st.just(frozenset()), session=st.none()
+)
+calls = st.builds(
+    Call,
+    method=texts,
+    request_id=texts,
+    credential=st.none(),
+    attempt=st.integers(1, 99),
+    peer=texts,
+    principal=st.none() | principals,
+    tenant_id=st.none() | texts,
+)
+
+
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(calls, st.sampled_from(grpc.StatusCode), texts, st.floats(0, 1e5))
+def test_it_says_what_json_would_say(
+    capsys: pytest.CaptureFixture[str],
+    call: Call,
+    code: grpc.StatusCode,
+    reason: str,
+    seconds: float,
+) -> None:
+    log_call(call, code, reason, seconds)
+    (line,) = capsys.readouterr().err.splitlines()
+    said = json.loads(line)
+    moment = datetime.fromisoformat(said.pop("timestamp"))
+    assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
+    assert said.pop("ms") == pytest.approx(seconds * 1000, abs=0.006)
+    assert said == {
+        "event": "rpc",
+        "level": "info",
+        "logger": "attachery.rpc",
+        "method": call.method,
+        "request_id": call.request_id,
+        "tenant": call.tenant_id and call.tenant_id[:LONGEST_TENANT],
+        "principal": call.principal.name if call.principal else None,
+        "peer": call.peer,
+        "attempt": call.attempt,
+        "code": code.name,
+        "reason": reason,
+    }
+
+
+def test_it_repeats_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    call = Call("m", f"attk_{'0' * 16}_{'a' * 64}", None, 1)
+    log_call(call, grpc.StatusCode.OK, "", 0)
+    assert "a" * 64 not in capsys.readouterr().err
+
+
+def test_it_is_left_out_above_its_level(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("warning")
+    try:
+        log_call(Call("m", "r", None, 1), grpc.StatusCode.OK, "", 0)
+    finally:
+        configure_logs()
+    assert capsys.readouterr().err == ""
