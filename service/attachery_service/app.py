@@ -276,6 +276,7 @@ def _wire(parts: _Parts) -> Wire:
         health=parts.health,
         bucket=settings.s3_bucket,
         reflection=settings.reflection,
+        ask_ahead=settings.grpc_ask_ahead,
     )
 
 

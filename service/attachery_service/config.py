@@ -119,6 +119,9 @@ class Settings(ProcessSettings):
         None, description="HOST:PORT for Prometheus; off if unset."
     )
     reflection: bool = Field(default=True, description="Serve the contract to grpcurl.")
+    grpc_ask_ahead: bool = Field(
+        default=True, description="Take calls from gRPC several at a time, if it lets us."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     tls_certificate: Path | None = Field(None, description="PEM file; with tls_key, serve TLS.")

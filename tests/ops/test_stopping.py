@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
-from attachery.v1 import resources_pb2
+from attachery.v1 import resources_pb2, upload_sessions_pb2
 from ops.conftest import Serve, ServeSettings, Serving
 from ops.processes import started
 from proxy import Proxy, proxy_of
@@ -115,6 +115,36 @@ async def test_calls_at_work_finish_and_new_ones_are_refused(
         if line["method"].endswith("/CompleteUploadSession")
     ]
     assert completes == ["OK"]
+
+
+async def test_of_calls_that_keep_coming_each_is_answered_or_refused_at_the_stop(serve: Serve) -> None:
+    serving = await serve(drain_time=NEVER)
+    started = await serving.start()
+    wanted = upload_sessions_pb2.GetUploadSessionRequest(
+        tenant_id=serving.tenant_id, attachment_id=started.session.attachment_id
+    )
+    answered = 0
+    enough = asyncio.Event()
+
+    async def keep_calling() -> grpc.StatusCode:
+        nonlocal answered
+        while True:
+            try:
+                await serving.uploads.GetUploadSession(wanted, metadata=serving.metadata())
+            except grpc.aio.AioRpcError as error:
+                return error.code()
+            answered += 1
+            if answered == 1_000:
+                enough.set()
+
+    async with asyncio.TaskGroup() as group:
+        callers = [group.create_task(keep_calling()) for _ in range(100)]
+        await enough.wait()
+        # A call that was taken and forgotten would be waited for.
+        assert await serving.process.stopped() == 0
+    # What gRPC's core had heard of but not handed over yet, it resets.
+    refusals = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+    assert {caller.result() for caller in callers} <= refusals
 
 
 async def test_streams_without_an_end_do_not_hold_up_the_stop(serve: Serve) -> None:

@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
 from attachery.v1 import admin_pb2_grpc, attachments_pb2_grpc, upload_sessions_pb2_grpc
+from attachery_service.wire.accepting import new_server, stop_asking
 from attachery_service.wire.admin import AdminServicer, AdminUseCases
 from attachery_service.wire.attachment_view import AttachmentView
 from attachery_service.wire.attachments import AttachmentServicer, AttachmentUseCases
@@ -43,6 +44,7 @@ class Wire:
     health: Health
     bucket: str
     reflection: bool
+    ask_ahead: bool
 
 
 class Server:
@@ -59,6 +61,7 @@ class Server:
         Streams that would stay for as long as their callers like end at once.
         """
         self._health.close()
+        await stop_asking(self._server)
         await self._server.stop(grace)
 
 
@@ -68,8 +71,8 @@ async def start_server(
     """Serves on `listen` (HOST:PORT, port 0 for a free one). Raises OSError if it is taken."""
     # On by default, it lets two servers share a port by mistake and without a word.
     sharing = ("grpc.so_reuseport", int(share_port))
-    server = grpc.aio.server(
-        interceptors=[CallInterceptor(wire.interception)], options=[*_OPTIONS, sharing]
+    server = new_server(
+        [CallInterceptor(wire.interception)], [*_OPTIONS, sharing], ahead=wire.ask_ahead
     )
     view = AttachmentView(wire.bucket)
     upload_sessions_pb2_grpc.add_UploadSessionServiceServicer_to_server(
