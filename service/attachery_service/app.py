@@ -240,7 +240,8 @@ def _core(parts: _Parts) -> Core:
 
 def _wire(parts: _Parts) -> Wire:
     settings, background = parts.settings, parts.background
-    sessions, holds = PostgresSessions(parts.database), PostgresHolds(parts.database)
+    sessions = PostgresSessions(parts.database, coalesce=settings.database_coalesce)
+    holds = PostgresHolds(parts.database)
     policies = policies_of(settings)
     quotas = read_quotas(settings.quotas, _common_limits(settings))
     objects, signer = S3ObjectStore(parts.storage), S3TargetSigner(parts.storage)

@@ -131,6 +131,9 @@ class Settings(ProcessSettings):
     database_url: DatabaseUrl = Field(description="postgresql://USER:PASSWORD@HOST:PORT/NAME")
     database_pool_size: PositiveInt = Field(10, description="Connections per process.")
     database_timeout: PositiveFloat = Field(5.0, description="Longest wait for one statement.")
+    database_coalesce: bool = Field(
+        default=True, description="Read what several calls ask at once in one statement."
+    )
     database_prepared_statements: bool = Field(
         default=True, description="False behind a transaction-pooling proxy without support."
     )

@@ -117,7 +117,9 @@ async def test_calls_at_work_finish_and_new_ones_are_refused(
     assert completes == ["OK"]
 
 
-async def test_of_calls_that_keep_coming_each_is_answered_or_refused_at_the_stop(serve: Serve) -> None:
+async def test_of_calls_that_keep_coming_each_is_answered_or_refused_at_the_stop(
+    serve: Serve,
+) -> None:
     serving = await serve(drain_time=NEVER)
     started = await serving.start()
     wanted = upload_sessions_pb2.GetUploadSessionRequest(

@@ -83,6 +83,8 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
     [
         "start_upload_session",
         "find_upload_session",
+        "find_upload_sessions",
+        "find_with_outcome",
         "complete_upload_session",
         "fail_upload_session",
         "cancel_upload_session",
@@ -104,7 +106,7 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
 )
 def test_every_statement_names_its_tenant(name: str) -> None:
     text = query(name)
-    assert re.search(r"tenant_id = \$1|\$1::text, \$2::uuid|SELECT \$1,", text)
+    assert re.search(r"tenant_id = \$1|\$1::text, \$2::uuid|unnest\(\$1::text|SELECT \$1,", text)
     assert text.count(";") == 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
@@ -22,14 +21,17 @@ from attachery_service.store.rows import (
     to_session,
     to_usage,
 )
+from attachery_service.store.together import Together
 from attachery_service.store.usage import PostgresUsage
 
 
-@dataclass(frozen=True, slots=True)
 class PostgresSessions:
-    """Each method runs the statement of its name."""
+    """Each method runs the statement of its name. `coalesce`: calls of `find` share one."""
 
-    database: Database
+    def __init__(self, database: Database, *, coalesce: bool = True) -> None:
+        self.database = database
+        together = Together(self._find_one, self._find_many)
+        self._find = together.find if coalesce else self._find_one
 
     async def start(
         self, new: NewSession, request: RequestKey | None, limits: Limits, *, rehearsal: bool
@@ -54,13 +56,15 @@ class PostgresSessions:
     async def find(
         self, tenant_id: str, attachment_id: UUID, request: RequestKey | None = None
     ) -> Found | None:
-        method, request_id, _ = _request_values(request)
+        if request is None:
+            row = await self._find((tenant_id, attachment_id))
+            return None if row is None else Found(to_session(row), outcome=None)
         row = await self.database.row(
-            query("find_upload_session"),
+            query("find_with_outcome"),
             tenant_id,
             attachment_id,
-            method,
-            request_id,
+            request.method,
+            request.request_id,
             REQUEST_ID_LIFETIME,
         )
         return None if row is None else Found(to_session(row), to_outcome(row))
@@ -144,6 +148,16 @@ class PostgresSessions:
             query("resolve_attachments"), tenant_id, list(attachment_ids)
         )
         return {row["attachment_id"]: to_session(row) for row in rows}
+
+    async def _find_one(self, wanted: tuple[str, UUID]) -> Row | None:
+        return await self.database.row(query("find_upload_session"), *wanted)
+
+    async def _find_many(
+        self, wanted: Sequence[tuple[str, UUID]]
+    ) -> Mapping[tuple[str, UUID], Row]:
+        tenants, ids = zip(*wanted, strict=True)
+        rows = await self.database.rows(query("find_upload_sessions"), tenants, ids)
+        return {(row["tenant_id"], row["attachment_id"]): row for row in rows}
 
     async def _change(
         self,

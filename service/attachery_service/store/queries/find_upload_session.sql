@@ -1,9 +1,5 @@
--- A session, and what the request id at hand came to before.
+-- A session by its tenant and id.
 SELECT
-{session_columns},
-    o.payload_digest, o.checks
+{session_columns}
 FROM upload_sessions AS s
-LEFT JOIN request_outcomes AS o
-    ON o.tenant_id = $1 AND o.method = $3 AND o.request_id = $4
-    AND o.create_time > now() - $5::interval
 WHERE s.tenant_id = $1 AND s.attachment_id = $2 AND s.metadata_purge_time > now()
