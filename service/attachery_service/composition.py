@@ -39,7 +39,6 @@ from attachery_service.usecases.sweep import RETRY, Sweep
 from attachery_service.usecases.verification import Verification
 from attachery_service.workers.arrivals import Arrivals, NotificationMetrics
 from attachery_service.workers.loop import repeating
-from attachery_service.workers.notification_door import Door, open_door
 from attachery_service.workers.sweeping import SweepMetrics, SweepWork
 
 _log = structlog.get_logger("attachery.app")
@@ -124,6 +123,9 @@ async def notified(core: Core, registry: CollectorRegistry) -> AsyncIterator[str
     if settings.notifications_listen is None:
         yield None
         return
+    # 2 MB, with the HTTP server, for those who do not want it.
+    from attachery_service.workers.notification_door import Door, open_door  # noqa: PLC0415
+
     notice = NoticeArrival(PostgresSessions(core.database), auto_complete_of(core))
     arrivals = Arrivals(notice, NotificationMetrics(registry))
     door = Door(

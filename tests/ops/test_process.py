@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 import hot_paths
 from attachery_service.process import prepare
 from ops.conftest import Serve
+from ops.processes import SOURCES
 
 LISTENER_OFF = "-event_engine_listener"
 OFF = {"uvloop": False, "batch_scheduling": False, "grpc_poller": False, "gc_freeze": False}
@@ -55,3 +58,17 @@ def test_settings_that_cannot_be_read_change_nothing(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ATTACHERY_UVLOOP", "perhaps")
     assert prepare() is None
     assert os.environ["GRPC_EXPERIMENTS"] == ""
+
+
+def test_nothing_is_loaded_for_what_is_switched_off() -> None:
+    loads = "import sys, attachery_service.cli.main; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", loads],
+        env={**os.environ, "PYTHONPATH": SOURCES},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert {"attachery_service.app", "aiohttp"} <= loaded
+    assert not loaded & {"jwt", "cryptography", "redis", "aiohttp.web", "boto3", "ministack"}

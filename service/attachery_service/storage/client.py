@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.storage.faults import bounded, status_of
+from attachery_service.storage.models import LeanModels
 from attachery_service.storage.pool import ATTEMPTS, CONNECT_SECONDS, open_pool
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ async def ensure_bucket(storage: Storage) -> None:
 async def _opened(stack: AsyncExitStack, options: StorageOptions) -> Storage:
     with bounded(_OPEN_SECONDS):
         session = get_session()
+        session.get_component("data_loader").file_loader = LeanModels()
         credentials = await _credentials(session, options)
         s3 = await _client(stack, session, options, options.endpoint)
         patience = _Patience(options.transfer_timeout)

@@ -10,7 +10,7 @@ from bench import http2, messages
 from bench.measuring import Calls, Fresh, compare
 from bench.report import Report
 from bench.samples import Ratio, Series
-from bench.scenarios.basics import get_calls
+from bench.scenarios.basics import answer_size, echo_calls, get_calls
 from bench.servers import Service
 from bench.world import World
 
@@ -23,19 +23,28 @@ _TEN: Final = 10
 async def mixed(world: World, report: Report) -> None:
     """Get, and a mixture of calls, at a fixed rate: half of the maximum."""
     service = await world.service()
+    gets, mixture = await get_calls(service), await _mixture(service)
+    echo = await echo_calls(world, await answer_size(gets), like_the_service=True)
     report.section(
         "Half of the maximum",
         "Calls come at a fixed rate, whether the ones before are answered or not; a latency counts"
         " from when its call was due. The mixture: of ten calls two Starts, two Completes, four"
-        " Gets, one Resolve of ten and one download URL.",
+        " Gets, one Resolve of ten and one download URL. The echo, with the service's process"
+        " settings, is called as often as Get: its tail is that of the library and the machine.",
     )
-    found = []
-    for calls in (await get_calls(service), await _mixture(service)):
-        (most,) = await compare(world, [calls], world.effort.most)
-        half = Calls(f"{calls.name}, half", calls.server, calls.requests, rate=most.rate / 2)
-        found += [most, *await compare(world, [half], world.effort.most)]
-    report.series(found)
-    report.target("p99 / p50 of Get at half of its maximum", 3, _spread(found[1]), at_most=True)
+    (most_gets,) = await compare(world, [gets], world.effort.most)
+    rate = most_gets.rate / 2
+    paced = [_at(rate, echo, "echo, as often"), _at(rate, gets, "Get, half")]
+    echoed, half = await compare(world, paced, world.effort.most)
+    (most,) = await compare(world, [mixture], world.effort.most)
+    paced = [_at(most.rate / 2, mixture, "mixture, half")]
+    mixed_half = await compare(world, paced, world.effort.most)
+    report.series([most_gets, half, echoed, most, *mixed_half])
+    report.target("p99 / p50 of Get at half of its maximum", 3, _spread(half), at_most=True)
+
+
+def _at(rate: float, calls: Calls, name: str) -> Calls:
+    return Calls(name, calls.server, calls.requests, rate=rate)
 
 
 def _spread(series: Series) -> Ratio:
