@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from attachery_service.domain.sessions import Disposition
 
 # attr-char of RFC 5987 beyond what `quote` leaves alone anyway.
 _ATTR_CHARS = "!#$&+^`|"
+
+# Neither plain ASCII nor safe between quotes.
+_NOT_QUOTABLE = re.compile(r'[^ -~]|["\\%]')
 
 
 def content_disposition(disposition: Disposition, filename: str) -> str:
@@ -16,6 +20,6 @@ def content_disposition(disposition: Disposition, filename: str) -> str:
     Holds no control character, and no quote or backslash but the two that enclose the ASCII name,
     whatever the filename.
     """
-    ascii_name = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in filename)
+    ascii_name = _NOT_QUOTABLE.sub("_", filename)
     exact = quote(filename, safe=_ATTR_CHARS)
     return f"{disposition.value}; filename=\"{ascii_name}\"; filename*=UTF-8''{exact}"

@@ -8,7 +8,7 @@ from attachery.v1 import resources_pb2 as pb
 from attachery_service.domain.identity import Scope
 from attachery_service.domain.sessions import SessionState, UploadSession
 from attachery_service.wire.call import current_principal
-from attachery_service.wire.convert import attachment_message
+from attachery_service.wire.sessions import write_attachment
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,18 @@ class AttachmentView:
     bucket: str
 
     def __call__(self, session: UploadSession) -> pb.Attachment:
-        message = attachment_message(session)
-        if (
-            session.state is SessionState.READY
-            and Scope.ATTACHMENTS_STORAGE_READ in current_principal().scopes
-        ):
-            sealed = session.require_bytes()
-            storage = pb.StorageRef(bucket=self.bucket, key=sealed.key, etag=sealed.etag)
-            message.storage.CopyFrom(storage)
+        message = pb.Attachment()
+        self.write(message, session)
         return message
+
+    def write(self, message: pb.Attachment, session: UploadSession) -> None:
+        write_attachment(message, session)
+        if session.state is SessionState.READY and sees_storage():
+            sealed = session.require_bytes()
+            storage = message.storage
+            storage.bucket, storage.key, storage.etag = self.bucket, sealed.key, sealed.etag
+
+
+def sees_storage() -> bool:
+    """Whether the caller at hand is told where bytes are."""
+    return Scope.ATTACHMENTS_STORAGE_READ in current_principal().scopes

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1 import upload_sessions_pb2
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
-from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
-from attachery_service.domain.content_disposition import content_disposition
+from attachery_service.domain.checksums import Algorithm
 from attachery_service.domain.holds import Hold
 from attachery_service.domain.policy import Policy, Route, Sniffing
 from attachery_service.domain.quota import Limits, Usage
-from attachery_service.domain.sessions import Disposition, Failure, SessionState, UploadSession
+from attachery_service.domain.sessions import Disposition, SessionState, UploadSession
 from attachery_service.ports import UploadTarget
 from attachery_service.wire.times import from_datetime, from_timedelta
 
@@ -53,74 +52,6 @@ def state_name(number: int) -> str:
 
 def given_checksums(message: pb.Checksums) -> dict[Algorithm, str]:
     return {algorithm: getattr(message, algorithm.value) for algorithm in Algorithm}
-
-
-def checksums_message(checksums: Checksums) -> pb.Checksums | None:
-    """None when there is none."""
-    if checksums is NO_CHECKSUMS:
-        return None
-    known = {algorithm.value: digest for algorithm, digest in checksums.known().items()}
-    return pb.Checksums(**known) if known else None
-
-
-def session_message(session: UploadSession) -> pb.UploadSession:
-    declared = session.declaration
-    pending = session.state is SessionState.PENDING
-    return pb.UploadSession(
-        attachment_id=str(session.attachment_id),
-        tenant_id=session.tenant_id,
-        state=STATES[session.state],
-        filename=declared.filename,
-        content_type=declared.content_type,
-        declared_size_bytes=declared.size,
-        max_size_bytes=session.max_size,
-        size_bytes=session.size,
-        declared_checksums=checksums_message(declared.checksums),
-        verified_checksums=checksums_message(session.verified_checksums),
-        content_id=declared.content_id or "",
-        disposition=DISPOSITIONS[declared.disposition],
-        purpose=session.purpose,
-        metadata=declared.metadata,
-        create_time=from_datetime(session.create_time),
-        update_time=from_datetime(session.update_time),
-        expire_time=from_datetime(session.expire_time) if pending else None,
-        complete_time=from_datetime(session.complete_time),
-        object_purge_time=from_datetime(session.object_purge_time),
-        metadata_purge_time=from_datetime(session.metadata_purge_time),
-        upload_url_expire_time=from_datetime(session.upload_url_expire_time),
-        failure=_failure_message(session.failure),
-        created_by=session.created_by,
-        revision=session.revision,
-        auto_complete=session.auto_complete,
-        is_inline=declared.is_inline,
-    )
-
-
-def attachment_message(session: UploadSession) -> pb.Attachment:
-    declared = session.declaration
-    return pb.Attachment(
-        attachment_id=str(session.attachment_id),
-        tenant_id=session.tenant_id,
-        state=STATES[session.state],
-        filename=declared.filename,
-        content_type=declared.content_type,
-        detected_content_type=session.detected_content_type or "",
-        size_bytes=session.size or 0,
-        checksums=checksums_message(session.verified_checksums),
-        content_id=declared.content_id or "",
-        disposition=DISPOSITIONS[declared.disposition],
-        is_inline=declared.is_inline,
-        content_disposition=content_disposition(declared.disposition, declared.filename),
-        purpose=session.purpose,
-        metadata=declared.metadata,
-        create_time=from_datetime(session.create_time),
-        update_time=from_datetime(session.update_time),
-        complete_time=from_datetime(session.complete_time),
-        object_purge_time=from_datetime(session.object_purge_time),
-        metadata_purge_time=from_datetime(session.metadata_purge_time),
-        created_by=session.created_by,
-        revision=session.revision,
-    )
 
 
 def hold_message(hold: Hold) -> pb.Hold:
@@ -196,9 +127,3 @@ def check_messages(checks: Iterable[Check]) -> list[upload_sessions_pb2.Verifica
         )
         for check in checks
     ]
-
-
-def _failure_message(failure: Failure | None) -> pb.UploadFailure | None:
-    return (
-        None if failure is None else pb.UploadFailure(reason=failure.reason, metadata=failure.facts)
-    )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from attachery_service.domain import inputs
 from attachery_service.domain.errors import Violation
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.wire.convert import session_message
+from attachery_service.wire.sessions import session_message
 from attachery_service.wire.status import MAX_STATUS_BYTES
 
 # What gRPC clients receive unless told otherwise.

@@ -34,12 +34,12 @@ from attachery_service.wire.convert import (
     given_checksums,
     policy_message,
     route_message,
-    session_message,
     state_name,
     target_message,
     usage_message,
 )
 from attachery_service.wire.receivable import completed_size, require_receivable
+from attachery_service.wire.sessions import session_message
 from attachery_service.wire.status import to_status
 from attachery_service.wire.times import given_timedelta, to_datetime
 
