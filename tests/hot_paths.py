@@ -19,6 +19,7 @@ from attachery_service.process import prepare
 SWITCHES: Final = (
     "ATTACHERY_S3_FAST",
     "ATTACHERY_DATABASE_COALESCE",
+    "ATTACHERY_RESOLVE_REUSE",
     "ATTACHERY_UVLOOP",
     "ATTACHERY_BATCH_SCHEDULING",
     "ATTACHERY_GRPC_POLLER",

@@ -38,6 +38,7 @@ from attachery_service.store.database import Database, DatabaseOptions, open_dat
 from attachery_service.store.holds import PostgresHolds
 from attachery_service.store.key_cache import KeyCache, TokenKeyCache
 from attachery_service.store.keys import PostgresApiKeys
+from attachery_service.store.known_sessions import KnownSessions
 from attachery_service.store.migrating import require_schema
 from attachery_service.store.sessions import PostgresSessions
 from attachery_service.store.token_keys import PostgresTokenKeys
@@ -240,7 +241,8 @@ def _core(parts: _Parts) -> Core:
 
 def _wire(parts: _Parts) -> Wire:
     settings, background = parts.settings, parts.background
-    sessions = PostgresSessions(parts.database, coalesce=settings.database_coalesce)
+    known = KnownSessions() if settings.resolve_reuse else KnownSessions(0)
+    sessions = PostgresSessions(parts.database, known, coalesce=settings.database_coalesce)
     holds = PostgresHolds(parts.database)
     policies = policies_of(settings)
     quotas = read_quotas(settings.quotas, _common_limits(settings))
@@ -276,6 +278,7 @@ def _wire(parts: _Parts) -> Wire:
         interception=_interception(parts, tokens),
         health=parts.health,
         bucket=settings.s3_bucket,
+        reuse_encoded=settings.resolve_reuse,
         reflection=settings.reflection,
         ask_ahead=settings.grpc_ask_ahead,
     )

@@ -232,6 +232,10 @@ class Settings(ProcessSettings):
     key_cache_time: float = Field(
         5.0, ge=0, description="How long a revoked API key may still work."
     )
+    resolve_reuse: bool = Field(
+        default=True,
+        description="Answer Resolve from what was read and encoded before, where nothing changed.",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -12,6 +12,7 @@ from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import NewSession, SessionFilter, UploadSession
 from attachery_service.ports import Completion, Found, Rejection
 from attachery_service.store.database import Database
+from attachery_service.store.known_sessions import KnownSession, KnownSessions
 from attachery_service.store.queries import query
 from attachery_service.store.rows import (
     Row,
@@ -26,10 +27,16 @@ from attachery_service.store.usage import PostgresUsage
 
 
 class PostgresSessions:
-    """Each method runs the statement of its name. `coalesce`: calls of `find` share one."""
+    """Each method runs the statement of its name.
 
-    def __init__(self, database: Database, *, coalesce: bool = True) -> None:
+    `known`: what `resolve` need not read again. `coalesce`: calls of `find` share a statement.
+    """
+
+    def __init__(
+        self, database: Database, known: KnownSessions | None = None, *, coalesce: bool = True
+    ) -> None:
         self.database = database
+        self._known = known or KnownSessions(0)
         together = Together(self._find_one, self._find_many)
         self._find = together.find if coalesce else self._find_one
 
@@ -144,10 +151,23 @@ class PostgresSessions:
     async def resolve(
         self, tenant_id: str, attachment_ids: Sequence[UUID]
     ) -> Mapping[UUID, UploadSession]:
+        known = self._known.find(tenant_id, attachment_ids)
+        versions = [each and each.version for each in known]
         rows = await self.database.rows(
-            query("resolve_attachments"), tenant_id, list(attachment_ids)
+            query("resolve_attachments"), tenant_id, attachment_ids, versions
         )
-        return {row["attachment_id"]: to_session(row) for row in rows}
+        places = [row["place"] - 1 for row in rows]
+        return {
+            attachment_ids[place]: self._resolved(row, known[place])
+            for place, row in zip(places, rows, strict=True)
+        }
+
+    def _resolved(self, row: Row, known: KnownSession | None) -> UploadSession:
+        if known is not None and row["attachment_id"] is None:
+            return known.read_at(row["call_time"])
+        session = to_session(row)
+        self._known.keep(row["version"], session)
+        return session
 
     async def _find_one(self, wanted: tuple[str, UUID]) -> Row | None:
         return await self.database.row(query("find_upload_session"), *wanted)

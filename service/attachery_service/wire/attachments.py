@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-
-from google.rpc import status_pb2
 
 from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import attachments_pb2_grpc
-from attachery_service.ports import DownloadUrl
 from attachery_service.usecases.create_download_url import CreateDownloadUrl
 from attachery_service.usecases.delete_attachment import DeleteAttachment, DeleteRequest
 from attachery_service.usecases.extend_hold import ExtendHold
 from attachery_service.usecases.get_attachment import GetAttachment
 from attachery_service.usecases.release_hold import ReleaseHold
-from attachery_service.usecases.resolve_attachments import (
-    ResolveAttachments,
-    Resolved,
-    ResolveRequest,
-)
+from attachery_service.usecases.resolve_attachments import ResolveAttachments, ResolveRequest
 from attachery_service.wire.attachment_view import AttachmentView
 from attachery_service.wire.call import Context, current_call, current_principal
 from attachery_service.wire.convert import disposition_name, hold_message
 from attachery_service.wire.receivable import require_receivable
-from attachery_service.wire.status import to_status
+from attachery_service.wire.resolutions import Encode
 from attachery_service.wire.times import from_datetime, from_timedelta, given_timedelta
 
 
@@ -43,9 +35,10 @@ class AttachmentUseCases:
 class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
     """Each method runs the use case of its name."""
 
-    def __init__(self, usecases: AttachmentUseCases, view: AttachmentView) -> None:
+    def __init__(self, usecases: AttachmentUseCases, view: AttachmentView, encode: Encode) -> None:
         self._usecases = usecases
         self._view = view
+        self._encode = encode
 
     async def GetAttachment(
         self, request: pb.GetAttachmentRequest, context: Context
@@ -53,9 +46,9 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
         session = await self._usecases.get(request.tenant_id, request.attachment_id)
         return pb.GetAttachmentResponse(attachment=self._view(session))
 
-    async def ResolveAttachments(
+    async def ResolveAttachments(  # type: ignore[override]  # encoded already
         self, request: pb.ResolveAttachmentsRequest, context: Context
-    ) -> pb.ResolveAttachmentsResponse:
+    ) -> bytes:
         resolution = await self._usecases.resolve(
             current_principal(),
             ResolveRequest(
@@ -68,13 +61,9 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
                 hold_owner=request.hold_owner,
             ),
         )
-        request_id = current_call().request_id
-        response = pb.ResolveAttachmentsResponse(
-            results=[_result(result, request_id, self._view) for result in resolution.results],
-            hold=hold_message(resolution.hold) if resolution.hold else None,
-        )
-        require_receivable(response.ByteSize(), "attachment_ids")
-        return response
+        answer = self._encode(resolution, current_call().request_id)
+        require_receivable(len(answer), "attachment_ids")
+        return answer
 
     async def CreateDownloadUrl(
         self, request: pb.CreateDownloadUrlRequest, context: Context
@@ -120,27 +109,3 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
             ),
         )
         return pb.DeleteAttachmentResponse(attachment=self._view(session))
-
-
-def _result(
-    resolved: Resolved, request_id: str, view: AttachmentView
-) -> pb.ResolveAttachmentResult:
-    session, error = resolved.session, resolved.error
-    if session is None:
-        status = to_status(error, request_id) if error else None
-        return pb.ResolveAttachmentResult(attachment_id=resolved.attachment_id, status=status)
-    download = resolved.download
-    return pb.ResolveAttachmentResult(
-        attachment_id=resolved.attachment_id,
-        status=status_pb2.Status(),
-        attachment=view(session),
-        download=_download(download, session.read_time) if download else None,
-    )
-
-
-def _download(download: DownloadUrl, now: datetime) -> pb.Download:
-    return pb.Download(
-        url=download.url,
-        expire_time=from_datetime(now + download.lifetime),
-        ttl=from_timedelta(download.lifetime),
-    )

@@ -147,7 +147,7 @@ class _Method:
             with within(self._limit(context)):
                 request = await self._admit(call, raw, context)
                 response = await self.behaviour(request, context)
-                return self.serialize(response) if self.serialize else response
+                return self._serialized(response)
         except AttacheryError as error:
             if error.__cause__ is not None:
                 facts = {"facts": error.facts, "reason": error.reason}
@@ -209,6 +209,12 @@ class _Method:
             return self.parse(raw) if self.parse else raw
         except DecodeError as error:
             raise MalformedRequest from error
+
+    def _serialized(self, response: Any) -> bytes:
+        # A behaviour may know a shorter way to its bytes.
+        if isinstance(response, bytes) or self.serialize is None:
+            return cast("bytes", response)
+        return self.serialize(response)
 
     def _record(self, call: Call, code: grpc.StatusCode, reason: str, seconds: float) -> None:
         self.interception.metrics.answered(self.name, code.name, reason, seconds)

@@ -15,6 +15,7 @@ from attachery_service.wire.attachments import AttachmentServicer, AttachmentUse
 from attachery_service.wire.health import Health, HealthServicer
 from attachery_service.wire.interceptor import CallInterceptor, Interception
 from attachery_service.wire.reflection import add_reflection
+from attachery_service.wire.resolutions import Encode, JoinedEncoding, MessageEncoding
 from attachery_service.wire.scopes import SERVICES
 from attachery_service.wire.tls import TlsFiles, server_credentials
 from attachery_service.wire.upload_sessions import UploadSessionServicer, UploadSessionUseCases
@@ -35,7 +36,10 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """All that the server serves, from one bucket."""
+    """All that the server serves, from one bucket.
+
+    `reuse_encoded`: Resolve joins its answers from attachments encoded before.
+    """
 
     uploads: UploadSessionUseCases
     attachments: AttachmentUseCases
@@ -43,6 +47,7 @@ class Wire:
     interception: Interception
     health: Health
     bucket: str
+    reuse_encoded: bool
     reflection: bool
     ask_ahead: bool
 
@@ -79,7 +84,7 @@ async def start_server(
         UploadSessionServicer(wire.uploads, view), server
     )
     attachments_pb2_grpc.add_AttachmentServiceServicer_to_server(
-        AttachmentServicer(wire.attachments, view), server
+        AttachmentServicer(wire.attachments, view, _encode(wire, view)), server
     )
     admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(wire.admin), server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(wire.health), server)
@@ -88,6 +93,10 @@ async def start_server(
     port = _bind(server, listen, tls)
     await server.start()
     return Server(server, wire.health, port)
+
+
+def _encode(wire: Wire, view: AttachmentView) -> Encode:
+    return JoinedEncoding(view) if wire.reuse_encoded else MessageEncoding(view)
 
 
 def _bind(server: grpc.aio.Server, listen: str, tls: TlsFiles | None) -> int:

@@ -1,0 +1,349 @@
+"""Sessions and attachments are told as the contract has them, and joined answers as whole ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attachery.v1 import attachments_pb2
+from attachery.v1 import resources_pb2 as pb
+from attachery_service.domain.checksums import NO_CHECKSUMS, Checksums
+from attachery_service.domain.content_disposition import content_disposition
+from attachery_service.domain.errors import AttachmentNotFound, BatchAborted, ObjectPurged
+from attachery_service.domain.holds import Hold
+from attachery_service.domain.identity import ALL_SCOPES, Principal, Scope
+from attachery_service.domain.sessions import (
+    Declaration,
+    Disposition,
+    Failure,
+    Seal,
+    SealedObject,
+    SessionState,
+    UploadSession,
+)
+from attachery_service.ports import DownloadUrl
+from attachery_service.store.known_sessions import KnownSessions
+from attachery_service.usecases.resolve_attachments import Resolution, Resolved
+from attachery_service.wire import call, encoded
+from attachery_service.wire.attachment_view import AttachmentView
+from attachery_service.wire.convert import DISPOSITIONS, STATES
+from attachery_service.wire.encoded import EncodedResults, field_of
+from attachery_service.wire.resolutions import JoinedEncoding, MessageEncoding
+from attachery_service.wire.sessions import session_message
+
+VIEW = AttachmentView("bucket")
+IDS = [UUID(int=number) for number in range(3)]
+TIMES = [
+    "create_time",
+    "update_time",
+    "expire_time",
+    "upload_url_expire_time",
+    "object_purge_time",
+    "metadata_purge_time",
+    "read_time",
+]
+SHOWN = [name for name in UploadSession.__slots__ if name != "read_time"]
+
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+numbers = st.integers(1, 2**62)
+times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+lives = st.timedeltas(timedelta(seconds=1), timedelta(days=7))
+digests = st.none() | st.text("0123456789abcdef", min_size=1, max_size=64)
+pairs = st.dictionaries(names, texts, max_size=3)
+checksums = st.just(NO_CHECKSUMS) | st.builds(
+    Checksums, md5=digests, sha256=digests, crc32c=digests, crc64nvme=digests
+)
+declarations = st.builds(
+    Declaration,
+    filename=names,
+    content_type=names,
+    size=st.none() | numbers,
+    checksums=checksums,
+    content_id=st.none() | names,
+    disposition=st.sampled_from(Disposition),
+    is_inline=st.booleans(),
+    metadata=pairs | st.just({"k": "v" * 3000}),
+)
+
+
+def sessions(**fields: st.SearchStrategy[object]) -> st.SearchStrategy[UploadSession]:
+    values = {
+        "tenant_id": st.sampled_from(["acme", "other"]),
+        "attachment_id": st.sampled_from(IDS),
+        "state": st.sampled_from(SessionState),
+        "revision": st.integers(1, 2**31 - 1),
+        "declaration": declarations,
+        "purpose": names,
+        "max_size": numbers,
+        "seal": st.sampled_from(Seal),
+        "upload_key": names,
+        "auto_complete": st.booleans(),
+        "created_by": names,
+        "complete_time": st.none() | times,
+        "held_until": st.none() | times,
+        "sealed": st.builds(SealedObject, names, names),
+        "size": st.none() | numbers,
+        "verified_checksums": checksums,
+        "detected_content_type": st.none() | names,
+        "failure": st.none() | st.builds(Failure, names, pairs),
+        **dict.fromkeys(TIMES, times),
+        **fields,
+    }
+    return st.builds(UploadSession, **values)
+
+
+downloads = st.builds(DownloadUrl, url=names, lifetime=lives)
+resolved = st.one_of(
+    st.builds(
+        lambda session, download: Resolved(str(session.attachment_id), session, download),
+        # As late as it may be, the end of a download is a time that Python can tell.
+        sessions(
+            state=st.just(SessionState.READY),
+            read_time=times.filter(lambda time: time.year < 9998),
+        ),
+        st.none() | downloads,
+    ),
+    st.builds(
+        lambda text, error: Resolved(text, error=error),
+        texts,
+        st.sampled_from([AttachmentNotFound(attachmentId="x"), BatchAborted(), ObjectPurged()]),
+    ),
+)
+holds = st.builds(
+    Hold,
+    tenant_id=names,
+    hold_id=st.sampled_from(IDS),
+    owner=texts,
+    create_time=times,
+    expire_time=times,
+    release_time=st.none() | times,
+    consumed=st.booleans(),
+    attachment_count=st.integers(0, 10_000),
+    read_time=times,
+)
+resolutions = st.builds(Resolution, st.lists(resolved, max_size=6), st.none() | holds)
+
+
+@contextmanager
+def called_by(*, sees_storage: bool) -> Iterator[None]:
+    scopes = ALL_SCOPES if sees_storage else ALL_SCOPES - {Scope.ATTACHMENTS_STORAGE_READ}
+    caller = Principal(name="tester", tenants=None, scopes=scopes)
+    token = call._current.set(call.Call("method", "request", None, 1, "peer", caller))
+    try:
+        yield
+    finally:
+        call._current.reset(token)
+
+
+def time_of(value: datetime | None) -> Timestamp | None:
+    if value is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(value)
+    return message
+
+
+def checksums_of(digests: Checksums) -> pb.Checksums | None:
+    known = {algorithm.value: digest for algorithm, digest in digests.known().items()}
+    return pb.Checksums(**known) if known else None
+
+
+def told_session(session: UploadSession) -> pb.UploadSession:
+    """The message by keywords, which is the plain way to make one."""
+    declared, failure = session.declaration, session.failure
+    pending = session.state is SessionState.PENDING
+    return pb.UploadSession(
+        attachment_id=str(session.attachment_id),
+        tenant_id=session.tenant_id,
+        state=STATES[session.state],
+        filename=declared.filename,
+        content_type=declared.content_type,
+        declared_size_bytes=declared.size,
+        max_size_bytes=session.max_size,
+        size_bytes=session.size,
+        declared_checksums=checksums_of(declared.checksums),
+        verified_checksums=checksums_of(session.verified_checksums),
+        content_id=declared.content_id or "",
+        disposition=DISPOSITIONS[declared.disposition],
+        purpose=session.purpose,
+        metadata=declared.metadata,
+        create_time=time_of(session.create_time),
+        update_time=time_of(session.update_time),
+        expire_time=time_of(session.expire_time) if pending else None,
+        complete_time=time_of(session.complete_time),
+        object_purge_time=time_of(session.object_purge_time),
+        metadata_purge_time=time_of(session.metadata_purge_time),
+        upload_url_expire_time=time_of(session.upload_url_expire_time),
+        failure=pb.UploadFailure(reason=failure.reason, metadata=failure.facts)
+        if failure
+        else None,
+        created_by=session.created_by,
+        revision=session.revision,
+        auto_complete=session.auto_complete,
+        is_inline=declared.is_inline,
+    )
+
+
+def told_attachment(session: UploadSession, *, sees_storage: bool) -> pb.Attachment:
+    """As `told_session`."""
+    declared, sealed = session.declaration, session.sealed
+    told = sealed and sees_storage and session.state is SessionState.READY
+    return pb.Attachment(
+        attachment_id=str(session.attachment_id),
+        tenant_id=session.tenant_id,
+        state=STATES[session.state],
+        filename=declared.filename,
+        content_type=declared.content_type,
+        detected_content_type=session.detected_content_type or "",
+        size_bytes=session.size or 0,
+        checksums=checksums_of(session.verified_checksums),
+        content_id=declared.content_id or "",
+        disposition=DISPOSITIONS[declared.disposition],
+        is_inline=declared.is_inline,
+        content_disposition=content_disposition(declared.disposition, declared.filename),
+        purpose=session.purpose,
+        metadata=declared.metadata,
+        create_time=time_of(session.create_time),
+        update_time=time_of(session.update_time),
+        complete_time=time_of(session.complete_time),
+        object_purge_time=time_of(session.object_purge_time),
+        metadata_purge_time=time_of(session.metadata_purge_time),
+        created_by=session.created_by,
+        revision=session.revision,
+        storage=pb.StorageRef(bucket=VIEW.bucket, key=sealed.key, etag=sealed.etag)
+        if told and sealed
+        else None,
+    )
+
+
+@given(sessions())
+def test_a_session_is_told_as_by_keywords(session: UploadSession) -> None:
+    assert session_message(session) == told_session(session)
+
+
+@given(sessions(), st.booleans())
+def test_an_attachment_is_told_as_by_keywords(session: UploadSession, sees_storage: bool) -> None:
+    with called_by(sees_storage=sees_storage):
+        assert VIEW(session) == told_attachment(session, sees_storage=sees_storage)
+
+
+@given(st.lists(st.tuples(resolutions, st.booleans()), min_size=1, max_size=4))
+def test_joined_answers_are_those_of_the_message_whatever_was_answered_before(
+    answers: list[tuple[Resolution, bool]],
+) -> None:
+    whole, joined = MessageEncoding(VIEW), JoinedEncoding(VIEW)
+    for resolution, sees_storage in [*answers, *answers]:
+        with called_by(sees_storage=sees_storage):
+            expected, answer = whole(resolution, "request"), joined(resolution, "request")
+        assert read(answer) == read(expected)
+        # What may be sent is decided by this.
+        assert len(answer) == len(expected)
+
+
+@given(sessions(state=st.just(SessionState.READY)), st.data())
+def test_no_change_of_a_session_goes_unseen(session: UploadSession, data: st.DataObject) -> None:
+    changed = replace(data.draw(sessions(state=st.just(SessionState.READY))), attachment_id=IDS[0])
+    session = replace(session, attachment_id=IDS[0])
+    joined = JoinedEncoding(VIEW)
+    with called_by(sees_storage=True):
+        for each in (session, changed, session):
+            (result,) = read(joined(Resolution([Resolved("", each)], None), "")).results
+            assert result.attachment == told_attachment(each, sees_storage=True)
+
+
+@given(sessions(), sessions())
+def test_bytes_are_used_again_only_where_every_field_is_the_same(
+    session: UploadSession, other: UploadSession
+) -> None:
+    results = EncodedResults()
+    results.put(session, b"bytes")
+    assert results.get(replace(session, read_time=other.read_time)) == b"bytes"
+    for name in SHOWN:
+        changed = replace(session, **{name: getattr(other, name)})
+        assert results.get(changed) == (b"bytes" if changed == session else None)
+
+
+def test_what_is_kept_is_bounded_in_number_and_size() -> None:
+    session = example()
+    results = EncodedResults(most=2)
+    for attachment_id in IDS:
+        results.put(replace(session, attachment_id=attachment_id), b"bytes")
+    kept = [results.get(replace(session, attachment_id=each)) for each in IDS]
+    assert kept == [None, b"bytes", b"bytes"]
+    results.put(session, b"x" * (encoded._MOST_BYTES + 1))
+    assert results.get(session) is None
+
+
+@given(sessions(), times)
+def test_a_known_session_is_what_replace_makes_of_it(session: UploadSession, now: datetime) -> None:
+    small = replace(
+        session,
+        state=SessionState.READY,
+        declaration=replace(session.declaration, metadata={}),
+    )
+    known = KnownSessions()
+    known.keep(7, small)
+    (found,) = known.find(small.tenant_id, [small.attachment_id])
+    assert found
+    assert found.version == 7
+    assert found.read_at(now) == replace(small, read_time=now)
+
+
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 3_000_000])
+def test_a_field_is_encoded_as_the_library_does(length: int) -> None:
+    result = attachments_pb2.ResolveAttachmentResult(attachment_id="x" * length)
+    whole = attachments_pb2.ResolveAttachmentsResponse(results=[result])
+    assert field_of(1, result.SerializeToString()) == whole.SerializeToString()
+
+
+def example() -> UploadSession:
+    moment = datetime(2026, 11, 21, tzinfo=UTC)
+    return UploadSession(
+        tenant_id="acme",
+        attachment_id=IDS[0],
+        state=SessionState.READY,
+        revision=2,
+        declaration=Declaration(
+            filename="hello.txt",
+            content_type="text/plain",
+            size=6,
+            checksums=NO_CHECKSUMS,
+            content_id=None,
+            disposition=Disposition.ATTACHMENT,
+            is_inline=False,
+            metadata={},
+        ),
+        purpose="default",
+        max_size=100,
+        seal=Seal.WRITE_ONCE,
+        upload_key="key",
+        auto_complete=False,
+        created_by="tester",
+        create_time=moment,
+        update_time=moment,
+        expire_time=moment,
+        upload_url_expire_time=moment,
+        complete_time=moment,
+        object_purge_time=moment,
+        metadata_purge_time=moment,
+        held_until=None,
+        sealed=SealedObject("key", "etag"),
+        size=6,
+        verified_checksums=NO_CHECKSUMS,
+        detected_content_type=None,
+        failure=None,
+        read_time=moment,
+    )
+
+
+def read(answer: bytes) -> attachments_pb2.ResolveAttachmentsResponse:
+    return attachments_pb2.ResolveAttachmentsResponse.FromString(answer)
