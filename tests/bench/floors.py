@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from typing import Final, TypeAlias
 from uuid import UUID, uuid4
 
@@ -22,6 +23,8 @@ import yarl
 
 from attachery.v1 import attachments_pb2, resources_pb2
 from attachery_service import process
+from attachery_service.storage.connections import Connections, Limits
+from attachery_service.storage.http1 import head_request
 
 Step: TypeAlias = Callable[[], Awaitable[object]]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -99,6 +102,23 @@ async def _head(options: argparse.Namespace) -> AsyncIterator[list[Step]]:
 
 
 @asynccontextmanager
+async def _own_head(options: argparse.Namespace) -> AsyncIterator[list[Step]]:
+    url = yarl.URL(options.url, encoded=True)
+    request = head_request(url.raw_path_qs, {"host": url.authority})
+    limits = Limits(connections=options.callers, connect=1, answer=5, idle=12)
+    connections = Connections(url.origin(), True, limits)
+
+    async def head() -> None:
+        answer = await connections.head(request)
+        assert answer.status == HTTPStatus.OK
+
+    try:
+        yield [head] * options.callers
+    finally:
+        connections.close()
+
+
+@asynccontextmanager
 async def _encode(_options: argparse.Namespace) -> AsyncIterator[list[Step]]:
     """One step builds and serialises an answer of 1,000 attachments."""
 
@@ -131,6 +151,7 @@ STEPS: Final[Mapping[str, Callable[[argparse.Namespace], object]]] = {
     "insert": _insert,
     "update": _update,
     "head": _head,
+    "own-head": _own_head,
     "encode": _encode,
 }
 

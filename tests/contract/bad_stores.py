@@ -96,6 +96,69 @@ async def tired_store(answer: bytes, patience: int) -> AsyncIterator[TiredStore]
         await server.wait_closed()
 
 
+@dataclass
+class ScriptedStore:
+    """Keeps its connections, and says to each request what `script` makes of its head.
+
+    None ends the connection. While `may_answer` is not set, it is silent. `asked_on` has the number
+    of the connection of each request, the first being 1.
+    """
+
+    script: Callable[[str], bytes | None]
+    endpoint: str = ""
+    heads: list[str] = field(default_factory=list)
+    asked_on: list[int] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    ended: set[int] = field(default_factory=set)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        number = len(self.writers)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                self.heads.append(head)
+                self.asked_on.append(number)
+                await self.may_answer.wait()
+                answer = self.script(head)
+                if answer is None:
+                    break
+                writer.write(answer)
+        self.ended.add(number)
+        writer.close()
+
+    @property
+    def keys(self) -> list[str]:
+        """What was asked for, by the last part of its key."""
+        return [head.split(" ")[1].rpartition("/")[2] for head in self.heads]
+
+
+@asynccontextmanager
+async def scripted_store(
+    script: Callable[[str], bytes | None], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedStore]:
+    store = ScriptedStore(script)
+    store.may_answer.set()
+    server = await asyncio.start_server(store.serve, "127.0.0.1", 0, ssl=tls)
+    scheme = "http" if tls is None else "https"
+    store.endpoint = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield store
+    finally:
+        store.may_answer.set()
+        for writer in store.writers:
+            writer.close()
+        server.close()
+        await server.wait_closed()
+
+
+def one_by_one(*answers: bytes | None) -> Callable[[str], bytes | None]:
+    """A script: each of them once, whatever is asked."""
+    left = iter(answers)
+    return lambda _: next(left)
+
+
 def http_answer(status: str, body: bytes = b"", *headers: str) -> bytes:
     """An HTTP answer that ends its connection."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,17 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
+from cryptography.x509 import DNSName
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS
 from attachery_service.domain.errors import StorageUnavailable
 from attachery_service.ports import PreconditionChanged
-from attachery_service.storage.client import Storage, StorageOptions, open_storage
+from attachery_service.storage.client import StorageOptions, open_storage
+from attachery_service.storage.fast_reads import FastReads, choose_reads
 from attachery_service.storage.objects import S3ObjectStore
+from attachery_service.storage.reads import SdkReads
 from attachery_service.storage.signing import S3TargetSigner
-from contract.bad_stores import canned_store, http_answer, tired_store
+from contract.bad_stores import canned_store, http_answer, scripted_store, tired_store
+from contract.opened import calls_of_the_sdk, opened_at
 from contract.uploading import BODY, form_request, put_request
 from ops.certificates import Authority
+from ops.processes import eventually
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -43,26 +46,13 @@ FOUND = StoredObject(
     attested=NO_CHECKSUMS,
 )
 HEADERS = f"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: {ETAG}\r\n\r\n".encode()
+# Of the answer to a HEAD, and not of the object.
+PASSING = {"date", "x-amz-request-id", "x-amzn-requestid", "x-amz-id-2"}
 
 
-@asynccontextmanager
-async def opened_at(endpoint: str, **more: Any) -> AsyncIterator[Storage]:
-    keys = {"access_key": "AKIAFIRST", "secret_key": "SECRET"}
-    async with open_storage(
-        StorageOptions(bucket="bucket", endpoint=endpoint, **{**keys, **more})
-    ) as storage:
-        yield storage
-
-
-def calls_of_the_sdk(storage: Storage) -> list[str]:
-    """The operations it will have been asked for."""
-    calls: list[str] = []
-
-    def note(model: Any, **_: object) -> None:
-        calls.append(model.name)
-
-    storage.s3.meta.events.register("before-call.s3", note)
-    return calls
+def lasting(headers: Mapping[str, str] | None) -> dict[str, str]:
+    assert headers is not None
+    return {name: value for name, value in headers.items() if name not in PASSING}
 
 
 @pytest.mark.parametrize(
@@ -96,6 +86,38 @@ async def test_an_object_is_the_same_past_the_sdk(
         assert asked == []
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"ContentType": "text/x-odd;  a=b", "ContentEncoding": "gzip"},
+        {"ContentDisposition": 'attachment; filename="a: b"', "CacheControl": "no-store"},
+        {"ChecksumAlgorithm": "SHA256"},
+        {"ChecksumAlgorithm": "CRC32C", "ContentLanguage": "de"},
+        {"ChecksumAlgorithm": "CRC64NVME", "Metadata": {"a": "b", "long": "x" * 1_800}},
+        {"Metadata": {"empty": "", "colon": "a:b: c", "encoded": "=?UTF-8?B?w6TDtsO8?="}},
+    ],
+    ids=["plain", "type", "others", "sha256", "crc32c", "crc64nvme", "metadata"],
+)
+@pytest.mark.parametrize(
+    "key", ["plain", "ä ö/日本/+%2F?#&=~", "a//b/./../c"], ids=["plain", "unicode", "slashes"]
+)
+async def test_the_headers_are_those_the_sdk_reads(
+    options: StorageOptions, raw_s3: S3Client, bucket: str, key: str, more: dict[str, Any]
+) -> None:
+    await raw_s3.put_object(Bucket=bucket, Key=key, Body=BODY, **more)
+    async with open_storage(replace(options, fast=True)) as storage:
+        sdk = SdkReads(storage.s3, bucket)
+        reads = await choose_reads(storage, sdk)
+        assert isinstance(reads, FastReads)
+        expected, asked = lasting(await sdk.head(key)), calls_of_the_sdk(storage)
+
+        assert lasting(await reads.head(key)) == expected
+
+        assert "etag" in expected
+        assert asked == []
+
+
 async def test_a_missing_object_needs_one_look_and_one_at_the_bucket(
     options: StorageOptions,
 ) -> None:
@@ -121,39 +143,65 @@ async def test_an_object_that_changed_is_noticed(
             await objects.first_bytes(found, 10)
 
 
-@pytest.mark.parametrize("patience", [1, 2, 3])
-async def test_a_connection_the_store_gave_up_is_replaced(patience: int) -> None:
-    async with tired_store(HEADERS, patience) as store, opened_at(store.endpoint) as storage:
+async def test_a_store_that_lets_nobody_in_is_asked_by_the_sdk() -> None:
+    async with scripted_store(lambda _: HEADERS) as store:
+        gone = store.endpoint
+    async with opened_at(gone) as storage:
+        asked = calls_of_the_sdk(storage)
+
+        with pytest.raises(StorageUnavailable):
+            await S3ObjectStore(storage).describe(KEY)
+
+        assert asked == ["HeadObject"]
+
+
+async def test_what_is_sent_is_what_was_signed() -> None:
+    async with scripted_store(lambda _: HEADERS) as store, opened_at(store.endpoint) as storage:
+        await S3ObjectStore(storage).describe("files/ä b/../c?d#e")
+
+        (sent,) = store.heads
+
+    first, *lines = sent.removesuffix("\r\n\r\n").split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines)
+    assert first == "HEAD /bucket/files/%C3%A4%20b/../c%3Fd%23e HTTP/1.1"
+    assert fields["host"] == store.endpoint.removeprefix("http://")
+    assert ";".join(sorted({*fields} - {"authorization"})) in fields["authorization"]
+
+
+async def test_a_connection_the_store_gave_up_costs_the_sdk_nothing() -> None:
+    async with tired_store(HEADERS, 2) as store, opened_at(store.endpoint) as storage:
         asked = calls_of_the_sdk(storage)
         objects = S3ObjectStore(storage)
 
-        for _ in range(6):
-            assert await objects.describe(KEY) == FOUND
+        assert [await objects.describe(KEY) for _ in range(6)] == [FOUND] * 6
 
-        assert store.answered == 6
-        assert store.connections == -(-6 // patience)
+        assert store.connections == 3
         assert asked == []
 
 
-async def test_no_more_connections_than_allowed_are_made() -> None:
+async def test_no_more_connections_than_allowed_are_made_for_heads() -> None:
     async with (
         tired_store(HEADERS, 1000) as store,
         opened_at(store.endpoint, max_connections=2) as storage,
     ):
-        objects = S3ObjectStore(storage)
+        one, other = S3ObjectStore(storage), S3ObjectStore(storage)
 
-        found = await asyncio.gather(*(objects.describe(KEY) for _ in range(50)))
+        found = await asyncio.gather(*(each.describe(KEY) for each in [one, other] * 25))
 
         assert found == [FOUND] * 50
         assert store.connections <= 2
 
 
 async def test_the_connections_end_with_the_storage() -> None:
-    async with tired_store(HEADERS, 10) as store:
+    async with scripted_store(lambda _: HEADERS) as store:
         async with opened_at(store.endpoint) as storage:
             await S3ObjectStore(storage).describe(KEY)
+            assert store.ended == set()
+
+        await eventually(lambda: store.ended == {1}, within=5)  # sooner than for being idle
+
         assert storage.pool is not None
-        assert storage.pool.closed
+        assert storage.pool.http.closed
 
 
 async def test_what_is_no_plain_answer_is_asked_of_the_sdk_within_its_attempts() -> None:
@@ -254,24 +302,51 @@ async def test_a_private_authority_is_trusted_where_the_sdk_is_told_to(
             assert asked == []
 
 
-@pytest.mark.parametrize("no_proxy", ["", "store.example"])
-async def test_a_proxy_is_used_where_the_sdk_uses_it(
-    monkeypatch: pytest.MonkeyPatch, no_proxy: str
+@pytest.mark.parametrize("name", ["localhost", "elsewhere.example"])
+async def test_a_certificate_must_be_of_the_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    async with canned_store(http_answer("200 OK", b"", f"ETag: {ETAG}")) as proxy:
+    authority = Authority("authority")
+    certificate, key = authority.issue("store", DNSName(name)).write(tmp_path, "store")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(authority.pem)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    told: list[str | None] = []
+    tls.sni_callback = lambda _socket, host, _context: told.append(host)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    async with scripted_store(lambda _: HEADERS, tls) as store:
+        endpoint = store.endpoint.replace("127.0.0.1", "localhost")
+        async with opened_at(endpoint) as storage:
+            asked = calls_of_the_sdk(storage)
+            objects = S3ObjectStore(storage)
+            if name == "localhost":
+                assert [await objects.describe(KEY) for _ in range(2)] == [FOUND] * 2
+                assert (asked, store.asked_on) == ([], [1, 1])
+            else:
+                with pytest.raises(StorageUnavailable):
+                    await objects.describe(KEY)
+                assert (asked, store.heads) == (["HeadObject"], [])
+    assert set(told) == {"localhost"}
+
+
+@pytest.mark.parametrize("no_proxy", ["", "127.0.0.1"])
+async def test_a_proxy_is_left_to_the_sdk(monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
+    async with (
+        canned_store(http_answer("200 OK", b"", f"ETag: {ETAG}")) as proxy,
+        scripted_store(lambda _: HEADERS) as store,
+    ):
         monkeypatch.setenv("HTTP_PROXY", proxy.endpoint)
         monkeypatch.setenv("http_proxy", proxy.endpoint)
         monkeypatch.setenv("no_proxy", no_proxy)
-        key = str(uuid.uuid4())
-        async with opened_at("http://store.example:9000", operation_timeout=3.0) as storage:
+        async with opened_at(store.endpoint, operation_timeout=3.0) as storage:
             asked = calls_of_the_sdk(storage)
+
+            await S3ObjectStore(storage).describe(KEY)
+
             if no_proxy:
-                with pytest.raises(StorageUnavailable):
-                    await S3ObjectStore(storage).describe(key)
-                assert proxy.requests == 0
+                assert (asked, len(store.heads), proxy.heads) == ([], 1, [])
             else:
-                await S3ObjectStore(storage).describe(key)
-                assert asked == []
                 (head,) = proxy.heads
-                assert head.startswith(f"HEAD http://store.example:9000/bucket/{key} HTTP/1.1")
-                assert "\r\nhost: store.example:9000\r\n" in head.lower()
+                assert (asked, store.heads) == (["HeadObject"], [])
+                assert head.startswith(f"HEAD {store.endpoint}/bucket/{KEY} HTTP/1.1")

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
-from aiohttp import ClientSession
 from botocore.exceptions import ClientError
 
 from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.storage.faults import bounded, status_of
 from attachery_service.storage.models import LeanModels
-from attachery_service.storage.pool import ATTEMPTS, CONNECT_SECONDS, open_pool
+from attachery_service.storage.pool import ATTEMPTS, CONNECT_SECONDS, Pool, open_pool
 
 if TYPE_CHECKING:
     from aiobotocore.credentials import AioCredentials
@@ -38,8 +37,9 @@ class StorageOptions:
     knows temporary ones and refreshes them. `addressing`: None is path style at
     an endpoint and virtual-hosted style at AWS. Timeouts in seconds: `operation_timeout` bounds
     every call, `transfer_timeout` those that move a whole object (copy, digest).
-    `digest_concurrency`: objects being hashed at one time. `max_connections`: of the SDK, and as
-    many beside it. `fast`: sign, and look at objects, past the SDK where that comes to the same.
+    `digest_concurrency`: objects being hashed at one time. `max_connections`: of the SDK; as many
+    beside it for HEADs, and for first bytes. `fast`: sign, and look at objects, past the SDK where
+    that comes to the same.
     """
 
     bucket: str
@@ -79,7 +79,7 @@ class Storage:
     signing: S3Client
     credentials: AioCredentials
     ca_bundle: str | None
-    pool: ClientSession | None
+    pool: Pool | None
 
 
 @asynccontextmanager
@@ -124,7 +124,7 @@ async def _opened(stack: AsyncExitStack, options: StorageOptions) -> Storage:
         ca_bundle = session.get_config_variable("ca_bundle")
         pool = None
         if options.fast:
-            pool = await stack.enter_async_context(await open_pool(options, ca_bundle))
+            pool = await stack.enter_async_context(open_pool(options, ca_bundle))
         return Storage(options, s3, signing, credentials, ca_bundle, pool)
 
 

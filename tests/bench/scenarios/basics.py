@@ -39,10 +39,11 @@ def complete_calls(service: Service, name: str, *, idempotent: bool = False) -> 
     return Calls(name, service.process, Fresh(make))
 
 
-async def head_step(service: Service) -> Step:
-    """A HEAD by a signed URL, over aiohttp."""
+async def head_step(service: Service, *, client: str = "aiohttp") -> Step:
+    """A HEAD by a signed URL, over aiohttp or the service's `own` client."""
     key = await service.ready.object_key()
-    return Step("signed HEAD, aiohttp", "head", ["--url", await signed_head(service.store, key)])
+    step = "head" if client == "aiohttp" else f"{client}-head"
+    return Step(f"signed HEAD, {client}", step, ["--url", await signed_head(service.store, key)])
 
 
 async def answer_size(calls: Calls) -> int:

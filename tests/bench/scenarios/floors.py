@@ -28,6 +28,7 @@ async def floors(world: World, report: Report) -> None:
         Step("INSERT … RETURNING, durable", "insert", told),
         Step("UPDATE … RETURNING, durable", "update", told),
         await head_step(service),
+        await head_step(service, client="own"),
         Step("1,000 attachments built and encoded, each", "encode", worth=_ATTACHMENTS),
     ]
     report.section(
