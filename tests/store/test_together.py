@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.store.database import Database
 from attachery_service.store.queries import query
 from attachery_service.store.together import Together
@@ -18,7 +19,7 @@ from service_fixtures import ServiceUnderTest
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 POISON = -1
-EVEN = {n: str(n) for n in range(0, 100, 2)}
+EVEN = {n: str(n) for n in range(0, 60, 2)}
 
 
 class Poison(Exception):
@@ -54,40 +55,70 @@ class Source:
 async def test_each_gets_its_own_answer_from_one_statement() -> None:
     source = Source()
     together = source.asked()
-    answers = await asyncio.gather(*(together.find(n) for n in range(20)))
-    assert answers == [EVEN.get(n) for n in range(20)]
-    assert source.together == [list(range(20))]
+    answers = await asyncio.gather(*(together.ask(n) for n in EVEN))
+    assert answers == list(EVEN.values())
+    assert source.together == [list(EVEN)]
     assert source.alone == []
+
+
+async def test_who_gets_no_answer_asks_alone() -> None:
+    source = Source()
+    together = source.asked()
+    answers = await asyncio.gather(*(together.ask(n) for n in range(4)))
+    assert answers == ["0", None, "2", None]
+    assert source.alone == [1, 3]
+
+
+async def test_only_questions_of_one_kind_are_asked_together() -> None:
+    source = Source()
+    together = Together(source.find_one, source.find_many, lambda n: n % 3)
+    answers = await asyncio.gather(*(together.ask(n) for n in (0, 2, 4, 6, 8)))
+    assert answers == ["0", "2", "4", "6", "8"]
+    assert source.together == [[0, 6], [2, 8]]
+    assert source.alone == [4]
 
 
 async def test_several_may_ask_for_the_same() -> None:
     together = Source().asked()
-    assert await asyncio.gather(*(together.find(2) for _ in range(5))) == ["2"] * 5
+    assert await asyncio.gather(*(together.ask(2) for _ in range(5))) == ["2"] * 5
 
 
 async def test_who_is_alone_asks_alone() -> None:
     source = Source()
     together = source.asked()
-    assert [await together.find(n) for n in (2, 3)] == ["2", None]
+    assert [await together.ask(n) for n in (2, 3)] == ["2", None]
     assert (source.alone, source.together) == ([2, 3], [])
 
 
 async def test_more_than_fit_into_one_statement_take_several() -> None:
     source = Source()
     together = source.asked()
-    answers = await asyncio.gather(*(together.find(n) for n in range(100)))
+    answers = await asyncio.gather(*(together.ask(n) for n in range(100)))
     assert answers == [EVEN.get(n) for n in range(100)]
     assert len(source.together) > 1
-    assert max(map(len, source.together)) <= 33
+    assert max(map(len, source.together)) <= 32
 
 
 async def test_nobody_fails_for_what_another_has_asked() -> None:
     together = Source().asked()
     answers = await asyncio.gather(
-        *(together.find(n) for n in (10, 11, 12, POISON, 14)), return_exceptions=True
+        *(together.ask(n) for n in (10, 11, 12, POISON, 14)), return_exceptions=True
     )
     assert isinstance(answers.pop(3), Poison)
     assert answers == ["10", None, "12", "14"]
+
+
+async def test_all_are_told_when_the_database_does_not_answer() -> None:
+    """A second statement would do again what the first may have done."""
+    source = Source()
+
+    async def unanswered(keys: Sequence[int]) -> Mapping[int, str]:
+        raise DatabaseUnavailable
+
+    together = Together(source.find_one, unanswered)
+    answers = await asyncio.gather(*(together.ask(n) for n in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 3
+    assert source.alone == []
 
 
 @pytest.mark.parametrize("leaver", [0, 1, 4], ids=["first", "second", "last"])
@@ -96,7 +127,7 @@ async def test_nobody_waits_in_vain_when_another_leaves(leaver: int, moment: str
     source = Source(held=asyncio.Event())
     assert source.held is not None
     together = source.asked()
-    calls = [asyncio.create_task(together.find(n)) for n in range(5)]
+    calls = [asyncio.create_task(together.ask(n)) for n in range(5)]
     for _ in range({"before": 1, "during": 3}[moment]):
         await asyncio.sleep(0)
     assert bool(source.together) == (moment == "during")
@@ -105,7 +136,7 @@ async def test_nobody_waits_in_vain_when_another_leaves(leaver: int, moment: str
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(answers.pop(leaver), asyncio.CancelledError)
     assert answers == [EVEN.get(n) for n in range(5) if n != leaver]
-    assert await together.find(8) == "8"
+    assert await together.ask(8) == "8"
 
 
 async def test_calls_at_once_share_statements_and_none_sees_what_is_anothers(

@@ -33,7 +33,7 @@ from attachery_service.store.usage import PostgresUsage
 from service_fixtures import TENANT, age
 
 MAX_SIZE = 40
-LIMITS = Limits(max_pending_sessions=30, max_pending_bytes=600, max_stored_bytes=1200)
+LIMITS = Limits(max_pending_sessions=24, max_pending_bytes=400, max_stored_bytes=800)
 AT_ONCE = 24
 HOUR = timedelta(hours=1)
 REJECTION = Rejection(Failure("SIZE_MISMATCH", {}), ())
@@ -117,7 +117,7 @@ class World:
 
     async def complete(self) -> None:
         if found := await self.sessions.find(TENANT, self._any_id()):
-            request = self._request("Complete")
+            request = self.chance.choice([None, self._request("Complete")])
             done = self._completion(found)
             await self.sessions.complete(found.session, done, request, "tester")
 

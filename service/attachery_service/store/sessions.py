@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
@@ -11,6 +12,7 @@ from attachery_service.domain.pages import Place
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import NewSession, SessionFilter, UploadSession
 from attachery_service.ports import Completion, Found, Rejection
+from attachery_service.store.batches import PostgresBatches
 from attachery_service.store.database import Database
 from attachery_service.store.known_sessions import KnownSession, KnownSessions
 from attachery_service.store.queries import query
@@ -29,7 +31,8 @@ from attachery_service.store.usage import PostgresUsage
 class PostgresSessions:
     """Each method runs the statement of its name.
 
-    `known`: what `resolve` need not read again. `coalesce`: calls of `find` share a statement.
+    `known`: what `resolve` need not read again. `coalesce`: calls of `find` and `complete` share
+    statements, unless they have a request id.
     """
 
     def __init__(
@@ -37,10 +40,38 @@ class PostgresSessions:
     ) -> None:
         self.database = database
         self._known = known or KnownSessions(0)
-        together = Together(self._find_one, self._find_many)
-        self._find = together.find if coalesce else self._find_one
+        self._find: Callable[[tuple[str, UUID]], Awaitable[Row | None]] = self._find_one
+        self._start: Callable[[_Beginning], Awaitable[Found | None]] = self._start_one
+        self._complete: Callable[[_Ending], Awaitable[UploadSession | None]] = self._complete_one
+        if coalesce:
+            self._find = Together(self._find_one, self._find_many).ask
+            self._start = Together(self._start_one, self._start_many, _under_which_limits).ask
+            self._complete = Together(self._complete_one, self._complete_many, _by_whom).ask
 
     async def start(
+        self, new: NewSession, request: RequestKey | None, limits: Limits, *, rehearsal: bool
+    ) -> Found | None:
+        if request is None and not rehearsal:
+            return await self._start(_Beginning(new, limits))
+        return await self._start_or_repeat(new, request, limits, rehearsal=rehearsal)
+
+    async def _start_one(self, beginning: _Beginning) -> Found | None:
+        new, limits = beginning.new, beginning.limits
+        return await self._start_or_repeat(new, None, limits, rehearsal=False)
+
+    async def _start_many(self, beginnings: Sequence[_Beginning]) -> Mapping[_Beginning, Found]:
+        first = beginnings[0]
+        columns = zip(*((b.new.attachment_id, *_described(b.new)) for b in beginnings), strict=True)
+        rows = await self.database.rows(
+            query("start_upload_sessions"),
+            first.new.tenant_id,
+            *_limit_values(first.limits),
+            *columns,
+        )
+        started = {row["attachment_id"]: Found(to_session(row), outcome=None) for row in rows}
+        return {b: started[i] for b in beginnings if (i := b.new.attachment_id) in started}
+
+    async def _start_or_repeat(
         self, new: NewSession, request: RequestKey | None, limits: Limits, *, rehearsal: bool
     ) -> Found | None:
         run = self.database.rehearse if rehearsal else self.database.row
@@ -79,17 +110,8 @@ class PostgresSessions:
     async def complete(
         self, pending: UploadSession, completion: Completion, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
-        return await self._change(
-            "complete_upload_session",
-            (pending.tenant_id, pending.attachment_id, actor),
-            request,
-            from_checks(completion.checks),
-            completion.sealed.key,
-            completion.sealed.etag,
-            completion.size,
-            from_checksums(completion.checksums),
-            completion.detected_content_type,
-        )
+        ending = _Ending(pending, completion, actor, request)
+        return await (self._complete if request is None else self._complete_one)(ending)
 
     async def fail(
         self,
@@ -179,6 +201,31 @@ class PostgresSessions:
         rows = await self.database.rows(query("find_upload_sessions"), tenants, ids)
         return {(row["tenant_id"], row["attachment_id"]): row for row in rows}
 
+    async def _complete_one(self, ending: _Ending) -> UploadSession | None:
+        completion = ending.completion
+        return await self._change(
+            "complete_upload_session",
+            (ending.pending.tenant_id, ending.pending.attachment_id, ending.actor),
+            ending.request,
+            from_checks(completion.checks),
+            completion.sealed.key,
+            completion.sealed.etag,
+            completion.size,
+            from_checksums(completion.checksums),
+            completion.detected_content_type,
+        )
+
+    async def _complete_many(self, endings: Sequence[_Ending]) -> Mapping[_Ending, UploadSession]:
+        tenant_id, actor = _by_whom(endings[0])
+        # Of two that would complete the same session one is first, here as anywhere.
+        first: dict[UUID, _Ending] = {}
+        for ending in endings:
+            first.setdefault(ending.pending.attachment_id, ending)
+        ready = await PostgresBatches(self.database).end(
+            tenant_id, {i: e.completion for i, e in first.items()}, None, actor, atomic=False
+        )
+        return {first[attachment_id]: session for attachment_id, session in ready.items()}
+
     async def _change(
         self,
         statement: str,
@@ -220,6 +267,32 @@ class PostgresSessions:
         return None if row is None else Found(to_session(row), to_outcome(row))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Beginning:
+    """A session that is to be PENDING."""
+
+    new: NewSession
+    limits: Limits
+
+
+def _under_which_limits(beginning: _Beginning) -> tuple[str, Limits]:
+    return beginning.new.tenant_id, beginning.limits
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ending:
+    """A session that is to become READY."""
+
+    pending: UploadSession
+    completion: Completion
+    actor: str
+    request: RequestKey | None
+
+
+def _by_whom(ending: _Ending) -> tuple[str, str]:
+    return ending.pending.tenant_id, ending.actor
+
+
 def _request_values(request: RequestKey | None) -> tuple[str | None, str | None, bytes | None]:
     if request is None:
         return None, None, None
@@ -231,12 +304,13 @@ def _limit_values(limits: Limits) -> tuple[int | None, int | None, int | None]:
 
 
 def _start_values(new: NewSession, request: RequestKey | None) -> tuple[object, ...]:
+    asked = (*_request_values(request), REQUEST_ID_LIFETIME)
+    return (new.tenant_id, new.attachment_id, *asked, *_described(new))
+
+
+def _described(new: NewSession) -> tuple[object, ...]:
     told = new.declaration
     return (
-        new.tenant_id,
-        new.attachment_id,
-        *_request_values(request),
-        REQUEST_ID_LIFETIME,
         new.purpose,
         told.filename,
         told.content_type,
