@@ -85,6 +85,7 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
         "find_upload_session",
         "find_upload_sessions",
         "start_upload_sessions",
+        "complete_upload_sessions",
         "find_with_outcome",
         "complete_upload_session",
         "fail_upload_session",

@@ -16,6 +16,7 @@ import pytest
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.errors import ResourceExhausted
+from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import (
     Declaration,
@@ -100,6 +101,14 @@ class World:
     together: PostgresSessions
     alone: PostgresSessions
 
+    async def outcomes(self) -> list[dict[str, Any]]:
+        """By request id, but for what no two can have in common."""
+        found = await self.raw.fetch(
+            "SELECT method, request_id, payload_digest, checks FROM request_outcomes"
+            " ORDER BY method, request_id"
+        )
+        return [dict(row) for row in found]
+
     async def rows(self, ids: Sequence[UUID]) -> list[dict[str, Any]]:
         """Rows with their histories, but for what no two can have in common."""
         found = await self.raw.fetch(
@@ -120,7 +129,7 @@ def _comparable(row: dict[str, Any]) -> dict[str, Any]:
             row[name] = round((value - begun) / timedelta(seconds=10))
     row["events"] = [json.loads(event) for event in row["events"]]
     for event in row["events"]:
-        del event["attachment_id"], event["event_time"]
+        del event["attachment_id"], event["event_time"], event["request_id"]
     del row["attachment_id"], row["usage_shard"]
     return row
 
@@ -138,7 +147,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that were shared, of one row or more."""
-    names = ("start_upload_sessions", "find_upload_sessions", "end_batch")
+    names = ("start_upload_sessions", "find_upload_sessions", "complete_upload_sessions")
     texts = {query(name): name for name in names}
     seen: list[str] = []
     real = Database.rows
@@ -157,8 +166,19 @@ def anew(sessions: Sequence[NewSession]) -> list[NewSession]:
     return [replace(each, attachment_id=uuid4()) for each in sessions]
 
 
-async def started(sessions: PostgresSessions, new: Sequence[NewSession]) -> list[Found | None]:
-    calls = (sessions.start(each, None, NO_LIMITS, rehearsal=False) for each in new)
+def requests(method: str, count: int, prefix: str = "r") -> list[RequestKey]:
+    return [RequestKey(method, f"{prefix}-{n}", bytes([n])) for n in range(count)]
+
+
+async def started(
+    sessions: PostgresSessions,
+    new: Sequence[NewSession],
+    given: Sequence[RequestKey | None] | None = None,
+) -> list[Found | None]:
+    calls = (
+        sessions.start(each, request, NO_LIMITS, rehearsal=False)
+        for each, request in zip(new, given or [None] * len(new), strict=True)
+    )
     return list(await asyncio.gather(*calls))
 
 
@@ -176,6 +196,53 @@ async def test_a_start_leaves_the_same_row_and_history(world: World, shared: lis
         assert alone is not None
         assert mine.session.declaration == alone.session.declaration
         assert mine.session.state is SessionState.PENDING
+
+
+async def test_starts_with_request_ids_are_known_by_them_afterwards(
+    world: World, shared: list[str]
+) -> None:
+    new, given = anew(VARIED), requests("Start", len(VARIED))
+    first = await started(world.together, new, given)
+    again = await started(world.together, anew(VARIED), given)
+    alone = await started(world.alone, anew(VARIED), given)
+    assert shared == ["start_upload_sessions"]
+    for one, repeated, other in zip(first, again, alone, strict=True):
+        assert one is not None
+        assert repeated is not None
+        assert other is not None
+        assert one.session.attachment_id == repeated.session.attachment_id
+        assert one.session.attachment_id == other.session.attachment_id
+        assert one.outcome is None
+        assert repeated.outcome == other.outcome != None  # noqa: E711
+    assert [each["request_id"] for each in await world.outcomes()] == [r.request_id for r in given]
+    ids = [each.attachment_id for each in new]
+    events = await world.raw.fetch(
+        "SELECT request_id FROM session_events WHERE attachment_id = ANY($1) ORDER BY 1", ids
+    )
+    assert [each["request_id"] for each in events] == [request.request_id for request in given]
+
+
+async def test_of_starts_with_the_same_request_id_at_once_one_is_first(world: World) -> None:
+    (same,) = requests("Start", 1)
+    new = anew([PLAIN] * 5)
+    found = await started(world.together, new, [same, same, None, same, None])
+    ids = [each and each.session.attachment_id for each in found]
+    assert ids[0] == ids[1] == ids[3]
+    assert len(set(ids)) == 3
+    count = await world.raw.fetchval("SELECT sum(pending_sessions)::int FROM tenant_usage")
+    assert count == 1 + 3
+
+
+async def test_a_request_id_of_yesterday_is_new(world: World, shared: list[str]) -> None:
+    given = requests("Start", 2)
+    await started(world.together, anew([PLAIN] * 2), given)
+    await world.raw.execute(
+        "UPDATE request_outcomes SET create_time = create_time - interval '24 hours'"
+    )
+    new = anew([PLAIN] * 2)
+    found = await started(world.together, new, given)
+    assert [each and each.session.attachment_id for each in found] == [n.attachment_id for n in new]
+    assert shared == ["start_upload_sessions"] * 2
 
 
 async def test_a_start_out_of_range_is_refused_and_its_neighbours_are_not(
@@ -260,8 +327,49 @@ async def test_a_complete_leaves_the_same_row_and_history(world: World, shared: 
         ready = await asyncio.gather(*calls)
         assert all(each is not None and each.state is SessionState.READY for each in ready)
         found[sessions] = await world.rows([each.attachment_id for each in pending])
-    assert shared == ["end_batch"]
+    assert shared == ["complete_upload_sessions"]
     assert found[world.together] == found[world.alone]
+
+
+async def test_completes_with_request_ids_are_known_by_them_afterwards(
+    world: World, shared: list[str]
+) -> None:
+    how = completion(Checksums(md5="0" * 32), None)
+    kept = {}
+    for sessions, prefix in ((world.together, "a"), (world.alone, "b")):
+        given: list[RequestKey | None] = [*requests("Complete", 3, prefix), None]
+        pending = [f.session for f in await started(world.alone, anew([PLAIN] * 4)) if f]
+        calls = (
+            sessions.complete(session, how, request, "completer")
+            for session, request in zip(pending, given, strict=True)
+        )
+        assert all(await asyncio.gather(*calls))
+        wanted = (
+            sessions.find(TENANT, session.attachment_id, request)
+            for session, request in zip(pending, given, strict=True)
+        )
+        kept[prefix] = [found and found.outcome for found in await asyncio.gather(*wanted)]
+    # Those with a request id are of another kind than the one without.
+    assert shared == ["complete_upload_sessions", "find_upload_sessions"]
+    assert kept["a"] == kept["b"]
+    assert [outcome and outcome.checks for outcome in kept["a"]] == [CHECKS] * 3 + [None]
+    told = [(each["payload_digest"], each["checks"]) for each in await world.outcomes()]
+    assert told[:3] == told[3:]
+
+
+async def test_a_complete_with_a_request_id_that_is_taken_changes_nothing(world: World) -> None:
+    how, (taken, free) = completion(Checksums(), None), requests("Complete", 2)
+    pending = [f.session for f in await started(world.alone, anew([PLAIN] * 4)) if f]
+    await world.alone.complete(pending[0], how, taken, "completer")
+    given = [taken, free, free]
+    calls = (
+        world.together.complete(session, how, request, "completer")
+        for session, request in zip(pending[1:], given, strict=True)
+    )
+    ready = await asyncio.gather(*calls)
+    assert [each is None for each in ready] == [True, False, True]
+    rows = await world.rows([session.attachment_id for session in pending])
+    assert [row["state"] for row in rows] == ["ready", "pending", "ready", "pending"]
 
 
 async def test_of_completes_of_one_session_at_once_one_is_first(world: World) -> None:
