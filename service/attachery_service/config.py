@@ -132,7 +132,7 @@ class Settings(ProcessSettings):
     database_pool_size: PositiveInt = Field(10, description="Connections per process.")
     database_timeout: PositiveFloat = Field(5.0, description="Longest wait for one statement.")
     database_coalesce: bool = Field(
-        default=True, description="Read what several calls ask at once in one statement."
+        default=True, description="Have calls in the same moment share statements."
     )
     database_prepared_statements: bool = Field(
         default=True, description="False behind a transaction-pooling proxy without support."

@@ -349,8 +349,13 @@ async def test_completes_with_request_ids_are_known_by_them_afterwards(
             for session, request in zip(pending, given, strict=True)
         )
         kept[prefix] = [found and found.outcome for found in await asyncio.gather(*wanted)]
+        others = (
+            sessions.find(TENANT, session.attachment_id, request and replace(request, method="X"))
+            for session, request in zip(pending, given, strict=True)
+        )
+        assert [f and f.outcome for f in await asyncio.gather(*others)] == [None] * 4
     # Those with a request id are of another kind than the one without.
-    assert shared == ["complete_upload_sessions", "find_upload_sessions"]
+    assert shared == ["complete_upload_sessions", *["find_upload_sessions"] * 2]
     assert kept["a"] == kept["b"]
     assert [outcome and outcome.checks for outcome in kept["a"]] == [CHECKS] * 3 + [None]
     told = [(each["payload_digest"], each["checks"]) for each in await world.outcomes()]
