@@ -15,7 +15,8 @@ from bench.world import World
 
 _BATCH: Final = 100
 # How many ids, and whether they are held.
-_RESOLVED: Final = ((1_000, False), (1, False), (100, False), (1_000, True))
+_MOST: Final = 1_000
+_RESOLVED: Final = ((_MOST, False), (1, False), (100, False), (_MOST, True))
 _IDS: Final = 2_000
 _PAGE: Final = 100
 _REQUESTS: Final = 20
@@ -56,7 +57,12 @@ async def resolve(world: World, report: Report) -> None:
         requests = [messages.resolve(key, ids[n : n + size], hold=hold) for n in firsts]
         name = f"Resolve of {size:,}{' with a hold' if hold else ''}, ids"
         subjects.append(Calls(name, service.process, Endless(requests), worth=size))
-    report.section("Resolve", "Counted in ids.")
+    subjects.append(await _anew(world, ids))
+    report.section(
+        "Resolve",
+        f"Counted in ids: the same {_IDS:,} again and again, as when many are sent the same. Read"
+        " anew: by a service that is told to keep nothing (ATTACHERY_RESOLVE_REUSE).",
+    )
     found = [await compare(world, subjects, callers) for callers in world.effort.callers]
     report.series([series for each in found for series in each])
     get, thousand, *_ = found[-1]
@@ -66,6 +72,14 @@ async def resolve(world: World, report: Report) -> None:
         ratio(thousand, get, lambda sample: sample.service_cpu),
         at_most=True,
     )
+
+
+async def _anew(world: World, ids: Sequence[str]) -> Calls:
+    service = await world.service(resolve_reuse=False)
+    firsts = range(0, len(ids), _MOST)
+    requests = [messages.resolve(service.database.api_key, ids[n : n + _MOST]) for n in firsts]
+    name = f"Resolve of {_MOST:,} read anew, ids"
+    return Calls(name, service.process, Endless(requests), worth=_MOST)
 
 
 async def reads(world: World, report: Report) -> None:
