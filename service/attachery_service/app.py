@@ -84,6 +84,7 @@ class App:
     metrics_listen: str | None
     seal: Seal
     background: Background
+    asks_ahead: bool
 
 
 @asynccontextmanager
@@ -120,7 +121,7 @@ async def open_app(
             await stack.enter_async_context(sweeping(_core(parts), registry))
             await stack.enter_async_context(notified(_core(parts), registry))
         host = settings.listen.rpartition(":")[0]
-        app = App(f"{host}:{server.port}", metrics_listen, seal, background)
+        app = App(f"{host}:{server.port}", metrics_listen, seal, background, server.asks_ahead)
         yield app
 
 

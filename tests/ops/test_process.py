@@ -10,27 +10,31 @@ import pytest
 
 import hot_paths
 from attachery_service.process import prepare
+from attachery_service.wire.accepting import can_ask_ahead
 from ops.conftest import Serve
 from ops.processes import SOURCES
 
 LISTENER_OFF = "-event_engine_listener"
-OFF = {"uvloop": False, "batch_scheduling": False, "grpc_poller": False, "gc_freeze": False}
+OFF = dict.fromkeys(
+    ("uvloop", "batch_scheduling", "grpc_poller", "grpc_ask_ahead", "gc_freeze"), False
+)
 
 
-async def told(serve: Serve, **settings: object) -> tuple[object, object, object]:
+async def told(serve: Serve, **settings: object) -> tuple[object, ...]:
     serving = await serve(**settings)
     await serving.start()
     line = await serving.process.logged("serving")
     assert await serving.process.stopped() == 0
-    return line["loop"], line["batch_scheduling"], line["grpc_experiments"]
+    names = ("loop", "batch_scheduling", "grpc_experiments", "grpc_ask_ahead")
+    return tuple(line[name] for name in names)
 
 
 async def test_all_is_on_unless_switched_off(serve: Serve) -> None:
     on = dict.fromkeys(OFF, True)
     permitted = hasattr(os, "SCHED_BATCH")
-    assert await told(serve, **on) == ("uvloop", permitted, LISTENER_OFF)
+    assert await told(serve, **on) == ("uvloop", permitted, LISTENER_OFF, can_ask_ahead())
     inherited = permitted and os.sched_getscheduler(0) == os.SCHED_BATCH
-    assert await told(serve, **OFF) == ("asyncio", inherited, "")
+    assert await told(serve, **OFF) == ("asyncio", inherited, "", False)
 
 
 @pytest.mark.parametrize(

@@ -226,9 +226,11 @@ async def test_n8_n13_every_clock_has_struck_at_its_very_moment(
             assert row is not None
             assert row["effective_state"] == state
             alone = await connection.fetchrow(query("find_upload_session"), TENANT, name)
-            (shared,) = await connection.fetch(query("find_upload_sessions"), [TENANT], [name])
-            assert alone == shared
-            assert shared["effective_state"] == state
+            (shared,) = await connection.fetch(
+                query("find_upload_sessions"), [TENANT], [name], [None], [None], REQUEST_ID_LIFETIME
+            )
+            assert alone is not None
+            assert alone["effective_state"] == shared["effective_state"] == state
             page = await connection.fetch(query("list_upload_sessions"), *everything, [state], 9)
             assert [str(row["attachment_id"]) for row in page] == [name]
 

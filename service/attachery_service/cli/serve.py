@@ -35,8 +35,9 @@ async def run(options: argparse.Namespace) -> int:
 
 def announce(app: App, settings: Settings) -> None:
     """Tells once that calls are taken, and of what may depend on this machine."""
+    told = {"listen": app.listen, "seal": app.seal.value, "grpc_ask_ahead": app.asks_ahead}
     tls = settings.tls_certificate is not None
-    _log.info("serving", listen=app.listen, seal=app.seal.value, tls=tls, **in_force())
+    _log.info("serving", **told, tls=tls, **in_force())
 
 
 async def _work(settings: Settings) -> int:

@@ -8,7 +8,7 @@ where there are many: a loaded service spends a fifth less on a Get. A caller wh
 nothing.
 
 For this two methods of a class that is not public are overridden; where they are not there (gRPC
-before 1.80, or one that is yet to come), the server is gRPC's own.
+before 1.84, or one that is yet to come), the server is gRPC's own.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ def new_server(
         return grpc.aio.server(interceptors=interceptors, options=options)
     with _made_as(_AskingAhead):
         return grpc.aio.server(interceptors=interceptors, options=options)
+
+
+def asks_ahead(server: grpc.aio.Server) -> bool:
+    return isinstance(getattr(server, "_server", None), _AskingAhead)
 
 
 async def stop_asking(server: grpc.aio.Server) -> None:

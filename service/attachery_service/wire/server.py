@@ -8,7 +8,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
 from attachery.v1 import admin_pb2_grpc, attachments_pb2_grpc, upload_sessions_pb2_grpc
-from attachery_service.wire.accepting import new_server, stop_asking
+from attachery_service.wire.accepting import asks_ahead, new_server, stop_asking
 from attachery_service.wire.admin import AdminServicer, AdminUseCases
 from attachery_service.wire.attachment_view import AttachmentView
 from attachery_service.wire.attachments import AttachmentServicer, AttachmentUseCases
@@ -59,6 +59,7 @@ class Server:
         self._server = server
         self._health = health
         self.port = port
+        self.asks_ahead = asks_ahead(server)
 
     async def stop(self, grace: float) -> None:
         """Takes no more calls, lets those at work finish for `grace` seconds, cancels the rest.
