@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from attachery_service.domain.deadline import set_time_left
 from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.store.database import Database
 from attachery_service.store.queries import query
@@ -119,6 +120,22 @@ async def test_all_are_told_when_the_database_does_not_answer() -> None:
     answers = await asyncio.gather(*(together.ask(n) for n in range(3)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 3
     assert source.alone == []
+
+
+async def test_who_has_less_time_than_the_statement_takes_is_told_and_the_others_wait() -> None:
+    source = Source(held=asyncio.Event())
+    assert source.held is not None
+    together = source.asked()
+
+    async def hurried() -> str | None:
+        set_time_left(0)
+        return await together.ask(4)
+
+    calls = [asyncio.create_task(together.ask(2)), asyncio.create_task(hurried())]
+    with pytest.raises(DatabaseUnavailable):
+        await calls[1]
+    source.held.set()
+    assert await calls[0] == "2"
 
 
 @pytest.mark.parametrize("leaver", [0, 1, 4], ids=["first", "second", "last"])

@@ -8,14 +8,16 @@ alone. Who is alone in a round asks alone, and has waited for nothing but its en
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
 
-from attachery_service.domain.deadline import context_without_deadline
-from attachery_service.domain.errors import Unavailable
+from attachery_service.domain.deadline import context_without_deadline, time_left
+from attachery_service.domain.errors import DatabaseUnavailable, Unavailable
+from attachery_service.time_limits import within
 
 _Question = TypeVar("_Question")
 _Answer = TypeVar("_Answer")
@@ -59,7 +61,7 @@ class Together(Generic[_Question, _Answer]):
 
         Who gets no answer from a shared statement asks again alone, so that nobody fails for what
         another has asked. Only when the database does not answer are all told so: what was asked
-        may have been done.
+        may have been done. Raises DatabaseUnavailable when the call's time is over, too.
         """
         kind = self._kind(question)
         company = self._companies.get(kind)
@@ -69,7 +71,12 @@ class Together(Generic[_Question, _Answer]):
             self._loop.call_soon(self._close, kind, company)
         answer: asyncio.Future[_Answer | None] = self._loop.create_future()
         company.append(_Member(question, answer))
-        found = await answer
+        try:
+            # The statement has its own time, each who waits for it what its call has left.
+            with within(time_left(math.inf)):
+                found = await answer
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
         return await self._alone(question) if found is None else found
 
     def _close(self, kind: Hashable, company: _Company[_Question, _Answer]) -> None:
