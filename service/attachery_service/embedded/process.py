@@ -96,7 +96,9 @@ class ServerProcess:
     def kill(self) -> None:
         """Leave no process behind."""
         if not self.has_ended:
-            self.popen.kill()
+            # And the programs it runs itself, which would go on writing: its session is its own.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
                 self.popen.wait(KILL_SECONDS)
 
