@@ -377,7 +377,9 @@ async def test_fifty_parallel_completes_end_in_one_transition(
     assert len(await service.keys_in_store()) == 1
 
 
-async def test_who_loses_a_race_has_no_outcome_to_its_name(service: ServiceUnderTest) -> None:
+async def test_who_loses_a_race_has_no_outcome_to_its_name(make_service: MakeService) -> None:
+    # As in two processes, whose calls share no statement.
+    service = await make_service(database_coalesce=False)
     attachment_id = await uploaded(service)
     async with service.row_locked(attachment_id):
         racing = [
