@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("attempts_without_a_pause")
 
+# On a busy machine too, so that what is slow is not taken for what is wrong.
+PATIENT = 60.0
 KEY = "files/a/b/c"
 ETAG = "0" * 32
 FOUND = StoredObject(
@@ -72,7 +74,7 @@ async def test_an_object_is_the_same_past_the_sdk(
     options: StorageOptions, raw_s3: S3Client, bucket: str, body: bytes, more: dict[str, Any]
 ) -> None:
     await raw_s3.put_object(Bucket=bucket, Key=KEY, Body=body, **more)
-    async with open_storage(replace(options, fast=True)) as storage:
+    async with open_storage(replace(options, fast=True, operation_timeout=PATIENT)) as storage:
         sdk = S3ObjectStore(replace(storage, pool=None))
         expected = await sdk.describe(KEY)
         assert expected is not None
@@ -106,7 +108,7 @@ async def test_the_headers_are_those_the_sdk_reads(
     options: StorageOptions, raw_s3: S3Client, bucket: str, key: str, more: dict[str, Any]
 ) -> None:
     await raw_s3.put_object(Bucket=bucket, Key=key, Body=BODY, **more)
-    async with open_storage(replace(options, fast=True)) as storage:
+    async with open_storage(replace(options, fast=True, operation_timeout=PATIENT)) as storage:
         sdk = SdkReads(storage.s3, bucket)
         reads = await choose_reads(storage, sdk)
         assert isinstance(reads, FastReads)
@@ -121,7 +123,7 @@ async def test_the_headers_are_those_the_sdk_reads(
 async def test_a_missing_object_needs_one_look_and_one_at_the_bucket(
     options: StorageOptions,
 ) -> None:
-    async with open_storage(replace(options, fast=True)) as storage:
+    async with open_storage(replace(options, fast=True, operation_timeout=PATIENT)) as storage:
         asked = calls_of_the_sdk(storage)
 
         assert await S3ObjectStore(storage).describe(KEY) is None
@@ -133,7 +135,7 @@ async def test_an_object_that_changed_is_noticed(
     options: StorageOptions, raw_s3: S3Client, bucket: str
 ) -> None:
     await raw_s3.put_object(Bucket=bucket, Key=KEY, Body=BODY)
-    async with open_storage(replace(options, fast=True)) as storage:
+    async with open_storage(replace(options, fast=True, operation_timeout=PATIENT)) as storage:
         objects = S3ObjectStore(storage)
         found = await objects.describe(KEY)
         assert found is not None
