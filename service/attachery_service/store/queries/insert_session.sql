@@ -10,10 +10,7 @@ request AS (
     RETURNING 1
 ), started AS (
     INSERT INTO upload_sessions AS s (
-        tenant_id, attachment_id, purpose, filename, content_type, declared_size, max_size,
-        declared_checksums, content_id, disposition, metadata, seal, upload_key, created_by,
-        expire_time, upload_url_expire_time, object_purge_time, metadata_purge_time,
-        usage_shard, reserved_bytes, booking, auto_complete, is_inline, due_time
+{started_columns}
     )
     SELECT
         $1::text, $2::uuid, $7, $8, $9, $10, $11, $12::jsonb, $13, $14, $15::jsonb, $16, $17, $18,
