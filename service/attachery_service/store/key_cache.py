@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,6 +12,7 @@ from typing import Generic, TypeVar
 
 from attachery_service.domain.session_tokens import TokenKey
 from attachery_service.ports import StoredKey, TimedKey
+from attachery_service.recent import Recent
 from attachery_service.store.keys import PostgresApiKeys, to_stored_key
 from attachery_service.store.rows import Row
 from attachery_service.store.token_keys import PostgresTokenKeys
@@ -39,7 +39,7 @@ class _Cache(Generic[_Key, _Value]):
     def __init__(self, read: Callable[[_Key], Awaitable[_Value]], seconds: float) -> None:
         self._read = read
         self._seconds = seconds
-        self._entries: OrderedDict[_Key, _Entry[_Value]] = OrderedDict()
+        self._entries: Recent[_Key, _Entry[_Value]] = Recent(_MOST)
 
     async def get(self, key: _Key) -> tuple[_Value, float]:
         """The value, and how many seconds ago it was read."""
@@ -47,10 +47,7 @@ class _Cache(Generic[_Key, _Value]):
         if entry is not None and now < entry.read_at + self._seconds:
             return entry.value, now - entry.read_at
         value = await self._read(key)
-        self._entries[key] = _Entry(value, time.monotonic())
-        self._entries.move_to_end(key)
-        if len(self._entries) > _MOST:
-            self._entries.popitem(last=False)
+        self._entries.put(key, _Entry(value, time.monotonic()))
         return value, 0.0
 
 
