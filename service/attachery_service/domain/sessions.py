@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import assert_never
 from uuid import UUID
 
@@ -198,3 +199,8 @@ class UploadSession:
                 return UploadExpired(state=self.state.name, expireTime=self.expire_time.isoformat())
             case _:
                 assert_never(self.state)
+
+
+# What stays as it is until the session changes; `read_time` is another one in every call.
+LASTING = tuple(field.name for field in fields(UploadSession) if field.name != "read_time")
+lasting_of = attrgetter(*LASTING)

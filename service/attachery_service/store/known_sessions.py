@@ -14,21 +14,18 @@ the longest; those with much metadata are not kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from uuid import UUID
 
-from attachery_service.domain.sessions import SessionState, UploadSession
+from attachery_service.domain.sessions import LASTING, SessionState, UploadSession, lasting_of
 from attachery_service.recent import Recent
 
 _MOST = 4096
 # Pairs, and characters of all their keys and values together.
 _MOST_PAIRS, _MOST_METADATA = 8, 512
 
-_LASTING = [field.name for field in fields(UploadSession) if field.name != "read_time"]
-_lasting_of = attrgetter(*_LASTING)
-_setters = [vars(UploadSession)[name].__set__ for name in _LASTING]
+_setters = [vars(UploadSession)[name].__set__ for name in LASTING]
 _set_read_time = vars(UploadSession)["read_time"].__set__
 
 
@@ -62,7 +59,7 @@ class KnownSessions:
     def keep(self, version: int, session: UploadSession) -> None:
         if self._most and session.state is SessionState.READY and _is_small(session):
             key = (session.tenant_id, session.attachment_id.int)
-            self._recent.put(key, KnownSession(version, _lasting_of(session)))
+            self._recent.put(key, KnownSession(version, lasting_of(session)))
 
 
 def _is_small(session: UploadSession) -> bool:

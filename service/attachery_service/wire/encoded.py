@@ -7,19 +7,15 @@ changes, they are made anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter
 from uuid import UUID
 
-from attachery_service.domain.sessions import UploadSession
+from attachery_service.domain.sessions import UploadSession, lasting_of
 from attachery_service.recent import Recent
 
 _MOST = 4096
 _MOST_BYTES = 2048
-
-_SHOWN = [field.name for field in fields(UploadSession) if field.name != "read_time"]
-_shown_of = attrgetter(*_SHOWN)
 
 # Of a field whose value has a length before it.
 _LENGTH_DELIMITED = 2
@@ -41,11 +37,11 @@ class EncodedResults:
 
     def get(self, session: UploadSession) -> bytes | None:
         known = self._recent.get(session.attachment_id)
-        return known.result if known and known.shown == _shown_of(session) else None
+        return known.result if known and known.shown == lasting_of(session) else None
 
     def put(self, session: UploadSession, result: bytes) -> None:
         if len(result) <= _MOST_BYTES:
-            self._recent.put(session.attachment_id, _Encoded(_shown_of(session), result))
+            self._recent.put(session.attachment_id, _Encoded(lasting_of(session), result))
 
 
 def field_of(number: int, value: bytes) -> bytes:
