@@ -6,7 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from attachery_service.domain.checks import StoredObject
+from attachery_service.domain.checksums import NO_CHECKSUMS
 from attachery_service.storage.client import Storage, StorageOptions, open_storage
+
+KEY = "files/a/b/c"
+ETAG = "0" * 32
+FOUND = StoredObject(
+    key=KEY,
+    size=5,
+    etag=ETAG,
+    etag_is_md5=True,
+    content_type="",
+    content_encoding="",
+    attested=NO_CHECKSUMS,
+)
+HEADERS = f"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: {ETAG}\r\n\r\n".encode()
 
 
 @asynccontextmanager

@@ -14,8 +14,6 @@ import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
 from cryptography.x509 import DNSName
 
-from attachery_service.domain.checks import StoredObject
-from attachery_service.domain.checksums import NO_CHECKSUMS
 from attachery_service.domain.errors import StorageUnavailable
 from attachery_service.ports import PreconditionChanged
 from attachery_service.storage.client import StorageOptions, open_storage
@@ -24,7 +22,7 @@ from attachery_service.storage.objects import S3ObjectStore
 from attachery_service.storage.reads import SdkReads
 from attachery_service.storage.signing import S3TargetSigner
 from contract.bad_stores import canned_store, http_answer, scripted_store, tired_store
-from contract.opened import calls_of_the_sdk, opened_at
+from contract.opened import ETAG, FOUND, HEADERS, KEY, calls_of_the_sdk, opened_at
 from contract.uploading import BODY, form_request, put_request
 from ops.certificates import Authority
 from ops.processes import eventually
@@ -36,18 +34,6 @@ pytestmark = pytest.mark.usefixtures("attempts_without_a_pause")
 
 # On a busy machine too, so that what is slow is not taken for what is wrong.
 PATIENT = 60.0
-KEY = "files/a/b/c"
-ETAG = "0" * 32
-FOUND = StoredObject(
-    key=KEY,
-    size=5,
-    etag=ETAG,
-    etag_is_md5=True,
-    content_type="",
-    content_encoding="",
-    attested=NO_CHECKSUMS,
-)
-HEADERS = f"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: {ETAG}\r\n\r\n".encode()
 # Of the answer to a HEAD, and not of the object.
 PASSING = {"date", "x-amz-request-id", "x-amzn-requestid", "x-amz-id-2"}
 

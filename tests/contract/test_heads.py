@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from attachery_service.domain.checks import StoredObject
-from attachery_service.domain.checksums import NO_CHECKSUMS
 from attachery_service.storage.fast_reads import choose_reads
 from attachery_service.storage.objects import S3ObjectStore
 from attachery_service.storage.reads import SdkReads
 from contract.bad_stores import one_by_one, scripted_store
-from contract.opened import calls_of_the_sdk, opened_at
+from contract.opened import ETAG, FOUND, HEADERS, KEY, calls_of_the_sdk, opened_at
 from ops.processes import eventually
 
 pytestmark = pytest.mark.usefixtures("attempts_without_a_pause")
 
-KEY = "files/a/b/c"
-ETAG = "0" * 32
-FOUND = StoredObject(
-    key=KEY,
-    size=5,
-    etag=ETAG,
-    etag_is_md5=True,
-    content_type="",
-    content_encoding="",
-    attested=NO_CHECKSUMS,
-)
-HEADERS = f"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: {ETAG}\r\n\r\n".encode()
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 

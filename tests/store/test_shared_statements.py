@@ -213,7 +213,8 @@ async def test_starts_with_request_ids_are_known_by_them_afterwards(
         assert one.session.attachment_id == repeated.session.attachment_id
         assert one.session.attachment_id == other.session.attachment_id
         assert one.outcome is None
-        assert repeated.outcome == other.outcome != None  # noqa: E711
+        assert repeated.outcome is not None
+        assert repeated.outcome == other.outcome
     assert [each["request_id"] for each in await world.outcomes()] == [r.request_id for r in given]
     ids = [each.attachment_id for each in new]
     events = await world.raw.fetch(
