@@ -67,7 +67,7 @@ class RedisUnderTest:
 def redis_server() -> Iterator[RedisUnderTest]:
     program = shutil.which("redis-server")
     if program is None:
-        if os.environ.get("ATTACHERY_REQUIRE_REDIS"):
+        if os.environ.get("TEST_ATTACHERY_REQUIRE_REDIS"):
             pytest.fail(MISSING, pytrace=False)
         pytest.skip(MISSING)
     server = RedisUnderTest(program, _free_port())

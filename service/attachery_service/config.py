@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     Field,
-    PositiveFloat,
     PositiveInt,
     SecretStr,
     StringConstraints,
@@ -23,6 +22,7 @@ from attachery_service.domain.policy import DEFAULT_MAX_SIZE, Sniffing
 from attachery_service.domain.quota import MAX_LIMIT
 from attachery_service.domain.rates import RateLimit
 from attachery_service.process import ProcessSettings
+from attachery_service.quantities import AnyCase, Bytes, PositiveSeconds, Seconds
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 _MAX_PORT = 65535
@@ -94,6 +94,7 @@ def _redis_url(secret: SecretStr) -> SecretStr:
 
 
 Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT)]
+SizeLimit = Annotated[Limit, Bytes]
 Address = Annotated[str, AfterValidator(address)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 RateLimitText = Annotated[str, AfterValidator(_rate_limit)]
@@ -105,7 +106,10 @@ ScopeMap = Annotated[str, AfterValidator(_scope_map)]
 
 
 class Settings(ProcessSettings):
-    """Every setting of the service. Times in seconds, sizes in bytes. An empty one is an unset one.
+    """Every setting of the service. An empty variable counts as unset.
+
+    Times are seconds, or texts such as `90s` and `PT10M`; sizes are bytes, or texts such as
+    `150MiB` and `10GB`: see quantities.py.
 
     An unset AWS credential is looked up as every AWS SDK does: environment, profile, role.
     """
@@ -122,7 +126,7 @@ class Settings(ProcessSettings):
     grpc_ask_ahead: bool = Field(
         default=True, description="Take calls from gRPC several at a time, if it lets us."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = "info"
 
     tls_certificate: Path | None = Field(None, description="PEM file; with tls_key, serve TLS.")
     tls_key: Path | None = Field(None, description="PEM file.")
@@ -130,7 +134,7 @@ class Settings(ProcessSettings):
 
     database_url: DatabaseUrl = Field(description="postgresql://USER:PASSWORD@HOST:PORT/NAME")
     database_pool_size: PositiveInt = Field(10, description="Connections per process.")
-    database_timeout: PositiveFloat = Field(5.0, description="Longest wait for one statement.")
+    database_timeout: PositiveSeconds = Field(5.0, description="Longest wait for one statement.")
     database_coalesce: bool = Field(
         default=True, description="Have calls in the same moment share statements."
     )
@@ -147,21 +151,23 @@ class Settings(ProcessSettings):
     )
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None
-    s3_timeout: PositiveFloat = Field(5.0, description="Longest wait for one store operation.")
-    s3_transfer_timeout: PositiveFloat = Field(
+    s3_timeout: PositiveSeconds = Field(5.0, description="Longest wait for one store operation.")
+    s3_transfer_timeout: PositiveSeconds = Field(
         50.0, description="Longest time to copy or read one whole object."
     )
     s3_fast: bool = Field(
         default=True, description="Sign and look at objects past the SDK; false: all through it."
     )
 
-    seal: Literal["auto", "write_once", "copy"] = Field(
+    seal: Annotated[Literal["auto", "write_once", "copy"], AnyCase] = Field(
         "auto", description="How verified bytes are sealed; auto asks the store at start."
     )
-    max_size: PositiveInt = Field(
+    max_size: Annotated[PositiveInt, Bytes] = Field(
         DEFAULT_MAX_SIZE, le=5 * 2**30, description="Largest upload; S3 takes 5 GiB at once."
     )
-    sniffing: Sniffing = Field(Sniffing.REPORT, description="off, report or enforce.")
+    sniffing: Annotated[Sniffing, AnyCase] = Field(
+        Sniffing.REPORT, description="off, report or enforce."
+    )
     purposes: Path | None = Field(
         None, description="TOML file of policies; max_size and sniffing hold where it says nothing."
     )
@@ -178,8 +184,10 @@ class Settings(ProcessSettings):
     max_pending_sessions: Limit | None = Field(
         None, description="Per tenant: sessions whose target can still write; no limit if unset."
     )
-    max_pending_bytes: Limit | None = Field(None, description="Per tenant: what they may bring.")
-    max_stored_bytes: Limit | None = Field(
+    max_pending_bytes: SizeLimit | None = Field(
+        None, description="Per tenant: what they may bring."
+    )
+    max_stored_bytes: SizeLimit | None = Field(
         None, description="Per tenant: what is ready, and what is pending."
     )
     quotas: Path | None = Field(
@@ -206,9 +214,9 @@ class Settings(ProcessSettings):
         "", description="What the issuer's own scopes grant: files:create=uploads.create,..."
     )
 
-    sweep_interval: PositiveFloat = Field(5.0, description="Longest pause between two sweeps.")
+    sweep_interval: PositiveSeconds = Field(5.0, description="Longest pause between two sweeps.")
     sweep_batch: int = Field(25, ge=1, le=500, description="Sessions swept in one statement.")
-    longest_upload: PositiveFloat = Field(
+    longest_upload: PositiveSeconds = Field(
         3600.0, description="How long an upload that began before its URL ended may go on."
     )
 
@@ -219,19 +227,17 @@ class Settings(ProcessSettings):
         None, description="What the store must show there; everybody may tell if unset."
     )
 
-    max_call_time: PositiveFloat = Field(
+    max_call_time: PositiveSeconds = Field(
         60.0, description="Longest a call may take, whatever deadline its caller sets."
     )
-    health_interval: PositiveFloat = Field(
+    health_interval: PositiveSeconds = Field(
         2.0, description="From one look at the database to the next; a failed one: NOT_SERVING."
     )
-    drain_delay: float = Field(
-        0.0, ge=0, description="From NOT_SERVING to refusing calls, for balancers to notice."
+    drain_delay: Seconds = Field(
+        0.0, description="From NOT_SERVING to refusing calls, for balancers to notice."
     )
-    drain_time: PositiveFloat = Field(20.0, description="Longest wait for calls at work.")
-    key_cache_time: float = Field(
-        5.0, ge=0, description="How long a revoked API key may still work."
-    )
+    drain_time: PositiveSeconds = Field(20.0, description="Longest wait for calls at work.")
+    key_cache_time: Seconds = Field(5.0, description="How long a revoked API key may still work.")
     resolve_reuse: bool = Field(
         default=True,
         description="Answer Resolve from what was read and encoded before, where nothing changed.",

@@ -1,14 +1,14 @@
 """The policies of all purposes, from one TOML file that is refused as a whole if anything is wrong.
 
 [default]                      # what a Start without a purpose gets; built in if left out
-max_size = 157286400           # bytes
+max_size = "150MiB"             # or bytes
 
 [avatar]
 max_size = 5242880
 size_required = true
 allowed_content_types = ["image/png", "image/jpeg"]
 sniffing = "enforce"
-default_ttl = 600              # seconds, or ISO 8601: "PT10M"
+default_ttl = "10m"             # or seconds, or ISO 8601: "PT10M"
 routes = [                     # which way a file should go, the smallest first
     { name = "json", max_size = 2100000 },
     { name = "upload_session" },  # the last may do without: as large as the purpose takes
@@ -25,15 +25,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from attachery_service.domain.content_types import is_media_type
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy, Route, Sniffing
+from attachery_service.quantities import AnyCase, Bytes, duration
 from attachery_service.toml_tables import open_tables
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_POSITIVE = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=3650))]
+_POSITIVE = Annotated[
+    timedelta, Field(gt=timedelta(0), le=timedelta(days=3650)), BeforeValidator(duration)
+]
 
 
 class RouteTable(BaseModel):
@@ -42,19 +45,19 @@ class RouteTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=_NAME.pattern + "$")
-    max_size: int | None = Field(default=None, gt=0)
+    max_size: Annotated[int, Field(gt=0), Bytes] | None = None
 
 
 class PurposeTable(BaseModel):
-    """One table of the file. Sizes in bytes, times in seconds or ISO 8601."""
+    """One table of the file. Sizes and times as in the settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_size: int = Field(gt=0, le=5 * 2**30)
+    max_size: Annotated[int, Field(gt=0, le=5 * 2**30), Bytes]
     size_required: bool
     checksum_required: bool
     allowed_content_types: tuple[str, ...]
-    sniffing: Sniffing
+    sniffing: Annotated[Sniffing, AnyCase]
     default_ttl: _POSITIVE
     min_ttl: _POSITIVE
     max_ttl: _POSITIVE

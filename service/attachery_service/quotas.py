@@ -2,7 +2,7 @@
 
 ["acme"]                            # the tenant's id; the quotes are needed if it has a dot
 max_pending_sessions = 1000
-max_pending_bytes = 107374182400
+max_pending_bytes = "100GiB"         # or bytes
 max_stored_bytes = "unlimited"      # what is left out is as in the settings
 """
 
@@ -13,14 +13,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from attachery_service.domain.quota import MAX_LIMIT, Limits, Quotas
+from attachery_service.quantities import size
 from attachery_service.toml_tables import open_tables
 
 _TENANT_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}")
 
-_Limit = Annotated[int, Field(ge=0, le=MAX_LIMIT, strict=True)] | Literal["unlimited"] | None
+_Count = Annotated[int, Field(ge=0, le=MAX_LIMIT, strict=True)]
+
+
+def _size_or_unlimited(value: object) -> object:
+    return value if value == "unlimited" else size(value)
+
+
+_Limit = _Count | Literal["unlimited"] | None
+_SizeLimit = Annotated[_Limit, BeforeValidator(_size_or_unlimited)]
 
 
 class QuotaTable(BaseModel):
@@ -29,8 +38,8 @@ class QuotaTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_pending_sessions: _Limit
-    max_pending_bytes: _Limit
-    max_stored_bytes: _Limit
+    max_pending_bytes: _SizeLimit
+    max_stored_bytes: _SizeLimit
 
     def limits(self) -> Limits:
         given = self.model_dump()

@@ -7,9 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+
+from attachery_service.environment import similar
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -37,11 +42,14 @@ class TableFile:
         try:
             return model.model_validate({**base, **table})
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            key = str(first["loc"][0]) if first["loc"] else None
-            where = f"{self.path}:{_line_of(self.text, name, key)}: [{name}]"
-            said = f"{where} {key or ''}: {first['msg']}".replace(" :", ":")
-            raise SettingsFileError(said) from error
+            findings = error.errors(include_url=False, include_input=False)
+            said = (self._finding(name, model, found) for found in findings)
+            raise SettingsFileError("; ".join(dict.fromkeys(said))) from error
+
+    def _finding(self, name: str, model: type[BaseModel], found: ErrorDetails) -> str:
+        key = str(found["loc"][0]) if found["loc"] else None
+        where = f"{self.path}:{_line_of(self.text, name, key)}: [{name}]"
+        return f"{where} {key or ''}: {_rule(found, model)}".replace(" :", ":")
 
 
 def open_tables(path: Path) -> TableFile:
@@ -51,6 +59,23 @@ def open_tables(path: Path) -> TableFile:
         return TableFile(path, text, tomllib.loads(text))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsFileError(f"{path}: {error}") from error
+
+
+def _rule(found: ErrorDetails, model: type[BaseModel]) -> str:
+    if found["type"] != "extra_forbidden":
+        return found["msg"].removeprefix("Value error, ")
+    unknown = str(found["loc"][-1])
+    suggestion = similar(unknown, _keys(model))
+    what = "no such key" if len(found["loc"]) == 1 else f"no such key as {unknown!r}"
+    return what + (f"; did you mean {suggestion!r}?" if suggestion else "")
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    """Those of the table and of the tables in it."""
+    own = set(model.model_fields)
+    parts = (part for field in model.model_fields.values() for part in get_args(field.annotation))
+    tables = (part for part in parts if isinstance(part, type) and issubclass(part, BaseModel))
+    return own.union(*(_keys(table) for table in tables))
 
 
 def _line_of(text: str, table: str, key: str | None) -> int:

@@ -4,8 +4,8 @@
 #
 #   build-root.sh
 #
-# ATTACHERY_CACHE           where to keep it (default: ${XDG_CACHE_HOME:-~/.cache}/attachery)
-# ATTACHERY_DEBIAN_MIRROR   where to get it (default: this machine's own Debian mirror)
+# TEST_ATTACHERY_CACHE           where to keep it (default: ${XDG_CACHE_HOME:-~/.cache}/attachery)
+# TEST_ATTACHERY_DEBIAN_MIRROR   where to get it (default: this machine's own Debian mirror)
 set -euo pipefail
 
 # Raise on any change below, so that machines with an older tree build a new one.
@@ -23,8 +23,8 @@ fail() {
 
 cache_folder() {
   local home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
-  if [[ -n ${ATTACHERY_CACHE:-} ]]; then
-    echo "$ATTACHERY_CACHE"
+  if [[ -n ${TEST_ATTACHERY_CACHE:-} ]]; then
+    echo "$TEST_ATTACHERY_CACHE"
   elif [[ -n ${XDG_CACHE_HOME:-} || -d $home ]]; then
     echo "${XDG_CACHE_HOME:-$home/.cache}/attachery"
   else
@@ -68,7 +68,7 @@ find_mirror() {
   # shellcheck disable=SC2016  # apt expands these
   found=$(apt-get indextargets --format '$(REPO_URI) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
     awk '!seen && ($2 == "Debian" || $1 ~ /^https?:.*\/debian\/?$/) { print $1; seen = 1 }') || true
-  echo "${ATTACHERY_DEBIAN_MIRROR:-${found:-http://deb.debian.org/debian}}"
+  echo "${TEST_ATTACHERY_DEBIAN_MIRROR:-${found:-http://deb.debian.org/debian}}"
 }
 
 # bootstrap SUITE TREE
@@ -122,7 +122,7 @@ explain() {
 the disk is full|no space left on device
 the mirror cannot be reached|could not resolve|could not connect|unable to connect|connection (timed out|failed|refused)
 the mirror's signature is by a key this machine does not know (update debian-archive-keyring)|NO_PUBKEY|signatures couldn't be verified|missing key
-the mirror does not have the suite (another one: ATTACHERY_DEBIAN_MIRROR)|failed to fetch .*Release|does not have a Release file
+the mirror does not have the suite (another one: TEST_ATTACHERY_DEBIAN_MIRROR)|failed to fetch .*Release|does not have a Release file
 the suite's Ceph is too old|too old, want
 the suite has no installable Ceph at present|unable to locate package|unmet dependencies|not installable|no installation candidate
 this machine does not allow namespaces or mounts (a container without the rights?)|operation not permitted|newuidmap|subuid
@@ -153,9 +153,9 @@ cache=$(cache_folder)
 root=$cache/ceph-root-$recipe-$(uname -m)
 log=$root.log
 if [[ ! -d $root ]]; then
-  (umask 077 && mkdir -p "$cache") 2>/dev/null || fail "cannot create $cache (set ATTACHERY_CACHE)"
+  (umask 077 && mkdir -p "$cache") 2>/dev/null || fail "cannot create $cache (set TEST_ATTACHERY_CACHE)"
   # A path anybody can guess: somebody else's tree may wait there.
-  [[ $cache != /var/tmp/* || -O $cache ]] || fail "$cache is somebody else's (set ATTACHERY_CACHE)"
+  [[ $cache != /var/tmp/* || -O $cache ]] || fail "$cache is somebody else's (set TEST_ATTACHERY_CACHE)"
   # Children inherit the lock, so that what is left of a killed build keeps others out to its end.
   exec 9>"$root.lock"
   flock -w 1800 9 || fail "somebody else has been building $root for half an hour"

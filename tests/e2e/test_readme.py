@@ -24,7 +24,7 @@ def curl() -> None:
     """The flow by hand needs curl, which `make test` does not ask of a fresh machine."""
     if shutil.which("curl"):
         return
-    if os.environ.get("ATTACHERY_REQUIRE_CURL"):
+    if os.environ.get("TEST_ATTACHERY_REQUIRE_CURL"):
         pytest.fail(MISSING)
     pytest.skip(MISSING)
 

@@ -192,7 +192,7 @@ WRONG = [
     ('\n[a]\ntenants = ["../t"]\nscopes = []', "peers.toml:3: [a] tenants: "),
     ('[a]\ntenants = "t"\nscopes = []', "peers.toml:2: [a] tenants: "),
     ('[a]\ntenants = "*"\nscopes = ["uploads"]', "peers.toml:3: [a] scopes: Input should be"),
-    ('[a]\ntenants = "*"\nscopes = []\nname = 1', "peers.toml:4: [a] name: Extra inputs"),
+    ('[a]\ntenants = "*"\nscopes = []\nname = 1', "peers.toml:4: [a] name: no such key"),
     ('\n["*.example.org"]\ntenants = "*"', "peers.toml:2: '*.example.org' is no table"),
     ('["Portal.example.org"]', "peers.toml:1: 'Portal.example.org' is no table"),
     ('["https://example.org"]', "peers.toml:1: 'https://example.org' is no table"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pydantic import SecretStr, ValidationError
 
 from attachery_service.cli.main import run
 from attachery_service.config import Settings
+from attachery_service.environment import UnknownSettingsError, require_known_variables
+from attachery_service.logs import configure_logs
 
 SECRET = "words-nobody-may-read"
 USABLE = {"database_url": "postgresql://u:p@h/n", "s3_bucket": "b"}
@@ -41,6 +45,31 @@ CONTRADICTIONS = [
     ({"rate_limit_store": f"http://:{SECRET}@h"}, "ATTACHERY_RATE_LIMIT_STORE: must be redis://"),
     ({"rate_limit_store": f"redis://:{SECRET}#@h"}, "ATTACHERY_RATE_LIMIT_STORE: must be redis"),
     ({"database_pool_size": "many"}, "ATTACHERY_DATABASE_POOL_SIZE: "),
+    ({"max_size": "150 Gbit"}, "ATTACHERY_MAX_SIZE: must be bytes, or a size such as 150MiB"),
+    ({"max_size": "1.0001kB"}, "ATTACHERY_MAX_SIZE: must be a whole number of bytes"),
+    ({"max_size": "6GiB"}, "ATTACHERY_MAX_SIZE: "),
+    ({"database_timeout": "0s"}, "ATTACHERY_DATABASE_TIMEOUT: "),
+    (
+        {"database_timeout": "5 parsecs"},
+        "ATTACHERY_DATABASE_TIMEOUT: must be seconds, or a time such",
+    ),
+    ({"drain_time": "inf"}, "ATTACHERY_DRAIN_TIME: "),
+    ({"drain_time": "4000d"}, "ATTACHERY_DRAIN_TIME: must be at most 3650 days"),
+    ({"drain_time": "9" * 30}, "ATTACHERY_DRAIN_TIME: must be at most 3650 days"),
+    ({"max_size": "9" * 5000}, "ATTACHERY_MAX_SIZE: "),
+    ({"log_level": "loud"}, "ATTACHERY_LOG_LEVEL: "),
+]
+
+COMMANDS = [
+    ("serve",),
+    ("worker",),
+    ("migrate",),
+    ("check",),
+    ("keys", "list"),
+    ("audit",),
+    ("bucket", "setup"),
+    ("dev",),
+    ("demo", __file__),
 ]
 
 
@@ -85,6 +114,109 @@ def test_an_empty_variable_is_an_unset_one(environment: pytest.MonkeyPatch) -> N
     settings = Settings()
     assert settings.tls_certificate is None
     assert settings.max_size == 157_286_400
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_a_misspelt_variable_is_refused_by_every_command_with_the_setting_that_was_meant(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    environment.setenv("ATTACHERY_TLS_CERT", SECRET)
+    environment.setenv("ATTACHERY_FLUX", SECRET)
+    environment.setenv("ATACHERY_LISTEN", SECRET)
+    assert run(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "attachery: unknown settings: ATTACHERY_FLUX, "
+        "ATTACHERY_TLS_CERT (did you mean ATTACHERY_TLS_CERTIFICATE?), "
+        "ATACHERY_LISTEN (did you mean ATTACHERY_LISTEN?)"
+    )
+
+
+@pytest.mark.parametrize("name", ["attachery_tls_cert", "Attachery_Tls_Cert"])
+def test_a_misspelt_variable_is_refused_in_any_case(name: str) -> None:
+    with pytest.raises(UnknownSettingsError, match="ATTACHERY_TLS_CERTIFICATE"):
+        require_known_variables({name: "x"}, Settings.model_fields)
+
+
+@pytest.mark.parametrize("service", ["ATTACHERY", "ATTACHERY_WORKER", "ATTACHERY_S3_PROXY"])
+def test_what_kubernetes_injects_for_a_service_is_no_misspelt_setting(service: str) -> None:
+    injected = {
+        f"{service}_SERVICE_HOST": "10.0.0.11",
+        f"{service}_SERVICE_PORT": "50051",
+        f"{service}_SERVICE_PORT_GRPC_WEB": "50051",
+        f"{service}_PORT": "tcp://10.0.0.11:50051",
+        f"{service}_PORT_50051_TCP": "tcp://10.0.0.11:50051",
+        f"{service}_PORT_50051_TCP_PROTO": "tcp",
+        f"{service}_PORT_50051_TCP_PORT": "50051",
+        f"{service}_PORT_50051_TCP_ADDR": "10.0.0.11",
+    }
+    require_known_variables(injected, Settings.model_fields)
+    with pytest.raises(UnknownSettingsError, match="LISTENER"):
+        require_known_variables({**injected, f"{service}_LISTENER": "x"}, Settings.model_fields)
+
+
+def test_no_setting_has_a_name_that_kubernetes_injects() -> None:
+    pattern = re.compile(r".*SERVICE_(HOST|PORT.*)|(.*_)?PORT(_\d.*)?")
+    assert not [name for name in Settings.model_fields if pattern.fullmatch(name.upper())]
+
+
+@pytest.mark.parametrize("name", ["ATTACHERY_TLS_CERT", "ATTACHERY_FLUX"])
+def test_a_misspelt_variable_that_is_empty_is_an_unset_one(name: str) -> None:
+    require_known_variables({name: ""}, Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", ["ATTACHERY", "ATTACHERY_TARGET", "ATTACHERY_API_KEY", "KEY"])
+def test_what_belongs_to_clients_is_no_misspelt_setting(name: str) -> None:
+    require_known_variables({name: "x"}, Settings.model_fields)
+
+
+def test_a_port_that_is_meant_as_the_address_to_listen_on_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs()
+    require_known_variables({"ATTACHERY_PORT": "tcp://10.0.0.1:80"}, Settings.model_fields)
+    assert capsys.readouterr().err == ""
+    require_known_variables({"ATTACHERY_PORT": "8080"}, Settings.model_fields)
+    assert "ATTACHERY_LISTEN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("max_size", "150MiB", 157_286_400),
+        ("max_size", "150 mib", 157_286_400),
+        ("max_size", "1.5 GB", 1_500_000_000),
+        ("max_size", "10k", 10_000),
+        ("max_size", "12B", 12),
+        ("max_stored_bytes", "10GB", 10_000_000_000),
+        ("max_pending_bytes", "10GiB", 10 * 2**30),
+        ("log_level", "INFO", "info"),
+        ("log_level", "Warning", "warning"),
+        ("seal", "AUTO", "auto"),
+        ("sniffing", "Enforce", "enforce"),
+        ("drain_time", "1m30s", 90.0),
+        ("drain_time", "90", 90.0),
+        ("drain_delay", "0", 0.0),
+        ("database_timeout", "250ms", 0.25),
+        ("longest_upload", "PT2H", 7200.0),
+        ("longest_upload", "2h", 7200.0),
+    ],
+)
+def test_sizes_times_and_words_may_be_written_as_people_write_them(
+    environment: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    environment.setenv(f"ATTACHERY_{name.upper()}", text)
+    assert getattr(Settings(), name) == value
+
+
+def test_a_misspelt_flag_is_refused_with_the_one_that_was_meant(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        run(["audit", "--jsn", "--repairs"])
+    assert refused.value.code == 2
+    said = capsys.readouterr().err
+    assert "--jsn (did you mean --json?), --repairs (did you mean --repair?)" in said
 
 
 @pytest.mark.parametrize(

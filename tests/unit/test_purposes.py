@@ -129,3 +129,39 @@ def test_a_wrong_file_is_refused_with_its_line(
     message = str(caught.value)
     assert word in message
     assert f"purposes.toml:{line}:" in message or f"line {line}" in message
+
+
+def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    text = """
+        [avatar]
+        max_sise = 1
+        default_tll = 600
+        routes = [{ name = "json", maxsize = 5 }]
+        """
+    path = written(tmp_path, text)
+    with pytest.raises(SettingsFileError) as refused:
+        read_policies(path, Policy())
+    said = str(refused.value)
+    for expected in (
+        "3: [avatar] max_sise: no such key; did you mean 'max_size'?",
+        "4: [avatar] default_tll: no such key; did you mean 'default_ttl'?",
+        "5: [avatar] routes: no such key as 'maxsize'; did you mean 'max_size'?",
+    ):
+        assert f"{path}:{expected}" in said
+
+
+def test_sizes_and_times_may_be_written_as_in_the_settings(tmp_path: Path) -> None:
+    text = """
+        [avatar]
+        max_size = "5 MiB"
+        default_ttl = "10m"
+        object_retention = "30d"
+        sniffing = "Enforce"
+        routes = [{ name = "json", max_size = "2.1MB" }, { name = "upload_session" }]
+        """
+    avatar = read_policies(written(tmp_path, text), Policy())["avatar"]
+    assert avatar.max_size == 5 * 2**20
+    assert avatar.default_ttl == timedelta(minutes=10)
+    assert avatar.object_retention == timedelta(days=30)
+    assert avatar.sniffing is Sniffing.ENFORCE
+    assert avatar.routes[0].max_size == 2_100_000

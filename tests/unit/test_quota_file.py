@@ -82,3 +82,14 @@ def test_what_fits_to_the_last_fits(limits: Limits, quota: str | None) -> None:
         error,
         PendingSessionsLimit if quota == "max_pending_sessions" else StorageQuotaExceeded,
     )
+
+
+def test_sizes_may_be_written_as_in_the_settings_and_misspelt_keys_are_refused(
+    tmp_path: Path,
+) -> None:
+    text = '[acme]\nmax_pending_bytes = "10 GB"\nmax_stored_bytes = "1TiB"\n'
+    limits = read_quotas(written(tmp_path, text), COMMON).of("acme")
+    assert limits.max_pending_bytes == 10_000_000_000
+    assert limits.max_stored_bytes == 2**40
+    with pytest.raises(SettingsFileError, match="did you mean 'max_pending_sessions'"):
+        read_quotas(written(tmp_path, "[acme]\nmax_sessions = 1\n"), COMMON)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import re
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from attachery_client.errors import AttacheryError as ClientError
 from attachery_service.cli import audit, bucket, check, demo, dev, keys, migrate, serve, worker
 from attachery_service.cli.workers import WorkersError
-from attachery_service.config import address
+from attachery_service.config import Settings, address
 from attachery_service.domain import inputs
 from attachery_service.domain.errors import AttacheryError, InvalidRequest
 from attachery_service.domain.identity import Scope
 from attachery_service.embedded.errors import EmbeddedServerError
+from attachery_service.environment import UnknownSettingsError, require_known_variables, similar
 from attachery_service.limiting.shared import RateLimitStoreError
 from attachery_service.logs import configure_logs, redact
 from attachery_service.process import LoopFactory
+from attachery_service.quantities import Seconds
 from attachery_service.store.migrating import SchemaError
 from attachery_service.toml_tables import SettingsFileError
 
@@ -32,6 +36,10 @@ _MAX_NAME_BYTES = 128
 _MAX_SECONDS = 366 * 86_400
 _MOST_WORKERS = 256
 
+_SECONDS: TypeAdapter[float] = TypeAdapter(Annotated[Seconds, Field(le=_MAX_SECONDS)])
+
+_NOT_CONFIGURED = (ValidationError, InvalidRequest, UnknownSettingsError)
+
 Command = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
 
@@ -40,10 +48,11 @@ def run(arguments: Sequence[str], loop_factory: LoopFactory | None = None) -> in
 
     Of an audit 1 says that it has found something, and 2 that it could not look.
     """
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     configure_logs()
     command: Command = options.command
     try:
+        require_known_variables(os.environ, Settings.model_fields)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(command(options))
     except KeyboardInterrupt:
@@ -51,7 +60,24 @@ def run(arguments: Sequence[str], loop_factory: LoopFactory | None = None) -> in
     except Exception as error:
         message = redact(" ".join(_message(error).split()))
         print(f"attachery: {message}", file=sys.stderr)
-        return 2 if isinstance(error, ValidationError | InvalidRequest) else options.failure
+        return 2 if isinstance(error, _NOT_CONFIGURED) else options.failure
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Raises SystemExit, with the usage and what is wrong on standard error."""
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        parser: argparse.ArgumentParser = options.parser
+        parser.error(f"unrecognized arguments: {', '.join(_with_hint(parser, unknown))}")
+    return options
+
+
+def _with_hint(parser: argparse.ArgumentParser, unknown: Sequence[str]) -> Iterator[str]:
+    flags = set(re.findall(r"--[a-z0-9-]+", parser.format_help()))
+    for argument in unknown:
+        suggestion = similar(argument.partition("=")[0], flags)
+        is_flag = argument.startswith("-") and suggestion is not None
+        yield f"{argument} (did you mean {suggestion}?)" if is_flag else argument
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,7 +113,7 @@ def _add(
     text: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(command=command, failure=1)
+    parser.set_defaults(command=command, failure=1, parser=parser)
     return parser
 
 
@@ -200,10 +226,13 @@ def _workers(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) <= _MAX_SECONDS):
-        raise argparse.ArgumentTypeError(f"must be 0 to {_MAX_SECONDS} seconds")
-    return int(text)
+def _seconds(text: str) -> float:
+    try:
+        return _SECONDS.validate_python(text)
+    except ValidationError:
+        raise argparse.ArgumentTypeError(
+            f"must be 0 to {_MAX_SECONDS} seconds, or a time such as 90s, 36h or 7d"
+        ) from None
 
 
 def _tenant(text: str) -> str:
@@ -235,6 +264,7 @@ def _message(error: Exception) -> str:
             | EmbeddedServerError()
             | SchemaError()
             | SettingsFileError()
+            | UnknownSettingsError()
             | RateLimitStoreError()
             | ClientError()
             | WorkersError()
@@ -264,5 +294,5 @@ def _settings_message(error: ValidationError) -> str:
 
 
 def _finding(where: tuple[int | str, ...], message: str) -> str:
-    rule = message.removeprefix("Value error, ")
+    rule = message.removeprefix("Value error, ").replace("Field required", "is required")
     return f"ATTACHERY_{str(where[0]).upper()}: {rule}" if where else rule
