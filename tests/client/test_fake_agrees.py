@@ -77,6 +77,16 @@ class Scenarios:
         assert session.expire_time.seconds - session.create_time.seconds == 3600
         assert answer.target.method == "PUT"
 
+    async def test_a_name_is_normalized_or_refused(self, world: World) -> None:
+        first = await start(world, filename="u\u0308\u200bber.txt", request_id="name")
+        assert first.session.filename == "\u00fcber.txt"
+        again = await start(world, filename="\u00fcber.txt", request_id="name")
+        assert again.session.attachment_id == first.session.attachment_id
+        for name in ("", "a/b", "\u202e", "a\nb", "\U0001f600" * 256):
+            with pytest.raises(errors.InvalidRequest) as refused:
+                await start(world, filename=name)
+            assert refused.value.violations[0].reason == "INVALID_FILENAME"
+
     async def test_a_size_that_is_not_declared_needs_a_form(self, world: World) -> None:
         assert (await start(world)).target.method == "POST"
 

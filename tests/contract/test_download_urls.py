@@ -30,7 +30,7 @@ async def stored_key(raw_s3: S3Client, bucket: str, key: str) -> str:
     "filename",
     ["plain.txt", "Übersicht 2026.pdf", "日本語の名前.png", "a\"b'c;d=e%41&f+g #h.txt",
      "👩‍👩‍👧.gif",
-     "trailing dot.", "(1) [2] {3} ~ ! @ $ ^ , `.txt"],
+     "trailing dot.", "😀" * 251 + ".png", "x" * 255, "(1) [2] {3} ~ ! @ $ ^ , `.txt"],
 )  # fmt: skip
 async def test_a_download_has_the_bytes_and_the_forced_headers(
     signer: S3TargetSigner,

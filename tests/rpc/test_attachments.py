@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import grpc
 import pytest
@@ -165,6 +165,18 @@ async def test_a_download_is_served_for_saving_under_its_name_and_as_no_page(
             'attachment; filename="Pr_fung _1_.html"; '
             "filename*=UTF-8''Pr%C3%BCfung%20%E2%80%9E1%E2%80%9C.html"
         )
+
+
+async def test_the_longest_name_is_downloaded_under_its_name(service: ServiceUnderTest) -> None:
+    name = "\U0001f600" * 251 + ".png"
+    attachment_id = await service.ready(b"bytes", filename=name)
+    resolved = (await resolve(service, attachment_id, include_download_urls=True))[0]
+    for url in ((await download(service, attachment_id)).url, resolved.download.url):
+        async with service.http.get(url) as response:
+            assert await response.read() == b"bytes"
+            header = response.headers["Content-Disposition"]
+        assert header == resolved.attachment.content_disposition
+        assert unquote(header.partition("filename*=UTF-8''")[2]) == name
 
 
 @pytest.mark.parametrize(

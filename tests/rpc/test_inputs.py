@@ -23,7 +23,7 @@ FINE: dict[str, Any] = {"filename": "a.txt", "content_type": "text/plain", "size
     ("field", "value", "reason"),
     [
         ("filename", "", "INVALID_FILENAME"),
-        ("filename", "é" * 128, "INVALID_FILENAME"),
+        ("filename", "é" * 256, "INVALID_FILENAME"),
         ("filename", "../../etc/passwd", "INVALID_FILENAME"),
         ("filename", "a\\b", "INVALID_FILENAME"),
         ("filename", ".", "INVALID_FILENAME"),
@@ -34,14 +34,22 @@ FINE: dict[str, Any] = {"filename": "a.txt", "content_type": "text/plain", "size
         ("filename", "a\x7fb", "INVALID_FILENAME"),
         ("filename", "a\x85b", "INVALID_FILENAME"),
         ("filename", 'a\r\n"; filename=evil', "INVALID_FILENAME"),
-        ("filename", "a\u202egpj.exe", "INVALID_FILENAME"),
-        ("filename", "a\u2066b", "INVALID_FILENAME"),
-        ("filename", "a\u200bb", "INVALID_FILENAME"),
-        ("filename", "a\ufeffb", "INVALID_FILENAME"),
         ("filename", "a\u2028b", "INVALID_FILENAME"),
         ("filename", "a\u2029b", "INVALID_FILENAME"),
         ("filename", "a\ue000b", "INVALID_FILENAME"),
-        ("filename", "a\U000e0080b", "INVALID_FILENAME"),
+        ("filename", "a\U000f0000b", "INVALID_FILENAME"),
+        ("filename", "a\U0010fffdb", "INVALID_FILENAME"),
+        ("filename", "a\ufdd0b", "INVALID_FILENAME"),
+        ("filename", "a\uffffb", "INVALID_FILENAME"),
+        ("filename", "a\U0001fffeb", "INVALID_FILENAME"),
+        ("filename", "\u202e", "INVALID_FILENAME"),
+        ("filename", ".\u200b.", "INVALID_FILENAME"),
+        ("filename", "\u200ba.txt \u200b", "INVALID_FILENAME"),
+        ("filename", "\u200d\u200c", "INVALID_FILENAME"),
+        ("filename", "\u3164", "INVALID_FILENAME"),
+        ("filename", "\u2003a", "INVALID_FILENAME"),
+        ("filename", "a" + "\u200b" * 1024, "INVALID_FILENAME"),
+        ("filename", "😀" * 256, "INVALID_FILENAME"),
         ("content_type", "", "INVALID_CONTENT_TYPE"),
         ("content_type", "x", "INVALID_CONTENT_TYPE"),
         ("content_type", "a/b/c", "INVALID_CONTENT_TYPE"),
@@ -196,6 +204,8 @@ async def test_a_refusal_never_repeats_what_was_sent(service: ServiceUnderTest) 
     [
         "a",
         "x" * 255,
+        "é" * 255,
+        "😀" * 251 + ".png",
         "Bericht „Q3“.pdf",
         "日本語.txt",
         "שלום.txt",
@@ -212,9 +222,65 @@ async def test_a_fine_name_comes_back_exactly(service: ServiceUnderTest, filenam
     assert (await service.start(**{**FINE, "filename": filename})).session.filename == filename
 
 
-async def test_a_name_is_stored_in_normal_form_c(service: ServiceUnderTest) -> None:
-    session = (await service.start(**{**FINE, "filename": "u\u0308ber.txt"})).session
-    assert session.filename == "\u00fcber.txt"
+@pytest.mark.parametrize(
+    "emoji",
+    [
+        "\U0001fae8",  # Unicode 15.0
+        "\U0001fa77",  # 15.0
+        "\u2ffc",  # 15.1
+        "\U0001fae9",  # 16.0
+        "\U0001f6d8",  # 17.0
+        "\U0001fadf\u200d\U0001fac6",
+        "\U0001faff",  # not assigned in 17.0
+        "\U000e2000",
+    ],
+    ids=ascii,
+)
+async def test_a_code_point_is_accepted_whatever_the_interpreter_knows_of_it(
+    service: ServiceUnderTest, emoji: str
+) -> None:
+    name = f"{emoji}.png"
+    assert (await service.start(**{**FINE, "filename": name})).session.filename == name
+
+
+ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+TAGS = ENGLAND[1:]
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("u\u0308ber.txt", "\u00fcber.txt"),
+        ("a\u202egpj.exe", "agpj.exe"),
+        ("\u200ea\u200fb\u061cc", "abc"),
+        ("\u2066a\u2067b\u2068c\u2069", "abc"),
+        ("a\u202ab\u202bc\u202dd\u202c", "abcd"),
+        ("soft\u00adhyphen", "softhyphen"),
+        ("\ufeffmark.txt", "mark.txt"),
+        ("zero\u200bwidth\u2060joined", "zerowidthjoined"),
+        ("u\u200b\u0308ber.txt", "\u00fcber.txt"),
+        ("a\U000e0080b", "ab"),
+        (f"{ENGLAND}.txt", f"{ENGLAND}.txt"),
+        (f"a{TAGS}.txt", "a.txt"),
+        (f"{ENGLAND[:-1]}.txt", "\U0001f3f4.txt"),
+        (f"\U0001f600{TAGS}.txt", "\U0001f600.txt"),
+        ("e\u0301" * 255, "\u00e9" * 255),
+        ("\u03b1\u0313\u0300\u0345" * 255, "\u1f82" * 255),
+        ("\u0600\u06dd", "\u0600\u06dd"),
+    ],
+    ids=ascii,
+)
+async def test_a_name_is_stored_in_normal_form_c_without_what_is_invisible(
+    service: ServiceUnderTest, sent: str, stored: str
+) -> None:
+    assert (await service.start(**{**FINE, "filename": sent})).session.filename == stored
+
+
+async def test_two_spellings_of_one_name_are_one_payload(service: ServiceUnderTest) -> None:
+    sent = {**FINE, "request_id": "spelling", "filename": "u\u0308\u200bber.txt"}
+    first = await service.start(**sent)
+    again = await service.start(**{**sent, "filename": "\u00fcber.txt"})
+    assert again.session.attachment_id == first.session.attachment_id
 
 
 @pytest.mark.parametrize(

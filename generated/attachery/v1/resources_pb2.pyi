@@ -216,7 +216,7 @@ class UploadSession(google.protobuf.message.Message):
     state: global___UploadSessionState.ValueType
     """Where the session stands, its deadline already applied."""
     filename: builtins.str
-    """Name of the file, in Unicode normal form C."""
+    """Name of the file: 1..255 code points in Unicode normal form C, without invisible format characters."""
     content_type: builtins.str
     """Media type with its parameters, as declared."""
     declared_size_bytes: builtins.int
@@ -456,7 +456,7 @@ class Attachment(google.protobuf.message.Message):
     state: global___UploadSessionState.ValueType
     """READY, or DELETED once the bytes are gone."""
     filename: builtins.str
-    """Name of the file, in Unicode normal form C."""
+    """Name of the file: 1..255 code points in Unicode normal form C, without invisible format characters."""
     content_type: builtins.str
     """Media type with its parameters, as declared."""
     detected_content_type: builtins.str

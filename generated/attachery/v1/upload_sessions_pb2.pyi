@@ -67,9 +67,11 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     request_id: builtins.str
     """Makes the call repeatable: 1..500 printable ASCII characters without spaces, case-sensitive; empty for none."""
     filename: builtins.str
-    """Name of the file: 1..255 bytes of UTF-8 in normal form C, to which it is brought. Refused:
-    control, private-use and unassigned code points, line and paragraph separators, format
-    characters except ZWJ and ZWNJ, `/`, `\\`, the names `.` and `..`, white space at either end.
+    """Name of the file: 1..255 Unicode code points, counted after the server has removed invisible
+    format characters (such as directional marks, zero width space and soft hyphen; not U+200C,
+    U+200D and the tags of a flag) and brought the name to normal form C; at most 1,024 as sent.
+    Refused: control and private-use characters, line and paragraph separators, non-characters, `/`,
+    `\\`, the names `.` and `..`, white space at either end, a name without a visible character.
     """
     content_type: builtins.str
     """Media type, `type/subtype` with optional parameters (RFC 9110), at most 255 bytes. Kept as is,

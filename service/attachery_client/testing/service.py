@@ -29,6 +29,7 @@ from attachery_client.testing.upload import (
     default_policy,
     new_session,
     route_of,
+    with_normal_filename,
 )
 from attachery_client.transfer import Body
 
@@ -46,6 +47,7 @@ class InMemoryService:
         self._outcomes: dict[tuple[str, str, str, str], tuple[bytes, Any]] = {}
 
     def StartUploadSession(self, request: Any) -> sessions.StartUploadSessionResponse:
+        request = with_normal_filename(request)
         check_size(request)
         if request.validate_only:
             return sessions.StartUploadSessionResponse(session=new_session(request, ""))

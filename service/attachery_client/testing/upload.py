@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
 from google.protobuf.message import Message
 
@@ -14,6 +13,7 @@ from attachery.v1 import resources_pb2 as resources
 from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import errors
 from attachery_client.fields import duration, timestamp
+from attachery_client.testing.filenames import content_disposition, normalize_filename
 
 MAX_SIZE = 157_286_400
 # Of any object of the S3 API.
@@ -99,12 +99,12 @@ class Upload:
             self.require("READY")
         session = self.session
         inline = session.disposition == resources.DISPOSITION_INLINE
-        shown, name = "inline" if inline else "attachment", session.filename
+        shown = "inline" if inline else "attachment"
         return resources.Attachment(
             **_same_fields(session, resources.Attachment),
             size_bytes=session.size_bytes,
             checksums=session.verified_checksums,
-            content_disposition=f"{shown}; filename=\"{name}\"; filename*=UTF-8''{quote(name)}",
+            content_disposition=content_disposition(shown, session.filename),
         )
 
 
@@ -112,6 +112,18 @@ def check_size(request: Any, most: int = MAX_SIZE) -> None:
     if request.HasField("size_bytes") and not 1 <= request.size_bytes <= most:
         violation = errors.Violation("size_bytes", "SIZE_OUT_OF_RANGE", f"must be 1 to {most}")
         raise errors.InvalidRequest(reason=violation.reason, violations=[violation])
+
+
+def with_normal_filename(request: Any) -> sessions.StartUploadSessionRequest:
+    """A copy with the name as the service stores it. Raises InvalidRequest if it is refused."""
+    name = normalize_filename(request.filename)
+    if name is None:
+        violation = errors.Violation("filename", "INVALID_FILENAME", "must be the name of a file")
+        raise errors.InvalidRequest(reason=violation.reason, violations=[violation])
+    normal = sessions.StartUploadSessionRequest()
+    normal.CopyFrom(request)
+    normal.filename = name
+    return normal
 
 
 def default_policy() -> sessions.UploadPolicy:

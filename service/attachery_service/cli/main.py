@@ -19,6 +19,7 @@ from attachery_service.cli import audit, bucket, check, demo, dev, keys, migrate
 from attachery_service.cli.workers import WorkersError
 from attachery_service.config import Settings, address
 from attachery_service.domain import inputs
+from attachery_service.domain.code_points import is_printable
 from attachery_service.domain.errors import AttacheryError, InvalidRequest
 from attachery_service.domain.identity import Scope
 from attachery_service.embedded.errors import EmbeddedServerError
@@ -243,7 +244,7 @@ def _tenant(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not (text.isprintable() and 1 <= len(text.encode()) <= _MAX_NAME_BYTES):
+    if not (is_printable(text) and 1 <= len(text.encode()) <= _MAX_NAME_BYTES):
         raise argparse.ArgumentTypeError(f"must be 1 to {_MAX_NAME_BYTES} printable bytes")
     return text
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TypeVar, cast
 from uuid import UUID
 
 from attachery_service.domain.checksums import DIGITS, Algorithm, Checksums
+from attachery_service.domain.code_points import has_control
 from attachery_service.domain.content_types import is_media_type
 from attachery_service.domain.errors import InvalidRequest, Violation
+from attachery_service.domain.filenames import BadFilename, normalize_filename
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
 from attachery_service.domain.sessions import Disposition
 
@@ -28,14 +29,10 @@ _HOLD_OWNER = re.compile(r"[\x21-\x7e]{1,128}")
 _CONTENT_ID = re.compile(r"[A-Za-z0-9._+@%-]{1,128}")
 _HEX = re.compile(r"[0-9a-f]*")
 
-_MAX_NAME_BYTES = 255
+_MAX_TYPE_BYTES = 255
 _MAX_METADATA_PAIRS = 50
 _MAX_METADATA_KEY_BYTES = 64
 _MAX_METADATA_VALUE_BYTES = 512
-
-# Zero width non-joiner and joiner: format characters that Persian, Indic scripts and emoji need.
-_JOINERS = "\u200c\u200d"
-_REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 V = TypeVar("V")
 T = TypeVar("T")
@@ -106,22 +103,15 @@ def hold_owner(value: str) -> str:
 
 
 def filename(value: str) -> str:
-    """In normal form C, 1 to 255 bytes, nothing that hides, ends or escapes a name."""
-    name = unicodedata.normalize("NFC", value)
-    if not 1 <= len(name.encode()) <= _MAX_NAME_BYTES:
-        raise Broken("must be 1 to 255 bytes of UTF-8 in normal form C")
-    if name in (".", "..") or "/" in name or "\\" in name:
-        raise Broken("must be a name, not a path")
-    if name != name.strip():
-        raise Broken("must not begin or end with white space")
-    # Nothing that is refused is printable: most names need no look at each character.
-    if not name.isprintable() and any(_is_refused(c) for c in name):
-        raise Broken("must not hold control, format, separator, private or unassigned characters")
-    return name
+    """The name in the form that is stored: see `normalize_filename`."""
+    try:
+        return normalize_filename(value)
+    except BadFilename as error:
+        raise Broken(str(error)) from None
 
 
 def content_type(value: str) -> str:
-    if len(value.encode()) > _MAX_NAME_BYTES or not is_media_type(value):
+    if len(value.encode()) > _MAX_TYPE_BYTES or not is_media_type(value):
         raise Broken("must be a media type such as 'image/png', at most 255 bytes")
     return value
 
@@ -163,9 +153,9 @@ def metadata(value: Mapping[str, str]) -> dict[str, str]:
     if len(value) > _MAX_METADATA_PAIRS:
         raise Broken(f"must be at most {_MAX_METADATA_PAIRS} pairs")
     for key, text in value.items():
-        if not 1 <= len(key.encode()) <= _MAX_METADATA_KEY_BYTES or not _is_plain(key):
+        if not 1 <= len(key.encode()) <= _MAX_METADATA_KEY_BYTES or has_control(key):
             raise Broken("keys must be 1 to 64 bytes of UTF-8 without control characters")
-        if len(text.encode()) > _MAX_METADATA_VALUE_BYTES or not _is_plain(text):
+        if len(text.encode()) > _MAX_METADATA_VALUE_BYTES or has_control(text):
             raise Broken("values must be at most 512 bytes of UTF-8 without control characters")
     return dict(value)
 
@@ -237,11 +227,3 @@ def duration_between(
 
 def _seconds(value: timedelta) -> int:
     return int(value.total_seconds())
-
-
-def _is_refused(character: str) -> bool:
-    return unicodedata.category(character) in _REFUSED_CATEGORIES and character not in _JOINERS
-
-
-def _is_plain(text: str) -> bool:
-    return text.isprintable() or not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)

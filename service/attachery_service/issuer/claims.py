@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from attachery_service.domain import inputs
+from attachery_service.domain.code_points import is_printable
 from attachery_service.domain.identity import Principal, Scope
 
 EVERY_TENANT = "*"
@@ -39,7 +40,7 @@ class ClaimNames:
 
 
 def _name(value: object) -> str:
-    if not isinstance(value, str) or not value.isprintable():
+    if not isinstance(value, str) or not is_printable(value):
         raise ClaimError("the name is no printable text")
     if not 1 <= len(value.encode()) <= _MAX_NAME_BYTES:
         raise ClaimError("the name is empty or too long")

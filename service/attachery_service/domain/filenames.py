@@ -1,0 +1,74 @@
+"""The rule for the name of a file. It does not depend on the interpreter's Unicode version.
+
+One part does: a script that Unicode added after the interpreter's version is not composed by
+`unicodedata.normalize`. The normal form of every code point that the interpreter knows is fixed
+(https://www.unicode.org/policies/stability_policy.html, "Normalization Stability").
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+from attachery_service.domain import code_points
+
+MAX_CODE_POINTS: Final = 255
+
+# No character of the normal form C stands for more than four code points, so a longer name that
+# holds nothing invisible has more than 255 in any case. Normalising is quadratic in the number of
+# combining marks in a row: 7 ms for 1,024 code points, 1.2 s for 16,384 (CPython 3.11).
+MAX_SENT_CODE_POINTS: Final = 1024
+
+# The flag of a region is a black flag, the region's code in tag characters, and the end of the tag:
+# the only valid emoji tag sequences (UTS #51, section "Flag Emoji Tag Sequences"). Tag characters
+# anywhere else can carry hidden text.
+_FLAG: Final = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"
+
+_FLAG_OR_INVISIBLE: Final = re.compile(f"({_FLAG})|[{code_points.INVISIBLE_FORMAT}]+")
+_REFUSED: Final = re.compile(
+    f"[{code_points.CONTROL}{code_points.SURROGATE}{code_points.LINE_SEPARATOR}"
+    f"{code_points.PRIVATE_USE}{code_points.NON_CHARACTER}]"
+)
+_OUTER_WHITE_SPACE: Final = re.compile(
+    f"^[{code_points.WHITE_SPACE}]|[{code_points.WHITE_SPACE}]\\Z"
+)
+_VISIBLE: Final = re.compile(f"[^{code_points.INVISIBLE_OTHER}]")
+
+
+class BadFilename(ValueError):
+    """The name breaks the rule that the text states. The text does not repeat the name."""
+
+
+def normalize_filename(sent: str) -> str:
+    """The name without invisible format characters, in normal form C: 1 to 255 code points.
+
+    Keeps joiners (U+200C, U+200D) and the flags of regions. Raises BadFilename for a name that is
+    empty, too long or a path, begins or ends with white space, or holds a control, a line or
+    paragraph separator, a surrogate, a private-use code point or a non-character.
+    """
+    if len(sent) > MAX_SENT_CODE_POINTS:
+        raise BadFilename(f"must be at most {MAX_SENT_CODE_POINTS} code points as sent")
+    name = sent if sent.isascii() else _visible_form(sent)
+    if not 1 <= len(name) <= MAX_CODE_POINTS:
+        raise BadFilename(f"must be 1 to {MAX_CODE_POINTS} code points in normal form C")
+    _refuse_unsafe(name)
+    return name
+
+
+def _visible_form(sent: str) -> str:
+    """Removing comes first: it can put a mark beside the letter that it combines with."""
+    return unicodedata.normalize("NFC", _FLAG_OR_INVISIBLE.sub(r"\1", sent))
+
+
+def _refuse_unsafe(name: str) -> None:
+    if name in (".", "..") or "/" in name or "\\" in name:
+        raise BadFilename("must be a name, not a path")
+    if _OUTER_WHITE_SPACE.search(name):
+        raise BadFilename("must not begin or end with white space")
+    if _REFUSED.search(name):
+        raise BadFilename(
+            "must not hold control, line or paragraph separator or private-use characters"
+        )
+    if not _VISIBLE.search(name):
+        raise BadFilename("must hold a visible character")
