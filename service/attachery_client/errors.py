@@ -39,7 +39,9 @@ AttacheryError
 │   └── BatchAborted
 ├── Unavailable                 nothing was lost, the same call may succeed later
 │   ├── StorageUnavailable
-│   └── DatabaseUnavailable
+│   ├── DatabaseUnavailable
+│   ├── Overloaded
+│   └── ShuttingDown
 ├── DeadlineExceeded
 ├── Internal
 │   ├── StorageMisconfigured
@@ -351,6 +353,18 @@ class DatabaseUnavailable(Unavailable):
     """The database does not answer right now; nothing was lost, try again."""
 
     reason = "DATABASE_UNAVAILABLE"
+
+
+class Overloaded(Unavailable):
+    """The server has more calls than it can answer in time and did not start this one."""
+
+    reason = "OVERLOADED"
+
+
+class ShuttingDown(Unavailable):
+    """The server is stopping and did not start this call; retry on another server."""
+
+    reason = "SHUTTING_DOWN"
 
 
 class DeadlineExceeded(AttacheryError):

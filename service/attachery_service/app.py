@@ -60,7 +60,9 @@ from attachery_service.usecases.resolve_attachments import ResolveAttachments
 from attachery_service.usecases.session_tokens import SessionTokens
 from attachery_service.usecases.start_upload_session import StartUploadSession
 from attachery_service.wire.admin import AdminUseCases
+from attachery_service.wire.admission import Admission
 from attachery_service.wire.attachments import AttachmentUseCases
+from attachery_service.wire.concurrency import ConcurrencyLimit
 from attachery_service.wire.health import Health
 from attachery_service.wire.interceptor import Interception
 from attachery_service.wire.metrics import RpcMetrics
@@ -282,6 +284,7 @@ def _wire(parts: _Parts) -> Wire:
         reuse_encoded=settings.resolve_reuse,
         reflection=settings.reflection,
         ask_ahead=settings.grpc_ask_ahead,
+        max_streams=settings.grpc_max_streams,
     )
 
 
@@ -293,6 +296,7 @@ def _interception(parts: _Parts, tokens: SessionTokens) -> Interception:
         read_peers(settings.peers),
         parts.limiter,
         RpcMetrics(parts.registry),
+        Admission(ConcurrencyLimit() if settings.load_shedding else None, parts.registry),
         settings.max_call_time,
     )
 

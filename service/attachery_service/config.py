@@ -126,6 +126,12 @@ class Settings(ProcessSettings):
     grpc_ask_ahead: bool = Field(
         default=True, description="Take calls from gRPC several at a time, if it lets us."
     )
+    grpc_max_streams: int = Field(
+        200, ge=1, le=10_000, description="Calls at a time on one connection; more are refused."
+    )
+    load_shedding: bool = Field(
+        default=True, description="Refuse calls that the process cannot answer in time."
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = "info"
 
     tls_certificate: Path | None = Field(None, description="PEM file; with tls_key, serve TLS.")

@@ -146,6 +146,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """UNAVAILABLE: the database does not answer as it should; nothing was lost, try again."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 92
     """DEADLINE_EXCEEDED: too little time was left to do anything."""
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 93
+    """UNAVAILABLE: the server has more calls than it can answer in time and did not start this one;
+    retry after `RetryInfo`.
+    """
+    ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 94
+    """UNAVAILABLE: the server is stopping and did not start this call; retry on another server."""
     ERROR_REASON_STORAGE_MISCONFIGURED: _ErrorReason.ValueType  # 100
     """INTERNAL: the service's own credentials or bucket are wrong; its operators must act."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 101
@@ -288,6 +294,12 @@ ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 91
 """UNAVAILABLE: the database does not answer as it should; nothing was lost, try again."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 92
 """DEADLINE_EXCEEDED: too little time was left to do anything."""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 93
+"""UNAVAILABLE: the server has more calls than it can answer in time and did not start this one;
+retry after `RetryInfo`.
+"""
+ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 94
+"""UNAVAILABLE: the server is stopping and did not start this call; retry on another server."""
 ERROR_REASON_STORAGE_MISCONFIGURED: ErrorReason.ValueType  # 100
 """INTERNAL: the service's own credentials or bucket are wrong; its operators must act."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 101

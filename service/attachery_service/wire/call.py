@@ -47,7 +47,7 @@ class Call:
         given = dict(metadata)
         call = cls(
             method=method,
-            request_id=_request_id(given.get(REQUEST_ID_KEY)),
+            request_id=request_id_of(given.get(REQUEST_ID_KEY)),
             credential=_text(given.get("authorization")),
             attempt=_attempt(given.get("grpc-previous-rpc-attempts")),
         )
@@ -74,7 +74,8 @@ def current_principal() -> Principal:
     return principal
 
 
-def _request_id(given: str | bytes | None) -> str:
+def request_id_of(given: str | bytes | None) -> str:
+    """The caller's request id if it is well-formed, else a new one; at most 64 characters."""
     text = _text(given)
     return text if text and _REQUEST_ID.fullmatch(text) else str(uuid4())
 

@@ -28,10 +28,12 @@ from attachery_service.domain.errors import (
 from attachery_service.domain.identity import Principal, Scope
 from attachery_service.ports import RateLimiter
 from attachery_service.time_limits import within
+from attachery_service.wire.admission import Admission, Slot, current_slot
 from attachery_service.wire.call import Call, Context, current_call
 from attachery_service.wire.call_log import LONGEST_TENANT, log_call
 from attachery_service.wire.metrics import RpcMetrics
 from attachery_service.wire.peers import peer_of
+from attachery_service.wire.refusals import Refusal
 from attachery_service.wire.scopes import CATEGORIES, OF_ONE_SESSION, SCOPES
 from attachery_service.wire.status import code_of, to_status
 from attachery_service.wire.trailers import trailers_of
@@ -62,6 +64,7 @@ class Interception:
     peers: Mapping[str, Principal]
     limiter: RateLimiter
     metrics: RpcMetrics
+    admission: Admission
     longest: float
 
 
@@ -122,6 +125,7 @@ class _Method:
     scope: Scope | None = None
 
     async def __call__(self, raw: bytes, context: Context) -> bytes:
+        slot = current_slot() or await self._admitted(context)
         call, started = current_call(), time.perf_counter()
         call.peer = context.peer()
         code, reason = grpc.StatusCode.CANCELLED, ""
@@ -136,10 +140,21 @@ class _Method:
             return answer
         finally:
             self.interception.metrics.in_flight.dec()
+            slot.release(answered=True)
             # Before the answer leaves: who has received it finds it counted.
             self._record(call, code, reason, time.perf_counter() - started)
         await _abort(context, call, failure)
         raise failure  # not reached: abort raises
+
+    async def _admitted(self, context: Context) -> Slot:
+        """Admits a call that the stock server accepted. Raises AbortError for one it refuses."""
+        admission = self.interception.admission
+        refusal = admission.refusal()
+        if refusal is None:
+            return admission.admit(self.name)
+        admission.count(refusal)
+        await _refuse(context, refusal)
+        raise AssertionError("not reached: abort raises")
 
     async def _answer(self, call: Call, raw: bytes, context: Context) -> bytes:
         """The serialised response; every failure but the caller's leaving as an AttacheryError."""
@@ -233,6 +248,11 @@ async def _unimplemented(_request: object, _context: Context) -> bytes:
 async def _abort(context: Context, call: Call, error: AttacheryError) -> None:
     status = to_status(error, call.request_id)
     await context.abort(code_of(error), error.message, trailers_of(call, error, status))
+
+
+async def _refuse(context: Context, refusal: Refusal) -> None:
+    trailers = refusal.trailers(current_call().request_id)
+    await context.abort(refusal.code, refusal.message, trailers)
 
 
 def _names(call: Call) -> dict[str, object]:

@@ -50,6 +50,7 @@ class Wire:
     reuse_encoded: bool
     reflection: bool
     ask_ahead: bool
+    max_streams: int
 
 
 class Server:
@@ -77,8 +78,12 @@ async def start_server(
     """Serves on `listen` (HOST:PORT, port 0 for a free one). Raises OSError if it is taken."""
     # On by default, it lets two servers share a port by mistake and without a word.
     sharing = ("grpc.so_reuseport", int(share_port))
+    streams = ("grpc.max_concurrent_streams", wire.max_streams)
     server = new_server(
-        [CallInterceptor(wire.interception)], [*_OPTIONS, sharing], ahead=wire.ask_ahead
+        [CallInterceptor(wire.interception)],
+        [*_OPTIONS, sharing, streams],
+        wire.interception.admission,
+        ahead=wire.ask_ahead,
     )
     view = AttachmentView(wire.bucket)
     upload_sessions_pb2_grpc.add_UploadSessionServiceServicer_to_server(

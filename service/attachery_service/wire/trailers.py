@@ -12,7 +12,7 @@ from attachery_service.domain.errors import AttacheryError, RateLimited
 from attachery_service.domain.rates import Allowance
 from attachery_service.wire.call import REQUEST_ID_KEY, Call
 
-_DETAILS_KEY = "grpc-status-details-bin"
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
@@ -26,7 +26,7 @@ def trailers_of(
     if isinstance(error, RateLimited):
         trailers += (("retry-after", str(_whole_seconds(error.retry_after))),)
     if status is not None:
-        trailers += ((_DETAILS_KEY, status.SerializeToString()),)
+        trailers += ((STATUS_DETAILS_KEY, status.SerializeToString()),)
     return trailers
 
 

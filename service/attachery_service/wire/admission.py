@@ -1,0 +1,111 @@
+"""Load shedding: which calls the server starts, and which it refuses at once.
+
+A call waits for nothing before it is admitted, so that no call is started after its caller has
+given up. Health checks and reflection are never refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextvars import ContextVar
+
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as Total
+
+from attachery_service.wire.concurrency import ConcurrencyLimit
+from attachery_service.wire.refusals import OVERLOADED, SHUTTING_DOWN, Refusal
+
+_log = structlog.get_logger("attachery.admission")
+
+# One line for this many seconds of refusals, however many there are.
+_SUMMARY_SECONDS = 5.0
+
+_UNLIMITED_PREFIX = "/grpc."
+
+_slot: ContextVar[Slot | None] = ContextVar("slot", default=None)
+
+
+class Slot:
+    """The place of one admitted call among those at work."""
+
+    __slots__ = ("_admission", "_began", "_method")
+
+    def __init__(self, admission: Admission, method: str) -> None:
+        self._admission: Admission | None = admission
+        self._method = method
+        self._began = time.monotonic()
+
+    def release(self, *, answered: bool = False) -> None:
+        """Gives the place back, once. `answered`: the limit adapts to the time the call took."""
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            seconds = time.monotonic() - self._began if answered else None
+            admission.leave(self._method, seconds)
+
+
+class Admission:
+    """Admits calls up to a limit that adapts, until it is closed.
+
+    `limit` is None where load shedding is switched off.
+    """
+
+    def __init__(self, limit: ConcurrencyLimit | None, registry: CollectorRegistry) -> None:
+        self._limit = limit
+        self._closed = False
+        self.at_work = 0
+        self._shed = Total(
+            "attachery_rpcs_shed",
+            "Calls refused before they were started, by cause.",
+            ["cause"],
+            registry=registry,
+        )
+        self._summary: Counter[str] = Counter()
+
+    def close(self) -> None:
+        """From now on every call is refused with SHUTTING_DOWN."""
+        self._closed = True
+
+    def refusal(self) -> Refusal | None:
+        """The answer for a call that must be refused now; None if it may be admitted."""
+        if self._closed:
+            return SHUTTING_DOWN
+        if self._limit is not None and self.at_work >= self._limit.value:
+            return OVERLOADED
+        return None
+
+    def admit(self, method: str) -> Slot:
+        """Counts a call as being at work and makes its slot the current one."""
+        self.at_work += 1
+        slot = Slot(self, method)
+        _slot.set(slot)
+        return slot
+
+    def leave(self, method: str, seconds: float | None) -> None:
+        self.at_work -= 1
+        if self._limit is not None and seconds is not None:
+            self._limit.record(method, seconds, self.at_work + 1)
+
+    def count(self, refusal: Refusal) -> None:
+        """Counts a refusal and logs a summary of all of them every few seconds."""
+        self._shed.labels(refusal.cause).inc()
+        if not self._summary:
+            asyncio.get_running_loop().call_later(_SUMMARY_SECONDS, self._log_summary)
+        self._summary[refusal.cause] += 1
+
+    def _log_summary(self) -> None:
+        shed, self._summary = self._summary, Counter()
+        limit = self._limit.value if self._limit is not None else None
+        _log.warning("calls refused", **shed, seconds=_SUMMARY_SECONDS, limit=limit)
+
+
+def is_exempt(method: str) -> bool:
+    """Whether calls of this method are always admitted: health and reflection."""
+    return method.startswith(_UNLIMITED_PREFIX)
+
+
+def current_slot() -> Slot | None:
+    """The slot of the call at hand, if the server took it when it accepted the call."""
+    return _slot.get()
