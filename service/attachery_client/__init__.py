@@ -18,13 +18,14 @@ from attachery_client.client import AttacheryClient
 from attachery_client.errors import AttacheryError, Violation
 from attachery_client.fields import BatchItem
 from attachery_client.status import from_rpc_error, from_status
-from attachery_client.transfer import MissingExtra, TransferFailed
+from attachery_client.transfer import MissingExtra, ProxyFailed, TransferFailed
 
 __all__ = [
     "AttacheryClient",
     "AttacheryError",
     "BatchItem",
     "MissingExtra",
+    "ProxyFailed",
     "TransferFailed",
     "Violation",
     "errors",

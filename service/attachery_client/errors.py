@@ -53,7 +53,8 @@ AttacheryError
 
 It is the service's own tree. A reason that a newer service has and this tree has not arrives as
 the class of its status code with `reason` as sent; a code that has no class, as AttacheryError.
-`upload` and `download` add one: `TransferFailed` (attachery_client.transfer), an AttacheryError.
+`upload` and `download` add `TransferFailed`, an AttacheryError, and its subclass `ProxyFailed`, for
+an HTTP proxy on the way to storage (both in attachery_client.transfer).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Signed URLs over HTTP with aiohttp (the extra `transfer`), in constant memory."""
+"""Signed URLs over HTTP with aiohttp (the extra `transfer`), in constant memory.
+
+Requests go through the proxy that the environment names for their URL (`proxies`).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from attachery.v1.resources_pb2 import UploadTarget
-from attachery_client.transfer import Body, TransferFailed
+from attachery_client.proxies import UnusableProxy, aiohttp_options, proxy_for
+from attachery_client.transfer import Body, ProxyFailed, TransferFailed
 
 # Seconds before the second, third and fourth attempt, each varied so that callers spread.
 _PAUSES = (0.2, 0.6, 1.8)
@@ -25,6 +29,12 @@ _PAUSES = (0.2, 0.6, 1.8)
 # the same key was under way.
 _PASSING_STATUSES = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _PASSING_CODES = frozenset({"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"})
+
+# Concurrent requests. Further ones wait for a slot here: in aiohttp's pool waiting would count as
+# connecting.
+_MAX_CONNECTIONS = 100
+# For a proxy's answer to CONNECT too, which no other limit of aiohttp covers.
+_CONNECT_SECONDS = 60
 
 _CHUNK = 1024 * 1024
 _ERROR_BYTES = 64 * 1024
@@ -43,10 +53,14 @@ class HttpTransfer:
         self._session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
             # The whole is limited by the caller; here only silence is.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60),
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=_CONNECT_SECONDS, sock_connect=10, sock_read=60
+            ),
+            connector=aiohttp.TCPConnector(limit=0),
             auto_decompress=False,
             read_bufsize=_CHUNK,
         )
+        self._slots = asyncio.Semaphore(_MAX_CONNECTIONS)
 
     async def close(self) -> None:
         await self._session.close()
@@ -65,10 +79,10 @@ class HttpTransfer:
                 raise TransferFailed("the file changed while it was being uploaded")
             file.seek(0)
             try:
-                async with self._request_with(target, file, body.size) as response:
+                async with self._slots, self._request_with(target, file, body.size) as response:
                     return await _judge_upload(response, target)
-            except (aiohttp.ClientError, OSError) as error:
-                return _fault(error)
+            except (aiohttp.ClientError, OSError, UnusableProxy) as error:
+                return _fault(error, target.url)
 
     def _request_with(
         self, target: UploadTarget, file: BinaryIO, size: int
@@ -85,13 +99,13 @@ class HttpTransfer:
         sink.seek(0)
         sink.truncate()
         try:
-            async with self._request("GET", url, {}, None) as response:
+            async with self._slots, self._request("GET", url, {}, None) as response:
                 if response.status != HTTPStatus.OK:
-                    return await _refusal(response)
+                    return await _refusal(response, url)
                 async for chunk in response.content.iter_chunked(_CHUNK):
                     await asyncio.to_thread(sink.write, chunk)
-        except (aiohttp.ClientError, ConnectionError) as error:
-            return _fault(error)
+        except (aiohttp.ClientError, ConnectionError, UnusableProxy) as error:
+            return _fault(error, url)
         return None
 
     def _request(
@@ -104,7 +118,7 @@ class HttpTransfer:
         return self._session.request(
             method,
             URL(url, encoded=True),  # as signed: not one escape may be written another way
-            headers=headers,
+            **aiohttp_options(url, headers),
             data=data,
             skip_auto_headers=_UNWANTED_HEADERS,
             allow_redirects=False,  # a signature is for one host only
@@ -135,6 +149,8 @@ async def _repeat(attempt: Attempt) -> None:
 
 def _may_pass(failure: TransferFailed) -> bool:
     status = failure.status
+    if isinstance(failure, ProxyFailed) and not failure.may_pass:
+        return False
     if status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return True
     return status in _PASSING_STATUSES or failure.store_code in _PASSING_CODES
@@ -150,10 +166,12 @@ async def _judge_upload(
     write_once = any(name.lower() == "if-none-match" for name in target.headers)
     if response.status == HTTPStatus.PRECONDITION_FAILED and write_once:
         return None
-    return await _refusal(response)
+    return await _refusal(response, target.url)
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> TransferFailed:
+async def _refusal(response: aiohttp.ClientResponse, url: str) -> TransferFailed:
+    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:  # storage has no such answer
+        return _proxy_refusal(response.status, url)
     found = _ERROR_CODE.search(await response.content.read(_ERROR_BYTES))
     code = found.group(1).decode() if found else ""
     return TransferFailed(
@@ -163,6 +181,28 @@ async def _refusal(response: aiohttp.ClientResponse) -> TransferFailed:
     )
 
 
-def _fault(error: Exception) -> TransferFailed:
-    """Without the error's text, which may hold the URL."""
+def _fault(error: Exception, url: str) -> TransferFailed:
+    """The failure of a request that got no answer from storage.
+
+    The errors of aiohttp are named by their type alone: their text may hold the URL.
+    """
+    if isinstance(error, UnusableProxy):
+        return ProxyFailed(str(error), may_pass=False)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _proxy_refusal(error.status, url)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return ProxyFailed(f"the proxy {_proxy_address(url)} cannot be reached")
     return TransferFailed(f"the connection to storage failed ({type(error).__name__})")
+
+
+def _proxy_refusal(status: int, url: str) -> ProxyFailed:
+    proxy = f"the proxy {_proxy_address(url)}"
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return ProxyFailed(f"{proxy} does not accept the credentials (407)", status=status)
+    return ProxyFailed(f"{proxy} refused the connection to storage ({status})", status=status)
+
+
+def _proxy_address(url: str) -> str:
+    """Without its credentials."""
+    proxy = proxy_for(url)
+    return proxy.address if proxy else ""

@@ -48,6 +48,20 @@ class TransferFailed(AttacheryError):
         self.store_code = store_code
 
 
+class ProxyFailed(TransferFailed):
+    """The HTTP proxy between this process and storage did not let the request through.
+
+    `status` is the proxy's answer; None if it did not answer. `may_pass`: False where the
+    environment names a proxy that can never be used.
+    """
+
+    reason = "PROXY_FAILED"
+
+    def __init__(self, message: str, *, status: int | None = None, may_pass: bool = True) -> None:
+        super().__init__(message, status=status)
+        self.may_pass = may_pass
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """Bytes to upload: opened anew for each attempt; size in bytes; hexadecimal digests."""

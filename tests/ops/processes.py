@@ -147,10 +147,12 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def _environment(settings: Mapping[str, object]) -> dict[str, str]:
-    """What any program needs, the settings, and what is named in full (`AWS_…`)."""
-    named = {
-        name if name.isupper() else f"ATTACHERY_{name.upper()}": str(value)
-        for name, value in settings.items()
-    }
+    """What any program needs, the settings, and what is named in full (`AWS_…`, `http_proxy`)."""
+    named = {_variable(name): str(value) for name, value in settings.items()}
     always = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": SOURCES}
     return {**always, **hot_paths.settings(), **named}
+
+
+def _variable(setting: str) -> str:
+    is_full_name = setting.isupper() or setting.endswith("_proxy")
+    return setting if is_full_name else f"ATTACHERY_{setting.upper()}"

@@ -164,6 +164,12 @@ async def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"out.txt", "err.txt"}
 
 
+async def test_a_proxy_is_not_asked_for_the_embedded_servers(tmp_path: Path) -> None:
+    unreachable = {"http_proxy": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"}
+    done = await ran(tmp_path, "demo", __file__, settings={"TMPDIR": tmp_path, **unreachable})
+    assert (done.code, done.err) == (0, "")
+
+
 async def test_given_servers_replace_the_embedded_ones(
     tmp_path: Path, empty_database_url: str, object_store: StoreUnderTest
 ) -> None:

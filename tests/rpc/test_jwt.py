@@ -29,6 +29,7 @@ from attachery_service.issuer.claims import ClaimNames
 from attachery_service.issuer.key_set import KeySetError
 from attachery_service.issuer.verifier import IssuerOptions, open_issuer
 from failures import failure
+from http_proxy import http_proxy
 from ops.certificates import Authority
 from ops.processes import eventually
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
@@ -370,6 +371,17 @@ async def test_an_unknown_key_is_looked_for_once_in_a_while(
         monkeypatch.setattr(key_set, "_LEAST_WAIT", 0.0)
         assert (await verify(d.token())).name == "mailer"
         assert website.asked == 3
+
+
+async def test_keys_are_read_through_the_proxy(
+    website: Website, signers: list[Signer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    website.body = _set(*signers)
+    async with http_proxy() as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url())
+        async with open_issuer(options_of(website.url)) as verify:
+            assert (await verify(signers[0].token())).name == "mailer"
+    assert proxy.methods == ["CONNECT"]
 
 
 async def test_keys_are_read_again_in_the_background_and_dropped_ones_refused(

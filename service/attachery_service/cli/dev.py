@@ -128,6 +128,7 @@ def _settings_of(options: DevOptions, database_url: str, store: _Store) -> Setti
 
 async def _store(options: DevOptions, data_dir: Path, stack: AsyncExitStack) -> _Store:
     if options.s3_endpoint is None:
+        _bypass_proxies_on_loopback()
         store = await stack.enter_async_context(running_object_store(data_dir / "objects"))
         return _Store(store.endpoint, store.access_key, store.secret_key)
     if "AWS_SESSION_TOKEN" in os.environ:  # temporary keys: the SDK knows how to use all three
@@ -137,6 +138,12 @@ async def _store(options: DevOptions, data_dir: Path, stack: AsyncExitStack) -> 
         os.environ.get("AWS_ACCESS_KEY_ID"),
         os.environ.get("AWS_SECRET_ACCESS_KEY"),
     )
+
+
+def _bypass_proxies_on_loopback() -> None:
+    """No proxy can reach the embedded object storage; `demo` also calls the service there."""
+    excluded = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    os.environ["no_proxy"] = ",".join(filter(None, (excluded, "127.0.0.1", "localhost")))
 
 
 def _stable_key(path: Path) -> ApiKey:

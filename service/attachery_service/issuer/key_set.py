@@ -19,6 +19,8 @@ import aiohttp
 import jwt
 import structlog
 
+from attachery_client.proxies import aiohttp_options
+
 _log = structlog.get_logger("attachery.issuer")
 
 _PERIOD = 300.0
@@ -127,7 +129,7 @@ async def _fetched(url: str) -> bytes:
     context = await asyncio.to_thread(ssl.create_default_context)
     async with (
         aiohttp.ClientSession(timeout=_TIMEOUT) as http,
-        http.get(url, ssl=context, allow_redirects=False) as answer,
+        http.get(url, ssl=context, allow_redirects=False, **aiohttp_options(url)) as answer,
     ):
         if answer.status != HTTPStatus.OK:
             raise OSError(f"the answer is HTTP {answer.status}")

@@ -18,6 +18,7 @@ from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.storage.faults import bounded, status_of
 from attachery_service.storage.models import LeanModels
 from attachery_service.storage.pool import ATTEMPTS, CONNECT_SECONDS, Pool, open_pool
+from attachery_service.storage.proxying import sdk_proxies
 
 if TYPE_CHECKING:
     from aiobotocore.credentials import AioCredentials
@@ -166,6 +167,7 @@ def _config(options: StorageOptions, endpoint: str | None) -> AioConfig:
         read_timeout=options.operation_timeout / ATTEMPTS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=options.max_connections,
+        proxies=sdk_proxies(endpoint, options),
     )
 
 

@@ -20,10 +20,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
-from botocore.httpsession import ProxyConfiguration
-from botocore.utils import get_environ_proxies
 from yarl import URL
 
+from attachery_client.proxies import proxy_for
 from attachery_service.domain.checks import StoredObject
 from attachery_service.storage.addresses import Address, locate, signatory
 from attachery_service.storage.client import Storage
@@ -47,7 +46,7 @@ async def choose_reads(storage: Storage, sdk: SdkReads) -> Reads:
     address = await locate(storage.s3, storage.credentials, storage.options.bucket)
     if address is None:
         return sdk
-    if ProxyConfiguration(get_environ_proxies(address.origin)).proxy_url_for(address.origin):
+    if proxy_for(address.origin) is not None:
         return sdk
     origin, pool = URL(address.origin), storage.pool
     return FastReads(sdk, pool.http, pool.heads(origin), address, storage.credentials, origin)

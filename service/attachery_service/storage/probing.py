@@ -21,6 +21,7 @@ from typing import Final
 import aiohttp
 from botocore.exceptions import ClientError
 
+from attachery_client.proxies import aiohttp_options
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS
 from attachery_service.domain.errors import (
@@ -168,7 +169,8 @@ class _Trial:
         headers.pop(without, None)
         before = time.time()
         data = body if pause is None else _halting(body, pause)
-        async with self.http.put(target.url, data=data, headers=headers) as response:
+        options = aiohttp_options(target.url, headers)
+        async with self.http.put(target.url, data=data, **options) as response:
             await response.read()
         # What is not implemented can be told apart from what fails.
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and (
