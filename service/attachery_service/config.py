@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,14 +22,13 @@ from attachery_service.domain.quota import MAX_LIMIT
 from attachery_service.domain.rates import RateLimit
 from attachery_service.process import ProcessSettings
 from attachery_service.quantities import AnyCase, Bytes, PositiveSeconds, Seconds
+from attachery_service.store.database_url import read_database_url
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
 _MAX_PORT = 65535
 _PUBLIC_KEY_ALGORITHMS = frozenset(
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 )
-# One of what may be a list, after the user and the password.
-_DATABASE_HOST = re.compile(r"(\[[^\]]*\]|[^\s:]*)(:[0-9]{1,5})?")
 _REDIS_URL = re.compile(
     r"rediss?://([^\s/?#@]*@)?(\[[0-9A-Fa-f:.]+\]|[^\s:/?#@]+)(:[0-9]{1,5})?(/[0-9]*)?(\?[^\s#]*)?"
 )
@@ -45,17 +43,7 @@ def address(text: str) -> str:
 
 
 def _database_url(secret: SecretStr) -> SecretStr:
-    """Refuses what the driver would stumble over with pieces of the password in its message."""
-    try:
-        url = urlsplit(secret.get_secret_value())
-    except ValueError:
-        url = urlsplit("")
-    hosts = url.netloc.rpartition("@")[2].split(",")
-    readable = url.scheme in ("postgresql", "postgres") and not url.fragment
-    if not (readable and all(_DATABASE_HOST.fullmatch(host) for host in hosts)):
-        raise ValueError(
-            "must be postgresql://USER:PASSWORD@HOST:PORT/NAME, with %XX for special characters"
-        )
+    read_database_url(secret.get_secret_value())
     return secret
 
 

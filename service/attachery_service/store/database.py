@@ -11,6 +11,8 @@ from typing import TypeVar
 import asyncpg
 
 from attachery_service.domain.deadline import time_left
+from attachery_service.store.connecting import connect, log_parameters
+from attachery_service.store.database_url import read_database_url
 from attachery_service.store.faults import FAULTS, bounded, in_words
 from attachery_service.store.pool import Connection, Pool
 from attachery_service.store.rows import Row
@@ -25,7 +27,7 @@ _HARMLESS = "ERROR"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseOptions:
-    """How to reach Postgres. Times in seconds.
+    """How to reach Postgres. Times in seconds; parameters of `url` take precedence.
 
     `prepared_statements` False suits a proxy that pools transactions without supporting them
     (PgBouncer before 1.21).
@@ -113,20 +115,25 @@ class Transaction:
 
 @asynccontextmanager
 async def open_database(options: DatabaseOptions) -> AsyncIterator[Database]:
-    """A pool, closed at the end. Raises DatabaseUnavailable if Postgres cannot be reached."""
+    """A pool, closed at the end.
 
-    async def connect() -> Connection:
-        return await asyncpg.connect(
-            options.url,
-            timeout=options.connect_timeout,
-            command_timeout=options.statement_timeout,
-            statement_cache_size=100 if options.prepared_statements else 0,
-            max_cached_statement_lifetime=0,
-            server_settings={"application_name": "attachery"},
+    Raises DatabaseUnavailable if Postgres cannot be reached, ValueError for a URL that no
+    setting can hold.
+    """
+
+    address = read_database_url(options.url)
+    log_parameters(address)
+
+    async def open_connection() -> Connection:
+        return await connect(
+            address,
+            seconds=options.connect_timeout,
+            statement_seconds=options.statement_timeout,
+            prepared_statements=options.prepared_statements,
         )
 
-    pool = Pool(connect, options.pool_size)
-    with bounded(options.connect_timeout):
+    pool = Pool(open_connection, options.pool_size)
+    with bounded(address.connect_timeout or options.connect_timeout):
         pool.give_back(await pool.take())
     try:
         yield Database(pool, options.statement_timeout)

@@ -14,7 +14,9 @@ from importlib.resources import files
 import asyncpg
 
 from attachery_service.store import migrations
+from attachery_service.store.connecting import connect, log_parameters
 from attachery_service.store.database import Database
+from attachery_service.store.database_url import read_database_url
 from attachery_service.store.faults import bounded
 from attachery_service.store.rows import Row
 
@@ -68,8 +70,11 @@ async def migrate(url: str) -> list[Migration]:
     Any number may run at once: each migration is applied by one of them. Raises SchemaError if an
     applied file was changed since or Postgres refuses one, DatabaseUnavailable.
     """
-    with bounded(_CONNECT_TIMEOUT):
-        connection = await asyncpg.connect(url, statement_cache_size=0)
+    address = read_database_url(url)
+    log_parameters(address)
+    seconds = address.connect_timeout or _CONNECT_TIMEOUT
+    with bounded(seconds):
+        connection = await connect(address, seconds=seconds, prepared_statements=False)
     try:
         with bounded(_MIGRATION_TIMEOUT):
             return [m for m in known_migrations() if await _apply(connection, m)]
