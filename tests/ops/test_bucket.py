@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from attachery.v1.resources_pb2 import UploadTarget
 from attachery_service.cli.main import run
 from attachery_service.storage.access_policies import guard_policy, service_policy
 from attachery_service.storage.client import StorageOptions, open_storage
@@ -15,7 +16,7 @@ from attachery_service.storage.probing import Permission, probe
 from ceph.ceph_server import CephServer
 from contract.bad_stores import Exchange, lying_store
 from ops.conftest import RunHere, ServeSettings
-from service_fixtures import MakeService
+from service_fixtures import MakeService, ServiceUnderTest
 from store_fixtures import StoreUnderTest
 
 if TYPE_CHECKING:
@@ -347,23 +348,98 @@ async def test_check_warns_of_rules_that_would_delete_attachments(
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "words"),
     [
-        ("--cors-origin", "*"),
-        ("--cors-origin", "https://*.example"),
-        ("--cors-origin", "https://app.example/"),
-        ("--cors-origin", "https://app.example:443"),
-        ("--cors-origin", "http://app.example:80"),
-        ("--cors-origin", "https://App.example"),
-        ("--cors-origin", "app.example"),
-        ("--principal", "*"),
+        ("*", "within a host: https://*.app.example"),
+        ("https://*", "first label"),
+        ("https://*.com", "first label"),
+        ("https://app.*.example", "first label"),
+        ("https://app*", "first label"),
+        ("https://*.*.example.com", "one *"),
+        ("https://*.example.com:*", "one *"),
+        ("https://app.example/", "without a path, or a slash at its end: https://app.example"),
+        ("https://app.example/up?x", "without a path, or a slash at its end: https://app.example"),
+        ("https://app.example:443", "usual port of https: https://app.example"),
+        ("http://app.example:80", "usual port of http: http://app.example"),
+        ("https://app.example:0", "1 to 65535"),
+        ("https://app.example:65536", "1 to 65535"),
+        ("https://app.example:08443", "leading zeros"),
+        ("https://App.example", "lower case, as browsers send it: https://app.example"),
+        ("Null", "lower case"),
+        ("app.example", "with its scheme: https://app.example"),
+        ("//app.example", "with its scheme: https://app.example"),
+        ("file:///index.html", "must be null"),
+        ("https://user@app.example", "SCHEME://HOST[:PORT]"),
+        ("https://büro.example", "xn--"),
+        ("https://app.example ", "SCHEME://HOST[:PORT]"),
+        ("https://a.example,https://b.example", "without a path"),
+        ("", "with its scheme"),
     ],
-    ids=" ".join,
 )
-def test_what_could_never_match_is_refused(
-    capsys: pytest.CaptureFixture[str], wrong: tuple[str, str]
+def test_an_origin_that_could_never_match_is_refused_with_what_it_must_be(
+    capsys: pytest.CaptureFixture[str], wrong: str, words: str
 ) -> None:
     with pytest.raises(SystemExit) as refused:
-        run([*SETUP, *wrong])
+        run([*SETUP, f"--cors-origin={wrong}"])
     assert refused.value.code == 2
-    assert "must be" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
+
+
+def test_a_principal_is_an_arn(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        run([*SETUP, "--principal", "*"])
+    assert refused.value.code == 2
+    assert "must be an ARN" in capsys.readouterr().err
+
+
+# A rule's origin, and what a browser or webview sends that must match it.
+ORIGINS = {
+    "https://app.example": "https://app.example",
+    "http://localhost:3000": "http://localhost:3000",
+    "http://localhost:*": "http://localhost:5173",
+    "http://[::1]:8080": "http://[::1]:8080",
+    "https://my_app.example": "https://my_app.example",
+    "https://*.example.com": "https://a.b.example.com",
+    "https://shop-*.pages.example:8443": "https://shop-7f3.pages.example:8443",
+    "capacitor://localhost": "capacitor://localhost",
+    "ionic://localhost": "ionic://localhost",
+    "tauri://localhost": "tauri://localhost",
+    "app://obsidian.md": "app://obsidian.md",
+    "chrome-extension://cjpalhdlnbpafiamejdnhcphjbkeiagm": (
+        "chrome-extension://cjpalhdlnbpafiamejdnhcphjbkeiagm"
+    ),
+    "moz-extension://5f9a2b1c-0000-4000-8000-000000000001": (
+        "moz-extension://5f9a2b1c-0000-4000-8000-000000000001"
+    ),
+    "null": "null",
+}
+OTHERS = ("https://other.example", "https://example.com.evil.example", "capacitor://evil")
+
+
+async def preflight(service: ServiceUnderTest, target: UploadTarget, origin: str) -> bool:
+    """Whether a page of this origin may send the target's request (fetch.spec.whatwg.org)."""
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": target.method,
+        "Access-Control-Request-Headers": ",".join(sorted(name.lower() for name in target.headers)),
+    }
+    async with service.http.options(target.url, headers=asked) as answer:
+        await answer.read()
+        allowed = answer.headers.get("Access-Control-Allow-Origin")
+        assert allowed in (None, "*", origin)
+        return answer.status < 300 and allowed is not None
+
+
+async def test_pages_and_apps_of_every_kind_of_origin_pass_the_preflight(
+    run_here: RunHere, serve_settings: ServeSettings, make_service: MakeService
+) -> None:
+    flags = [f"--cors-origin={origin}" for origin in ORIGINS]
+    done = await run_here(*SETUP, *flags, settings=serve_settings)
+    assert (done.code, done.err, found(done.out)["cors"]) == (0, "", "written")
+    service = await make_service(s3_bucket=serve_settings["s3_bucket"])
+    started = await service.start(size_bytes=6, checksums={"sha256": "0" * 64})
+    passed = {sent for sent in ORIGINS.values() if await preflight(service, started.target, sent)}
+    assert passed == set(ORIGINS.values())
+    assert not [sent for sent in OTHERS if await preflight(service, started.target, sent)]
+    again = await run_here(*SETUP, *flags, settings=serve_settings)
+    assert found(again.out)["cors"] == "as it should be, nothing written"

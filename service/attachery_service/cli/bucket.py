@@ -25,13 +25,10 @@ from attachery_service.storage.bucket_rules import (
     look,
 )
 from attachery_service.storage.client import Storage, StorageOptions, open_storage
+from attachery_service.storage.origins import parse_origin
 from attachery_service.storage.probing import reach
 from attachery_service.storage.signing import S3TargetSigner
 
-# As a browser sends it: no path, and no port that is the scheme's own.
-_ORIGIN = re.compile(
-    r"(http(?!.*:80$)|https(?!.*:443$))://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?"
-)
 _ARN = re.compile(r"arn:[^\s:]+:[^\s:]+:[^\s:]*:[^\s:]*:\S+")
 _NEEDED = {
     "lifecycle": "s3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration",
@@ -40,12 +37,11 @@ _NEEDED = {
 
 
 def origin(text: str) -> str:
-    """SCHEME://HOST[:PORT]. Raises ArgumentTypeError."""
-    if not _ORIGIN.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            "must be as browsers send it: https://HOST, in lower case, and :PORT if it is unusual"
-        )
-    return text
+    """An origin for the CORS rule. Raises ArgumentTypeError."""
+    try:
+        return parse_origin(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def principal(text: str) -> str:
