@@ -220,6 +220,14 @@ class PreconditionChanged(Exception):
     """The object is not, or no longer, the one the call was meant for."""
 
 
+class UnreadableObject(Exception):
+    """The bytes cannot be read because of a header that the uploader sent with them."""
+
+    def __init__(self, upload_header: str) -> None:
+        super().__init__(upload_header)
+        self.upload_header = upload_header
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRequest:
     """What an upload target must enforce. `size` None: any from 1 byte to `max_size`, as a form."""
@@ -268,26 +276,39 @@ class TargetSigner(Protocol):
         """A GET of this object that answers with this Content-Type and Content-Disposition."""
 
 
-class ObjectStore(Protocol):
-    """Objects by key. All raise StorageUnavailable or StorageMisconfigured."""
+class ObjectReads(Protocol):
+    """Reads of objects by key. All raise StorageUnavailable or StorageMisconfigured."""
 
     async def describe(self, key: str) -> StoredObject | None:
-        """What storage says of an object; None if there is none."""
+        """What object storage says of an object; None if there is none."""
+
+    async def first_bytes(self, source: StoredObject, count: int) -> bytes:
+        """The first `count` bytes, fewer if there are fewer.
+
+        Raises PreconditionChanged, UnreadableObject.
+        """
+
+    async def digest(self, source: StoredObject, algorithms: Sequence[Algorithm]) -> Checksums:
+        """Reads the whole object in constant memory.
+
+        Raises PreconditionChanged, UnreadableObject.
+        """
+
+
+class ObjectStore(ObjectReads, Protocol):
+    """Objects by key. All raise StorageUnavailable or StorageMisconfigured."""
 
     async def copy(self, source: StoredObject, key: str, content_type: str) -> None:
-        """Copies within the store. Raises PreconditionChanged if the source is not `source`."""
+        """Copies within the store.
+
+        Raises PreconditionChanged if the source is not `source`, UnreadableObject.
+        """
 
     async def delete(self, key: str) -> None:
         """Deletes an object; one that is not there is no error."""
 
     async def delete_many(self, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
         """Deletes objects; those that may still be there, each with what went wrong."""
-
-    async def first_bytes(self, source: StoredObject, count: int) -> bytes:
-        """The first `count` bytes, fewer if there are fewer. Raises PreconditionChanged."""
-
-    async def digest(self, source: StoredObject, algorithms: Sequence[Algorithm]) -> Checksums:
-        """Reads the whole object in constant memory. Raises PreconditionChanged."""
 
 
 class AuditStore(Protocol):

@@ -186,6 +186,10 @@ class Exchange:
         """The same, with another status."""
         return replace(self, status=status)
 
+    def with_headers(self, headers: dict[str, str]) -> Exchange:
+        """The same, answered with these headers."""
+        return replace(self, answer_headers=headers)
+
     def refusing(self, status: int, code: str) -> Exchange:
         """The same, as S3 would say no."""
         return replace(self, status=status, body=f"<Error><Code>{code}</Code></Error>".encode())

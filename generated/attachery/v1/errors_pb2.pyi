@@ -126,6 +126,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """FAILED_PRECONDITION: the stored type is not the declared one, or the first bytes speak against
     it where the policy enforces that. The session is FAILED.
     """
+    ERROR_REASON_OBJECT_UNREADABLE: _ErrorReason.ValueType  # 75
+    """FAILED_PRECONDITION: the uploader sent a header with which the service cannot read the bytes,
+    such as an archive storage class; metadata names it in `uploadHeader`. The session is FAILED.
+    """
     ERROR_REASON_PENDING_SESSIONS_LIMIT: _ErrorReason.ValueType  # 60
     """RESOURCE_EXHAUSTED: too many sessions of the tenant are pending; complete or cancel some."""
     ERROR_REASON_STORAGE_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 61
@@ -273,6 +277,10 @@ ERROR_REASON_CHECKSUM_MISMATCH: ErrorReason.ValueType  # 73
 ERROR_REASON_CONTENT_TYPE_MISMATCH: ErrorReason.ValueType  # 74
 """FAILED_PRECONDITION: the stored type is not the declared one, or the first bytes speak against
 it where the policy enforces that. The session is FAILED.
+"""
+ERROR_REASON_OBJECT_UNREADABLE: ErrorReason.ValueType  # 75
+"""FAILED_PRECONDITION: the uploader sent a header with which the service cannot read the bytes,
+such as an archive storage class; metadata names it in `uploadHeader`. The session is FAILED.
 """
 ERROR_REASON_PENDING_SESSIONS_LIMIT: ErrorReason.ValueType  # 60
 """RESOURCE_EXHAUSTED: too many sessions of the tenant are pending; complete or cancel some."""

@@ -275,6 +275,10 @@ class VerificationCheck(google.protobuf.message.Message):
         """Its stored type is the declared one."""
         KIND_DETECTED_CONTENT_TYPE: VerificationCheck._Kind.ValueType  # 10
         """Its first bytes do not speak against the declared type."""
+        KIND_READABLE: VerificationCheck._Kind.ValueType  # 11
+        """The service can read its bytes. Reported only if it cannot; `actual` is the upload header
+        that is the cause.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What was verified."""
@@ -301,6 +305,10 @@ class VerificationCheck(google.protobuf.message.Message):
     """Its stored type is the declared one."""
     KIND_DETECTED_CONTENT_TYPE: VerificationCheck.Kind.ValueType  # 10
     """Its first bytes do not speak against the declared type."""
+    KIND_READABLE: VerificationCheck.Kind.ValueType  # 11
+    """The service can read its bytes. Reported only if it cannot; `actual` is the upload header
+    that is the cause.
+    """
 
     class _Method:
         ValueType = typing.NewType("ValueType", builtins.int)

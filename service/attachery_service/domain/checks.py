@@ -13,11 +13,13 @@ from attachery_service.domain.errors import (
     ContentTypeMismatch,
     EmptyObject,
     ObjectTooLarge,
+    ObjectUnreadable,
     SizeMismatch,
     VerificationFailed,
 )
 
 _LONGEST_TYPE = 255
+_LONGEST_CODING = 64
 
 
 class CheckKind(StrEnum):
@@ -33,6 +35,7 @@ class CheckKind(StrEnum):
     CRC64NVME = "crc64nvme"
     CONTENT_TYPE = "content_type"
     DETECTED_CONTENT_TYPE = "detected_content_type"
+    READABLE = "readable"
 
 
 class CheckMethod(StrEnum):
@@ -70,7 +73,9 @@ class StoredObject:
 
     `etag` without quotes. `attested`: digests of the whole object that storage computed itself.
     `etag_is_md5`: a single-part object, not encrypted with a key of its own, so that the ETag is
-    the MD5 of the bytes (S3 API reference, "Common response headers").
+    the MD5 of the bytes (S3 API reference, "Common response headers"). `content_encoding`: codings
+    that a reader must undo. `unreadable`: the upload header that keeps the service from reading
+    the bytes, empty if it can.
     """
 
     key: str
@@ -80,6 +85,7 @@ class StoredObject:
     content_type: str
     content_encoding: str
     attested: Checksums
+    unreadable: str = ""
 
     def known_digest(self, algorithm: Algorithm) -> tuple[str, CheckMethod] | None:
         """A digest that needs no reading of the bytes."""
@@ -111,6 +117,8 @@ class Expectation:
 def check_description(expected: Expectation, found: StoredObject) -> list[Check]:
     """The checks that storage's description of the object answers."""
     checks = [Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.PASSED)]
+    if found.unreadable:
+        return [*checks, unreadable_check(found.unreadable)]
     if not expected.sizes:
         checks.append(_check(CheckKind.NOT_EMPTY, found.size > 0, "", found.size))
     checks += [
@@ -121,6 +129,11 @@ def check_description(expected: Expectation, found: StoredObject) -> list[Check]
     )
     checks.append(_check_content_type(expected.content_type, found))
     return checks
+
+
+def unreadable_check(upload_header: str) -> Check:
+    """The failed check of an object that the service cannot read because of this header."""
+    return _check(CheckKind.READABLE, False, "", upload_header)
 
 
 def check_digest(
@@ -151,27 +164,25 @@ def failures(checks: Iterable[Check]) -> Iterator[Check]:
 
 def as_error(check: Check) -> VerificationFailed:
     """The error a failed check answers with."""
+    expected, actual = check.expected, check.actual
     match check.kind:
         case CheckKind.NOT_EMPTY:
-            return EmptyObject(actualSize=check.actual)
+            error: VerificationFailed = EmptyObject(actualSize=actual)
         case CheckKind.SIZE:
-            return SizeMismatch(expectedSize=check.expected, actualSize=check.actual)
+            error = SizeMismatch(expectedSize=expected, actualSize=actual)
         case CheckKind.MAX_SIZE:
-            return ObjectTooLarge(maxSize=check.expected, actualSize=check.actual)
+            error = ObjectTooLarge(maxSize=expected, actualSize=actual)
         case CheckKind.MD5 | CheckKind.SHA256 | CheckKind.CRC32C | CheckKind.CRC64NVME:
-            return ChecksumMismatch(
-                algorithm=check.kind.value, expected=check.expected, actual=check.actual
-            )
+            error = ChecksumMismatch(algorithm=check.kind.value, expected=expected, actual=actual)
         case CheckKind.CONTENT_TYPE:
-            return ContentTypeMismatch(
-                expectedContentType=check.expected, actualContentType=check.actual
-            )
+            error = ContentTypeMismatch(expectedContentType=expected, actualContentType=actual)
         case CheckKind.DETECTED_CONTENT_TYPE:
-            return ContentTypeMismatch(
-                expectedContentType=check.expected, detectedContentType=check.actual
-            )
+            error = ContentTypeMismatch(expectedContentType=expected, detectedContentType=actual)
+        case CheckKind.READABLE:
+            error = ObjectUnreadable(uploadHeader=actual)
         case CheckKind.EXISTS:
             raise AssertionError(check)  # a missing object is no failed verification
+    return error
 
 
 def _check(
@@ -188,7 +199,12 @@ def _check(
 def _check_content_type(declared: str, found: StoredObject) -> Check:
     # An encoded object would be decoded by whoever downloads it: other bytes than were verified.
     passed = same(declared, found.content_type) and not found.content_encoding
-    note = " with a Content-Encoding" if found.content_encoding else ""
-    # Where a store binds no headers, the uploader wrote this: any text, of any length.
-    actual = found.content_type.encode("ascii", "replace").decode()[:_LONGEST_TYPE]
+    coding = _printable(found.content_encoding)[:_LONGEST_CODING]
+    note = f" with Content-Encoding {coding}" if coding else ""
+    # Where a store binds no headers, the uploader wrote this: any bytes, of any length.
+    actual = _printable(found.content_type)[:_LONGEST_TYPE]
     return _check(CheckKind.CONTENT_TYPE, passed, declared, actual + note)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)

@@ -29,7 +29,8 @@ AttacheryError
 │       ├── EmptyObject
 │       ├── ObjectTooLarge
 │       ├── ChecksumMismatch
-│       └── ContentTypeMismatch
+│       ├── ContentTypeMismatch
+│       └── ObjectUnreadable
 ├── ResourceExhausted           more than the caller may have; nothing happened
 │   ├── PendingSessionsLimit
 │   ├── StorageQuotaExceeded
@@ -258,6 +259,12 @@ class ContentTypeMismatch(VerificationFailed):
     """What arrived in storage has another content type than declared."""
 
     reason = "CONTENT_TYPE_MISMATCH"
+
+
+class ObjectUnreadable(VerificationFailed):
+    """The uploader sent a header with which the stored bytes cannot be read; upload without it."""
+
+    reason = "OBJECT_UNREADABLE"
 
 
 class ResourceExhausted(AttacheryError):

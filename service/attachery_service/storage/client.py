@@ -19,6 +19,7 @@ from attachery_service.storage.faults import bounded, status_of
 from attachery_service.storage.models import LeanModels
 from attachery_service.storage.pool import ATTEMPTS, CONNECT_SECONDS, Pool, open_pool
 from attachery_service.storage.proxying import sdk_proxies
+from attachery_service.storage.sdk_http import SdkHttpSession
 
 if TYPE_CHECKING:
     from aiobotocore.credentials import AioCredentials
@@ -168,6 +169,7 @@ def _config(options: StorageOptions, endpoint: str | None) -> AioConfig:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=options.max_connections,
         proxies=sdk_proxies(endpoint, options),
+        http_session_cls=SdkHttpSession,
     )
 
 

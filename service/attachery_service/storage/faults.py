@@ -107,6 +107,11 @@ def is_changed(error: ClientError) -> bool:
     return status_of(error) == HTTPStatus.PRECONDITION_FAILED
 
 
+def is_archived(error: ClientError) -> bool:
+    """Whether the object's storage class keeps its bytes from being read (S3 API, GetObject)."""
+    return code_of(error) == "InvalidObjectState"
+
+
 def fault_of(code: str, status: int = HTTPStatus.BAD_REQUEST) -> AttacheryError:
     """What a refusal of this name and status is; a status that is not known is one that stands."""
     return StorageUnavailable() if _passes(code, status) else StorageMisconfigured()

@@ -12,8 +12,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, TypeAlias, cast
 
+from attachery_service.storage.headers import ENCODING, READ_HEADERS
+
 _END: Final = b"\r\n\r\n"
-# S3 lets 2 KB of an uploader's own into it, and has about as much to say itself.
+# S3 takes 8 KB of headers from an uploader. The SDK reads longer responses.
 _MOST_BYTES: Final = 32 * 1024
 _VALUE: Final = r"[^\x00-\x08\x0a-\x1f\x7f]*"
 # No 1xx: after it, the answer itself would be left to the next caller.
@@ -21,12 +23,10 @@ _ANSWER: Final = re.compile(
     rf"HTTP/1\.1 ([2-5][0-9]{{2}})(?: {_VALUE})?\r\n"
     rf"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:{_VALUE}\r\n)*)\r\n"
 )
-# Lists that some servers write over several lines (Vary: MinIO), and that nobody reads here.
-_MAY_REPEAT: Final = frozenset({"set-cookie", "vary", "via"})
 
 
 class Answer(NamedTuple):
-    """The names of `headers` are in lower case."""
+    """`headers` holds READ_HEADERS only, their names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -43,15 +43,21 @@ def head_request(path: str, headers: Mapping[str, str]) -> bytes:
 
 
 def parsed(answer: bytes) -> Answer:
-    """A whole answer to a HEAD. Raises ValueError if it is not plain."""
-    found = _ANSWER.fullmatch(answer.decode())
+    """Parse a whole response to a HEAD. Raises ValueError if it is not plain.
+
+    Only a header that is read may not repeat: some servers write `Vary` over several lines, and an
+    uploader may repeat metadata.
+    """
+    found = _ANSWER.fullmatch(answer.decode(ENCODING))
     if found is None:
         raise ValueError("no plain answer")
     headers: dict[str, str] = {}
     for line in found[2].split("\r\n")[:-1]:
         name, _, value = line.partition(":")
         name = name.lower()
-        if name in headers and name not in _MAY_REPEAT:
+        if name not in READ_HEADERS:
+            continue
+        if name in headers:
             raise ValueError("a header is there twice")
         headers[name] = value.strip(" \t")
     return Answer(int(found[1]), headers)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from botocore.exceptions import ClientError
 
 from attachery_service.domain.checks import StoredObject
-from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
+from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.errors import AttacheryError, StorageUnavailable
 from attachery_service.storage.client import Storage
 from attachery_service.storage.deletion import delete_many
 from attachery_service.storage.descriptions import described
-from attachery_service.storage.digests import Hash, new_hash
 from attachery_service.storage.fast_reads import choose_reads
-from attachery_service.storage.faults import bounded
-from attachery_service.storage.reads import Reads, SdkReads, changed_or, quoted, read
-
-if TYPE_CHECKING:
-    from aiobotocore.response import StreamingBody
-
-# Large enough that handing a piece to a thread costs little beside hashing it.
-_PIECE: Final = 1024**2
+from attachery_service.storage.faults import bounded, status_of
+from attachery_service.storage.hashing import ObjectHasher
+from attachery_service.storage.reads import Reads, SdkReads, changed_or, quoted
+from attachery_service.storage.second_look import S3SecondLook
 
 
 class S3ObjectStore:
@@ -39,14 +33,20 @@ class S3ObjectStore:
         self._bucket = storage.options.bucket
         self._operation_timeout = storage.options.operation_timeout
         self._transfer_timeout = storage.options.transfer_timeout
-        self._digest_slots = asyncio.Semaphore(storage.options.digest_concurrency)
         self._sdk = SdkReads(storage.s3, storage.options.bucket)
+        self._hasher = ObjectHasher(storage, self._sdk)
         self._chosen: Reads | None = None
 
     async def describe(self, key: str) -> StoredObject | None:
-        """What the store says of an object, its checksums included; None if there is none."""
+        """Describe an object as the store does, with its checksums; None if it is missing."""
         with bounded(self._operation_timeout):
-            headers = await (await self._reads()).head(key)
+            try:
+                headers = await (await self._reads()).head(key)
+            except ClientError as error:
+                # The response to a HEAD has no body: only its status says what is wrong.
+                if status_of(error) != HTTPStatus.BAD_REQUEST:
+                    raise
+                return await S3SecondLook(self._storage).describe_unreadable(key, error)
             if headers is None:
                 # HEAD has no body to tell a missing object from a missing bucket.
                 await self._s3.head_bucket(Bucket=self._bucket)
@@ -96,29 +96,8 @@ class S3ObjectStore:
             return _whole(head, min(count, source.size))
 
     async def digest(self, source: StoredObject, algorithms: Sequence[Algorithm]) -> Checksums:
-        """Reads the object once for all algorithms, about 1 MiB of it in memory at a time.
-
-        Waiting for one of the `digest_concurrency` places counts towards the time it may take.
-        Raises PreconditionChanged.
-        """
-        if not algorithms:
-            return NO_CHECKSUMS
-        hashes = {algorithm: new_hash(algorithm) for algorithm in algorithms}
-        with bounded(self._transfer_timeout):
-            async with self._digest_slots:
-                size = await self._feed(hashes.values(), source)
-        if size != source.size:
-            raise StorageUnavailable
-        return Checksums.of({a: h.hexdigest() for a, h in hashes.items()})
-
-    async def _feed(self, hashes: Collection[Hash], source: StoredObject) -> int:
-        """How many bytes there were."""
-        body, size = await self._sdk.open(source), 0
-        async with body:
-            async for piece in _pieces(body):
-                await asyncio.to_thread(_update, hashes, piece)
-                size += len(piece)
-        return size
+        """The digests of the whole object, read once. Raises PreconditionChanged."""
+        return await self._hasher.digest(source, algorithms)
 
     async def _reads(self) -> Reads:
         if self._chosen is None:
@@ -126,17 +105,7 @@ class S3ObjectStore:
         return self._chosen
 
 
-async def _pieces(body: StreamingBody) -> AsyncIterator[bytes]:
-    while piece := await read(body, _PIECE):
-        yield piece
-
-
 def _whole(head: bytes, size: int) -> bytes:
     if len(head) != size:
         raise StorageUnavailable
     return head
-
-
-def _update(hashes: Collection[Hash], piece: bytes) -> None:
-    for each in hashes:
-        each.update(piece)

@@ -11,8 +11,9 @@ from botocore.exceptions import ClientError
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.errors import StorageUnavailable
-from attachery_service.ports import PreconditionChanged
-from attachery_service.storage.faults import is_changed, status_of
+from attachery_service.ports import PreconditionChanged, UnreadableObject
+from attachery_service.storage.faults import is_archived, is_changed, status_of
+from attachery_service.storage.headers import STORAGE_CLASS
 
 if TYPE_CHECKING:
     from aiobotocore.response import StreamingBody
@@ -92,4 +93,7 @@ def quoted(etag: str) -> str:
 
 
 def changed_or(error: ClientError) -> Exception:
+    """The exception of the port for a refused read or copy; `error` if the port has none."""
+    if is_archived(error):
+        return UnreadableObject(STORAGE_CLASS)
     return PreconditionChanged() if is_changed(error) else error

@@ -14,11 +14,12 @@ from attachery_service.domain.checks import (
     check_detected_type,
     check_digest,
     failures,
+    unreadable_check,
 )
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.errors import ObjectNotUploaded, VerificationFailed
 from attachery_service.domain.policy import Sniffing
-from attachery_service.ports import ObjectStore, TypeDetector
+from attachery_service.ports import ObjectReads, TypeDetector, UnreadableObject
 
 # Holds every signature the detector knows but those of a few archives' ends.
 SNIFFED_BYTES = 4096
@@ -35,6 +36,7 @@ class Verified:
 
     @property
     def failed_check(self) -> Check | None:
+        """The first check that failed; None if the object is good so far."""
         return next(failures(self.checks), None)
 
     @property
@@ -43,12 +45,16 @@ class Verified:
         failed = self.failed_check
         return None if failed is None else as_error(failed)
 
+    def unreadable(self, upload_header: str) -> Verified:
+        """The same, with the failed check of an object that cannot be read."""
+        return replace(self, checks=(*self.checks, unreadable_check(upload_header)))
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
     """Compares an object with an expectation, in two stages: nobody reads one of a wrong size."""
 
-    objects: ObjectStore
+    objects: ObjectReads
     detect_types: TypeDetector
 
     async def describe(self, key: str, expected: Expectation) -> Verified:
@@ -65,11 +71,20 @@ class Verification:
     async def read(
         self, described: Verified, found: StoredObject, expected: Expectation, sniffing: Sniffing
     ) -> Verified:
-        """The checks of the bytes of `found`: the object described, or the copy it was sealed as.
+        """Check the bytes of `found`: the object described, or the copy it was sealed as.
 
         Raises PreconditionChanged, StorageUnavailable, StorageMisconfigured.
         """
-        verified = await self._check_digests(replace(described, found=found), expected)
+        try:
+            return await self._read(replace(described, found=found), expected, sniffing)
+        except UnreadableObject as refused:
+            return described.unreadable(refused.upload_header)
+
+    async def _read(
+        self, described: Verified, expected: Expectation, sniffing: Sniffing
+    ) -> Verified:
+        found = described.found
+        verified = await self._check_digests(described, expected)
         if verified.failed_check is not None or sniffing is Sniffing.OFF:
             return verified
         detected = self.detect_types(await self.objects.first_bytes(found, SNIFFED_BYTES))
