@@ -21,6 +21,7 @@ from attachery_service.composition import (
     sweeping,
 )
 from attachery_service.config import Settings, scope_map
+from attachery_service.disagreements import Disagreements
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.rates import Category, RateLimit
 from attachery_service.domain.sessions import Seal
@@ -110,7 +111,16 @@ async def open_app(
         limiter = await stack.enter_async_context(_open_rate_limiter(settings, registry))
         verifier = await stack.enter_async_context(_open_issuer(settings))
         parts = _Parts(
-            settings, database, storage, seal, background, health, registry, limiter, verifier
+            settings,
+            database,
+            storage,
+            seal,
+            background,
+            health,
+            registry,
+            limiter,
+            verifier,
+            Disagreements(registry),
         )
         server = await start_server(
             _wire(parts), settings.listen, _tls(settings), share_port=share_port
@@ -150,7 +160,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         registry, background = CollectorRegistry(), Background(_log_bug)
         metrics_listen = stack.enter_context(serve_metrics(registry, settings.metrics_listen))
         stack.push_async_callback(_finish, background, settings.drain_time)
-        core = Core(settings, database, storage, background)
+        core = Core(settings, database, storage, background, Disagreements(registry))
         await stack.enter_async_context(sweeping(core, registry))
         notifications_listen = await stack.enter_async_context(notified(core, registry))
         _log.info("sweeping", metrics=metrics_listen, notifications=notifications_listen)
@@ -236,10 +246,13 @@ class _Parts:
     registry: CollectorRegistry
     limiter: RateLimiter
     verifier: TokenVerifier | None
+    disagreements: Disagreements
 
 
 def _core(parts: _Parts) -> Core:
-    return Core(parts.settings, parts.database, parts.storage, parts.background)
+    return Core(
+        parts.settings, parts.database, parts.storage, parts.background, parts.disagreements
+    )
 
 
 def _wire(parts: _Parts) -> Wire:

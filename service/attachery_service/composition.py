@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from attachery_service.background import Background
 from attachery_service.config import Settings
+from attachery_service.disagreements import log_disagreement
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.domain.identity import SERVICE
 from attachery_service.domain.policy import Policy
@@ -22,6 +23,7 @@ from attachery_service.storage.client import Storage
 from attachery_service.storage.events import EventReader
 from attachery_service.storage.listing import S3ObjectListing
 from attachery_service.storage.objects import S3ObjectStore
+from attachery_service.storage.second_look import S3SecondLook
 from attachery_service.storage.signing import S3TargetSigner
 from attachery_service.store.auditing import AuditClocks, PostgresAudit
 from attachery_service.store.database import Database
@@ -31,6 +33,7 @@ from attachery_service.usecases.audit import Audit
 from attachery_service.usecases.audit_comparison import Comparison
 from attachery_service.usecases.auto_complete import AutoComplete
 from attachery_service.usecases.complete_upload_session import CompleteUploadSession
+from attachery_service.usecases.confirmation import Confirmation, OnDisagreement
 from attachery_service.usecases.disposal import Disposal
 from attachery_service.usecases.intake import Intake
 from attachery_service.usecases.notice_arrival import NoticeArrival
@@ -46,12 +49,16 @@ _log = structlog.get_logger("attachery.app")
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What every process has."""
+    """What every process has.
+
+    `on_disagreement` is called when object storage contradicts itself about an upload.
+    """
 
     settings: Settings
     database: Database
     storage: Storage
     background: Background
+    on_disagreement: OnDisagreement = log_disagreement
 
 
 def policies_of(settings: Settings) -> Mapping[str, Policy]:
@@ -65,6 +72,7 @@ def intake_of(core: Core, policies: Mapping[str, Policy]) -> Intake:
     return Intake(
         policies,
         Verification(objects, detect_types),
+        Confirmation(Verification(S3SecondLook(core.storage), detect_types), core.on_disagreement),
         Sealing(objects, signer),
         Disposal(objects, core.background, _log_left_object),
     )

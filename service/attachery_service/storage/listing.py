@@ -65,13 +65,23 @@ class S3ObjectListing:
         if token:
             more["ContinuationToken"] = token
         with bounded(options.operation_timeout):
-            return await self.storage.s3.list_objects_v2(
+            page = await self.storage.s3.list_objects_v2(
                 Bucket=options.bucket, Prefix=prefix, **more
             )
+            _require_prefix(page, prefix)
+            return page
 
     def _key(self, rest: str) -> str:
         own = self.storage.options.key()
         return f"{own}/{rest}" if own else rest
+
+
+def _require_prefix(page: ListObjectsV2OutputTypeDef, prefix: str) -> None:
+    """Raises ValueError if the response is not of this listing: the sweep deletes what it names."""
+    keys = [entry["Key"] for entry in page.get("Contents", [])]
+    keys += [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
+    if not all(key.startswith(prefix) for key in keys):
+        raise ValueError("keys of another listing")
 
 
 def _listed(start: str, entry: ObjectTypeDef) -> ListedObject:

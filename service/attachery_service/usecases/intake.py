@@ -24,7 +24,14 @@ from attachery_service.domain.errors import (
 from attachery_service.domain.idempotency import Outcome
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
 from attachery_service.domain.sessions import Failure, Seal, SealedObject, UploadSession
-from attachery_service.ports import Completion, Found, PreconditionChanged, Rejection
+from attachery_service.ports import (
+    Completion,
+    Found,
+    PreconditionChanged,
+    Rejection,
+    UnreadableObject,
+)
+from attachery_service.usecases.confirmation import Confirmation
 from attachery_service.usecases.disposal import Disposal
 from attachery_service.usecases.sealing import Sealing
 from attachery_service.usecases.verification import Verification, Verified
@@ -55,21 +62,20 @@ class Intake:
 
     policies: Mapping[str, Policy]
     verification: Verification
+    confirmation: Confirmation
     sealing: Sealing
     disposal: Disposal
 
     async def __call__(self, session: UploadSession, demands: Demands) -> Verified:
-        """What arrived: sealed, or with the check that failed.
+        """Verify and seal what arrived; the result is sealed, or names the check that failed.
 
+        A check that makes the session FAILED has failed twice, in different storage requests.
         Raises ObjectNotUploaded, ObjectChanging, StorageUnavailable, StorageMisconfigured.
         """
         expected = _expectation(session, demands)
         for _ in range(ATTEMPTS):
             with suppress(PreconditionChanged):
-                described = await self.verification.describe(session.upload_key, expected)
-                if described.failed_check is not None:
-                    return described
-                return await self._seal_and_read(described, expected, session)
+                return await self._verify(session, expected)
         raise ObjectChanging
 
     async def rehearse(self, session: UploadSession, demands: Demands) -> tuple[Check, ...]:
@@ -103,11 +109,33 @@ class Intake:
         """Deletes what was uploaded, once the session is FAILED."""
         self.disposal.later(session.upload_key)
 
+    async def _verify(self, session: UploadSession, expected: Expectation) -> Verified:
+        described = await self.verification.describe(session.upload_key, expected)
+        verified = described
+        if described.failed_check is None:
+            verified = await self._seal_and_read(described, expected, session)
+        if verified.failed_check is not None and self.is_final(session):
+            try:
+                await self._confirm(session, verified.failed_check, described.found, expected)
+            except BaseException:
+                self.drop_copy(session, verified.found.key)
+                raise
+        return verified
+
+    async def _confirm(
+        self, session: UploadSession, failed: Check, found: StoredObject, expected: Expectation
+    ) -> None:
+        sniffing = self._policy(session).sniffing
+        await self.confirmation.confirm(session, failed, found.etag, expected, sniffing)
+
     async def _seal_and_read(
         self, described: Verified, expected: Expectation, session: UploadSession
     ) -> Verified:
         """Reads what is sealed, so that nothing can come between verifying and handing out."""
-        sealed = await self.sealing(session, described.found)
+        try:
+            sealed = await self.sealing(session, described.found)
+        except UnreadableObject as refused:
+            return described.unreadable(refused.upload_header)
         try:
             return await self._read(described, sealed, expected, session)
         except BaseException:

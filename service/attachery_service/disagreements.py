@@ -1,0 +1,43 @@
+"""Object storage that contradicts itself: logged and counted."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from attachery_service.domain.checks import Check, CheckKind
+
+_log = structlog.get_logger("attachery.storage")
+
+
+def log_disagreement(attachment_id: UUID, first: Check, second: Check | None) -> None:
+    """Log that a second look at an upload did not confirm a failed check."""
+    _log.warning(
+        "storage disagrees with itself",
+        attachment_id=str(attachment_id),
+        check=first.kind.value,
+        expected=first.expected,
+        first=first.actual,
+        second_check=second.kind.value if second else "",
+        second=second.actual if second else "",
+    )
+
+
+class Disagreements:
+    """Logs each disagreement and counts it by the kind of check, for Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._count = Counter(
+            "attachery_storage_disagreements",
+            "Failed checks that a second look at the object did not confirm.",
+            ["check"],
+            registry=registry,
+        )
+        for kind in CheckKind:
+            self._count.labels(kind)
+
+    def __call__(self, attachment_id: UUID, first: Check, second: Check | None) -> None:
+        self._count.labels(first.kind).inc()
+        log_disagreement(attachment_id, first, second)
