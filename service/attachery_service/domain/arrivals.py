@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -21,12 +21,42 @@ class Arrival:
     key: str
 
 
+class NotificationKind(StrEnum):
+    """The form of a notification, without the envelopes it was delivered in.
+
+    TEST: S3's greeting when notifications are switched on. SUBSCRIPTION, UNSUBSCRIPTION: SNS wants
+    one to be confirmed, or has ended one.
+    """
+
+    S3 = "s3"
+    EVENTBRIDGE = "eventbridge"
+    PUBSUB = "pubsub"
+    TEST = "test"
+    SUBSCRIPTION = "subscription"
+    UNSUBSCRIPTION = "unsubscription"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """An SNS subscription that waits for an operator to confirm it, or that has ended.
+
+    `topic`: its ARN. `confirm_url`: confirms it. None for what SNS would not send.
+    """
+
+    topic: str | None
+    confirm_url: str | None
+    has_ended: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What one message of the store comes to. `ignored`: how many events are about other things."""
+    """The content of one message. `ignored`: the number of events about other things."""
 
     arrivals: Sequence[Arrival]
     ignored: int
+    kinds: Mapping[NotificationKind, int]
+    subscriptions: Sequence[Subscription]
 
 
 class NotificationOutcome(StrEnum):

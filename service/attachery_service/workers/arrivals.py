@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
-from attachery_service.domain.arrivals import Arrival, NotificationOutcome
+from attachery_service.domain.arrivals import Arrival, NotificationKind, NotificationOutcome
 from attachery_service.domain.deadline import set_time_left
 from attachery_service.usecases.notice_arrival import NoticeArrival
 
@@ -31,8 +31,20 @@ class NotificationMetrics:
             ["outcome"],
             registry=registry,
         )
+        self._kinds = Counter(
+            "attachery_notifications_received",
+            "Notifications by their form, unwrapped from SNS, SQS and EventBridge.",
+            ["kind"],
+            registry=registry,
+        )
         for outcome in NotificationOutcome:
             self._notifications.labels(outcome)
+        for kind in NotificationKind:
+            self._kinds.labels(kind)
+
+    def count_kinds(self, kinds: Mapping[NotificationKind, int]) -> None:
+        for kind, number in kinds.items():
+            self._kinds.labels(kind).inc(number)
 
     def count(self, outcome: NotificationOutcome, by: int = 1) -> None:
         self._notifications.labels(outcome).inc(by)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import structlog
@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 
 from attachery_service.domain.arrivals import Events, MalformedEventsError, NotificationOutcome
 from attachery_service.workers.arrivals import Arrivals
+from attachery_service.workers.subscription_log import SubscriptionLog
 
 _log = structlog.get_logger("attachery.notifications")
 
@@ -25,25 +26,29 @@ _READ_SECONDS = 10.0
 # For answers under way when the process ends.
 _CLOSE_SECONDS = 2.0
 _RETRY_AFTER = {"Retry-After": "1"}
+# In everything that SNS sends.
+_SNS_HEADER = "x-amz-sns-message-type"
 
 ReadEvents = Callable[[bytes], Events]
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Answers 200 once all that was told is kept to be looked at; anything else: tell it again.
+    """Answers 200 once all arrivals are queued; any other status asks the sender to send it again.
 
-    `token`: what the store must show, as `Authorization: Bearer TOKEN`, or as the password of
-    `Basic`, which stores make of http://USER:TOKEN@HOST; None lets everybody in.
+    `token`: the credential of the sender, as `Authorization: Bearer TOKEN`, or as the password of
+    `Basic`, which stores and SNS make of https://USER:TOKEN@HOST; None admits every sender. There
+    is no token in the query: proxies log queries.
     """
 
     arrivals: Arrivals
     read_events: ReadEvents
     token: str | None
+    subscription_log: SubscriptionLog = field(default_factory=SubscriptionLog)
 
     async def answer(self, request: web.Request) -> web.Response:
         if not self._knows(request.headers.get(hdrs.AUTHORIZATION, "")):
-            return self._refuse(NotificationOutcome.FORBIDDEN, HTTPStatus.FORBIDDEN)
+            return self._forbid(request.headers)
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 events = self.read_events(await request.read())
@@ -55,7 +60,10 @@ class Door:
             return self._refuse(NotificationOutcome.MALFORMED, HTTPStatus.REQUEST_TIMEOUT)
         if not self.arrivals.take(events.arrivals):
             return self._refuse(NotificationOutcome.TOO_MANY, HTTPStatus.SERVICE_UNAVAILABLE)
+        self.arrivals.metrics.count_kinds(events.kinds)
         self._note_ignored(events.ignored)
+        for subscription in events.subscriptions:
+            self.subscription_log.report(subscription)
         return web.Response()
 
     def _knows(self, credential: str) -> bool:
@@ -63,6 +71,14 @@ class Door:
             return True
         shown = _secret(credential).encode(errors="replace")
         return hmac.compare_digest(shown, self.token.encode())
+
+    def _forbid(self, headers: Mapping[str, str]) -> web.Response:
+        response = self._refuse(NotificationOutcome.FORBIDDEN, HTTPStatus.FORBIDDEN)
+        if _SNS_HEADER in headers and hdrs.AUTHORIZATION not in headers:
+            # SNS sends the credentials of its endpoint's URL only when it is asked for them.
+            response.set_status(HTTPStatus.UNAUTHORIZED)
+            response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="attachery"'
+        return response
 
     def _refuse(self, outcome: NotificationOutcome, status: HTTPStatus) -> web.Response:
         self.arrivals.metrics.count(outcome)
