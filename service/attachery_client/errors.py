@@ -67,6 +67,10 @@ from types import MappingProxyType
 
 from grpc import StatusCode
 
+# In the text of an exception; all are in `violations`.
+_MAX_LISTED = 20
+_MAX_TEXT = 300
+
 NO_FACTS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -78,13 +82,18 @@ class Violation:
     reason: str
     description: str
 
+    def __str__(self) -> str:
+        """`field: description (reason)`, without the parts that the service did not send."""
+        text = ": ".join(filter(None, (self.field, self.description)))
+        return f"{text} ({self.reason})" if self.reason and text else text or self.reason
+
 
 class AttacheryError(Exception):
     """The call failed.
 
     - `code`: the gRPC status code.
     - `reason`: name of the `ErrorReason` without its prefix; empty if the service did not answer.
-    - `message`: a sentence for people, which may change.
+    - `message`: a sentence for people, which may change; by default the `summary` of the class.
     - `facts`: what there is to know, by lower-camel name, such as `expectedSize`.
     - `violations`: with INVALID_ARGUMENT, every field that breaks its rule, in field order.
     - `request_id`: of this call, as in the service's logs; empty if unknown.
@@ -92,8 +101,12 @@ class AttacheryError(Exception):
     - `retry_after`: how long to wait before the next attempt; None if the service did not say.
     """
 
+    summary = "The call failed."
     code: StatusCode = StatusCode.UNKNOWN
     reason: str = ""
+
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = cls.__doc__ or cls.summary
 
     def __init__(
         self,
@@ -110,7 +123,7 @@ class AttacheryError(Exception):
         super().__init__(message)
         self.code = code or type(self).code
         self.reason = reason or type(self).reason
-        self.message = message or (type(self).__doc__ or "").partition("\n")[0]
+        self.message = message or self.summary
         self.facts = dict(facts)
         self.violations = tuple(violations)
         self.request_id = request_id
@@ -118,182 +131,170 @@ class AttacheryError(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
+        """The reason, the message, and in brackets what else helps to find the cause."""
         known = [f"{name}={value}" for name, value in self.facts.items()]
         known += [f"request {self.request_id}"] if self.request_id else []
-        return f"{self.reason or self.code.name}: {self.message}" + (
-            f" ({', '.join(known)})" if known else ""
-        )
+        text = f"{self.reason or self.code.name}: {self._explained()}"
+        return f"{text} ({', '.join(known)})" if known else text
+
+    def _explained(self) -> str:
+        return self.message
 
 
 class InvalidRequest(AttacheryError):
-    """The request is invalid."""
+    """The request is invalid: `violations` has every field that breaks its rule.
 
+    `str()` lists all of them, up to 20, each with at most 300 characters.
+    """
+
+    summary = "The request is invalid."
     code = StatusCode.INVALID_ARGUMENT
+
+    def _explained(self) -> str:
+        # The service's message is the first violation.
+        if not self.violations or (len(self.violations) == 1 and self.message != self.summary):
+            return self.message
+        listed = [_shortened(str(violation)) for violation in self.violations[:_MAX_LISTED]]
+        more = len(self.violations) - len(listed)
+        return "; ".join([*listed, *([f"and {more} more"] if more else [])])
 
 
 class RequestIdReused(InvalidRequest):
-    """This request_id was used for another payload in the last 24 hours."""
-
+    summary = "This request_id was used for another payload in the last 24 hours."
     reason = "REQUEST_ID_REUSED"
 
 
 class MalformedRequest(InvalidRequest):
-    """The request is not a valid encoding of its message."""
-
+    summary = "The request is not a valid encoding of its message."
     reason = "MALFORMED_REQUEST"
 
 
 class Unauthenticated(AttacheryError):
-    """The caller is not known."""
-
+    summary = "The caller is not known."
     code = StatusCode.UNAUTHENTICATED
 
 
 class CredentialsMissing(Unauthenticated):
-    """The call carries no credential."""
-
+    summary = "The call carries no credential."
     reason = "CREDENTIALS_MISSING"
 
 
 class CredentialsInvalid(Unauthenticated):
-    """The credential is not valid."""
-
+    summary = "The credential is not valid."
     reason = "CREDENTIALS_INVALID"
 
 
 class PermissionDenied(AttacheryError):
-    """The caller may not do this."""
-
+    summary = "The caller may not do this."
     code = StatusCode.PERMISSION_DENIED
 
 
 class TenantDenied(PermissionDenied):
-    """The credential does not cover this tenant."""
-
+    summary = "The credential does not cover this tenant."
     reason = "TENANT_DENIED"
 
 
 class ScopeMissing(PermissionDenied):
-    """The credential lacks the scope this method needs."""
-
+    summary = "The credential lacks the scope this method needs."
     reason = "SCOPE_MISSING"
 
 
 class NotFound(AttacheryError):
-    """There is no such thing."""
-
+    summary = "There is no such thing."
     code = StatusCode.NOT_FOUND
 
 
 class AttachmentNotFound(NotFound):
-    """There is no attachment of this id in this tenant."""
-
+    summary = "There is no attachment of this id in this tenant."
     reason = "ATTACHMENT_NOT_FOUND"
 
 
 class HoldNotFound(NotFound):
-    """There is no such hold."""
-
+    summary = "There is no such hold."
     reason = "HOLD_NOT_FOUND"
 
 
 class FailedPrecondition(AttacheryError):
-    """The state does not allow this."""
-
+    summary = "The state does not allow this."
     code = StatusCode.FAILED_PRECONDITION
 
 
 class UploadAlreadyCompleted(FailedPrecondition):
-    """The upload is already complete."""
-
+    summary = "The upload is already complete."
     reason = "UPLOAD_ALREADY_COMPLETED"
 
 
 class UploadFailed(FailedPrecondition):
-    """The upload has failed verification."""
-
+    summary = "The upload has failed verification."
     reason = "UPLOAD_FAILED"
 
 
 class UploadCancelled(FailedPrecondition):
-    """The upload was cancelled."""
-
+    summary = "The upload was cancelled."
     reason = "UPLOAD_CANCELLED"
 
 
 class UploadExpired(FailedPrecondition):
-    """The upload's deadline has passed."""
-
+    summary = "The upload's deadline has passed."
     reason = "UPLOAD_EXPIRED"
 
 
 class ObjectNotUploaded(FailedPrecondition):
-    """Nothing has arrived in storage yet; upload the bytes, then complete."""
-
+    summary = "Nothing has arrived in storage yet; upload the bytes, then complete."
     reason = "OBJECT_NOT_UPLOADED"
 
 
 class UploadNotReady(FailedPrecondition):
-    """The upload is not complete."""
-
+    summary = "The upload is not complete."
     reason = "UPLOAD_NOT_READY"
 
 
 class ObjectPurged(FailedPrecondition):
-    """The bytes are gone, their time has passed; the metadata remains."""
-
+    summary = "The bytes are gone, their time has passed; the metadata remains."
     reason = "OBJECT_PURGED"
 
 
 class AttachmentHeld(FailedPrecondition):
-    """The attachment is held: wait for the end of its holds, or use force."""
-
+    summary = "The attachment is held: wait for the end of its holds, or use force."
     reason = "ATTACHMENT_HELD"
 
 
 class HoldExpired(FailedPrecondition):
-    """The hold has ended; what it held may be gone."""
-
+    summary = "The hold has ended; what it held may be gone."
     reason = "HOLD_EXPIRED"
 
 
 class HoldReleased(FailedPrecondition):
-    """The hold was released; what it held may be gone."""
-
+    summary = "The hold was released; what it held may be gone."
     reason = "HOLD_RELEASED"
 
 
 class VerificationFailed(FailedPrecondition):
-    """What arrived in storage is not what was declared."""
+    summary = "What arrived in storage is not what was declared."
 
 
 class SizeMismatch(VerificationFailed):
-    """What arrived in storage has another size than declared."""
-
+    summary = "What arrived in storage has another size than declared."
     reason = "SIZE_MISMATCH"
 
 
 class EmptyObject(VerificationFailed):
-    """What arrived in storage is empty."""
-
+    summary = "What arrived in storage is empty."
     reason = "EMPTY_OBJECT"
 
 
 class ObjectTooLarge(VerificationFailed):
-    """What arrived in storage is larger than allowed."""
-
+    summary = "What arrived in storage is larger than allowed."
     reason = "OBJECT_TOO_LARGE"
 
 
 class ChecksumMismatch(VerificationFailed):
-    """What arrived in storage has another checksum than declared."""
-
+    summary = "What arrived in storage has another checksum than declared."
     reason = "CHECKSUM_MISMATCH"
 
 
 class ContentTypeMismatch(VerificationFailed):
-    """What arrived in storage has another content type than declared."""
-
+    summary = "What arrived in storage has another content type than declared."
     reason = "CONTENT_TYPE_MISMATCH"
 
 
@@ -304,122 +305,110 @@ class ObjectUnreadable(VerificationFailed):
 
 
 class ResourceExhausted(AttacheryError):
-    """The caller may not have more; nothing happened."""
-
+    summary = "The caller may not have more; nothing happened."
     code = StatusCode.RESOURCE_EXHAUSTED
 
 
 class PendingSessionsLimit(ResourceExhausted):
-    """The tenant has too many pending sessions; complete some, or wait for their targets to end."""
-
+    summary = (
+        "The tenant has too many pending sessions; complete some, or wait for their targets to end."
+    )
     reason = "PENDING_SESSIONS_LIMIT"
 
 
 class StorageQuotaExceeded(ResourceExhausted):
-    """The tenant's pending or stored bytes would exceed its quota."""
-
+    summary = "The tenant's pending or stored bytes would exceed its quota."
     reason = "STORAGE_QUOTA_EXCEEDED"
 
 
 class RateLimited(ResourceExhausted):
-    """Too many calls in too short a time; `retry_after` says when the next one may be made."""
-
+    summary = (
+        "Too many calls in too short a time; `retry_after` says when the next one may be made."
+    )
     reason = "RATE_LIMITED"
 
 
 class Aborted(AttacheryError):
-    """The call was given up; it may be repeated."""
-
+    summary = "The call was given up; it may be repeated."
     code = StatusCode.ABORTED
 
 
 class ObjectChanging(Aborted):
-    """The object was replaced again and again while it was being verified."""
-
+    summary = "The object was replaced again and again while it was being verified."
     reason = "OBJECT_CHANGING"
 
 
 class BatchAborted(Aborted):
-    """Another item of this all-or-nothing call failed."""
-
+    summary = "Another item of this all-or-nothing call failed."
     reason = "BATCH_ABORTED"
 
 
 class Unavailable(AttacheryError):
-    """The service cannot answer right now; nothing was lost, try again."""
-
+    summary = "The service cannot answer right now; nothing was lost, try again."
     code = StatusCode.UNAVAILABLE
 
 
 class StorageUnavailable(Unavailable):
-    """Object storage does not answer right now; nothing was lost, try again."""
-
+    summary = "Object storage does not answer right now; nothing was lost, try again."
     reason = "STORAGE_UNAVAILABLE"
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database does not answer right now; nothing was lost, try again."""
-
+    summary = "The database does not answer right now; nothing was lost, try again."
     reason = "DATABASE_UNAVAILABLE"
 
 
 class Overloaded(Unavailable):
-    """The server has more calls than it can answer in time and did not start this one."""
-
+    summary = "The server has more calls than it can answer in time and did not start this one."
     reason = "OVERLOADED"
 
 
 class ShuttingDown(Unavailable):
-    """The server is stopping and did not start this call; retry on another server."""
-
+    summary = "The server is stopping and did not start this call; retry on another server."
     reason = "SHUTTING_DOWN"
 
 
 class DeadlineExceeded(AttacheryError):
-    """The call's deadline left too little time."""
-
+    summary = "The call's deadline left too little time."
     code = StatusCode.DEADLINE_EXCEEDED
     reason = "DEADLINE_EXCEEDED"
 
 
 class Internal(AttacheryError):
-    """The service failed; its operators find the cause by the request id."""
-
+    summary = "The service failed; its operators find the cause by the request id."
     code = StatusCode.INTERNAL
 
 
 class StorageMisconfigured(Internal):
-    """The service's own access to object storage is wrong; its operators must act."""
-
+    summary = "The service's own access to object storage is wrong; its operators must act."
     reason = "STORAGE_MISCONFIGURED"
 
 
 class UnexpectedError(Internal):
-    """The service failed; its operators find the cause by the request id."""
-
+    summary = "The service failed; its operators find the cause by the request id."
     reason = "INTERNAL"
 
 
 class Unimplemented(AttacheryError):
-    """There is no such method in this version."""
-
+    summary = "There is no such method in this version."
     code = StatusCode.UNIMPLEMENTED
     reason = "UNKNOWN_METHOD"
 
 
 class DataLoss(AttacheryError):
-    """Verified bytes are gone or changed; the service's operators must act."""
-
+    summary = "Verified bytes are gone or changed; the service's operators must act."
     code = StatusCode.DATA_LOSS
 
 
 class ObjectMissing(DataLoss):
-    """The attachment is ready, but its object is not in storage any more."""
-
+    summary = "The attachment is ready, but its object is not in storage any more."
     reason = "OBJECT_MISSING"
 
 
 class ObjectChanged(DataLoss):
-    """The attachment is ready, but its object is not the one that was verified."""
-
+    summary = "The attachment is ready, but its object is not the one that was verified."
     reason = "OBJECT_CHANGED"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"

@@ -37,6 +37,7 @@ class TransferFailed(AttacheryError):
     Neither names the URL: it is a credential.
     """
 
+    summary = "The bytes could not be moved to or from storage."
     reason = "TRANSFER_FAILED"
 
     def __init__(
@@ -55,6 +56,7 @@ class ProxyFailed(TransferFailed):
     environment names a proxy that can never be used.
     """
 
+    summary = "The HTTP proxy between this process and storage refused the request."
     reason = "PROXY_FAILED"
 
     def __init__(self, message: str, *, status: int | None = None, may_pass: bool = True) -> None:

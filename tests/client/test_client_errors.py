@@ -62,6 +62,36 @@ def error_info(reason: str, domain: str = "attachery", **facts: str) -> error_de
     return error_details_pb2.ErrorInfo(reason=reason, domain=domain, metadata=facts)
 
 
+VIOLATIONS = [
+    errors.Violation("filename", "INVALID_FILENAME", "must not contain '/'"),
+    errors.Violation("size_bytes", "SIZE_OUT_OF_RANGE", "must be 1 to 10"),
+    errors.Violation("ttl", "", "must be positive"),
+    errors.Violation("", "INVALID_ITEMS", ""),
+]
+
+
+def test_the_text_of_an_invalid_request_lists_every_violation() -> None:
+    error = errors.InvalidRequest(
+        "filename: must not contain '/'",
+        reason="INVALID_FILENAME",
+        violations=VIOLATIONS,
+        request_id="r1",
+    )
+    assert str(error) == (
+        "INVALID_FILENAME: filename: must not contain '/' (INVALID_FILENAME); "
+        "size_bytes: must be 1 to 10 (SIZE_OUT_OF_RANGE); ttl: must be positive; INVALID_ITEMS "
+        "(request r1)"
+    )
+
+
+def test_the_text_of_an_invalid_request_is_bounded() -> None:
+    violations = [errors.Violation(f"items[{n}].id", "INVALID_ID", "x" * 5000) for n in range(99)]
+    text = str(errors.InvalidRequest(violations=violations))
+    assert "items[19].id" in text
+    assert text.endswith("; and 79 more")
+    assert len(text) < 7000
+
+
 def test_the_tree_is_the_one_of_the_service() -> None:
     assert tree_of(errors) == tree_of(service_errors)
     assert reasons_of(errors) == reasons_of(service_errors)

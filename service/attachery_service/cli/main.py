@@ -85,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="attachery", description="Upload sessions over gRPC.", allow_abbrev=False
     )
+    # Printed by `__main__`, which needs none of this; here for the help.
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(_add(commands, "serve", serve.run, "serve, configured by ATTACHERY_* variables"))
     _add(commands, "worker", worker.run, "sweep: expire, purge and clean up what time is over for")
@@ -255,7 +257,7 @@ def _message(error: Exception) -> str:
         case ValidationError():
             return _settings_message(error)
         case InvalidRequest():
-            return error.message
+            return _violations(error)
         case AttacheryError():
             return _explanation(error)
         case OSError(filename=str(name), strerror=str(reason)):
@@ -274,6 +276,11 @@ def _message(error: Exception) -> str:
             return str(error)
     _log.error("bug", exc_info=error)
     return "this is a bug in Attachery, described in the line above"
+
+
+def _violations(error: InvalidRequest) -> str:
+    listed = [f"{found.field}: {found.description}" for found in error.violations]
+    return "; ".join(listed) or error.message
 
 
 def _explanation(error: AttacheryError) -> str:

@@ -52,8 +52,9 @@ AttacheryError
     ├── ObjectMissing
     └── ObjectChanged
 
-Each class's docstring is its message; `reason` is the name callers decide on; `facts` are what
-they need to know, by lower-camel name.
+`summary` is the message of a class, and its docstring: an attribute, since `python -OO` removes
+docstrings. `reason` is the name that callers decide on; `facts` are the details, by lower-camel
+name.
 """
 
 from __future__ import annotations
@@ -64,12 +65,14 @@ from datetime import timedelta
 
 
 class AttacheryError(Exception):
-    """The call failed."""
-
+    summary = "The call failed."
     reason: str = "INTERNAL"
 
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = cls.__doc__ or cls.summary
+
     def __init__(self, **facts: object) -> None:
-        super().__init__(self.__doc__)
+        super().__init__(self.summary)
         self.facts = {name: str(value) for name, value in facts.items() if value is not None}
 
     @property
@@ -87,7 +90,7 @@ class Violation:
 
 
 class InvalidRequest(AttacheryError):
-    """The request is invalid."""
+    summary = "The request is invalid."
 
     def __init__(self, violations: Sequence[Violation] = (), **facts: object) -> None:
         super().__init__(**facts)
@@ -104,160 +107,137 @@ class InvalidRequest(AttacheryError):
 
 
 class RequestIdReused(InvalidRequest):
-    """This request_id was used for another payload in the last 24 hours."""
-
+    summary = "This request_id was used for another payload in the last 24 hours."
     reason = "REQUEST_ID_REUSED"
 
 
 class MalformedRequest(InvalidRequest):
-    """The request is not a valid encoding of its message."""
-
+    summary = "The request is not a valid encoding of its message."
     reason = "MALFORMED_REQUEST"
 
 
 class Unauthenticated(AttacheryError):
-    """The caller is not known."""
+    summary = "The caller is not known."
 
 
 class CredentialsMissing(Unauthenticated):
-    """The call carries no credential: send 'authorization: Bearer KEY'."""
-
+    summary = "The call carries no credential: send 'authorization: Bearer KEY'."
     reason = "CREDENTIALS_MISSING"
 
 
 class CredentialsInvalid(Unauthenticated):
-    """The credential is not valid."""
-
+    summary = "The credential is not valid."
     reason = "CREDENTIALS_INVALID"
 
 
 class PermissionDenied(AttacheryError):
-    """The caller may not do this."""
+    summary = "The caller may not do this."
 
 
 class TenantDenied(PermissionDenied):
-    """The credential does not cover this tenant."""
-
+    summary = "The credential does not cover this tenant."
     reason = "TENANT_DENIED"
 
 
 class ScopeMissing(PermissionDenied):
-    """The credential lacks the scope this method needs."""
-
+    summary = "The credential lacks the scope this method needs."
     reason = "SCOPE_MISSING"
 
 
 class NotFound(AttacheryError):
-    """There is no such thing."""
+    summary = "There is no such thing."
 
 
 class AttachmentNotFound(NotFound):
-    """There is no attachment of this id in this tenant."""
-
+    summary = "There is no attachment of this id in this tenant."
     reason = "ATTACHMENT_NOT_FOUND"
 
 
 class HoldNotFound(NotFound):
-    """There is no such hold."""
-
+    summary = "There is no such hold."
     reason = "HOLD_NOT_FOUND"
 
 
 class FailedPrecondition(AttacheryError):
-    """The state does not allow this."""
+    summary = "The state does not allow this."
 
 
 class UploadAlreadyCompleted(FailedPrecondition):
-    """The upload is already complete."""
-
+    summary = "The upload is already complete."
     reason = "UPLOAD_ALREADY_COMPLETED"
 
 
 class UploadFailed(FailedPrecondition):
-    """The upload has failed verification."""
-
+    summary = "The upload has failed verification."
     reason = "UPLOAD_FAILED"
 
 
 class UploadCancelled(FailedPrecondition):
-    """The upload was cancelled."""
-
+    summary = "The upload was cancelled."
     reason = "UPLOAD_CANCELLED"
 
 
 class UploadExpired(FailedPrecondition):
-    """The upload's deadline has passed."""
-
+    summary = "The upload's deadline has passed."
     reason = "UPLOAD_EXPIRED"
 
 
 class ObjectNotUploaded(FailedPrecondition):
-    """Nothing has arrived in storage yet; upload the bytes, then complete."""
-
+    summary = "Nothing has arrived in storage yet; upload the bytes, then complete."
     reason = "OBJECT_NOT_UPLOADED"
 
 
 class UploadNotReady(FailedPrecondition):
-    """The upload is not complete."""
-
+    summary = "The upload is not complete."
     reason = "UPLOAD_NOT_READY"
 
 
 class ObjectPurged(FailedPrecondition):
-    """The bytes are gone, their time has passed; the metadata remains."""
-
+    summary = "The bytes are gone, their time has passed; the metadata remains."
     reason = "OBJECT_PURGED"
 
 
 class AttachmentHeld(FailedPrecondition):
-    """The attachment is held: wait for the end of its holds, or use force."""
-
+    summary = "The attachment is held: wait for the end of its holds, or use force."
     reason = "ATTACHMENT_HELD"
 
 
 class HoldExpired(FailedPrecondition):
-    """The hold has ended; what it held may be gone."""
-
+    summary = "The hold has ended; what it held may be gone."
     reason = "HOLD_EXPIRED"
 
 
 class HoldReleased(FailedPrecondition):
-    """The hold was released; what it held may be gone."""
-
+    summary = "The hold was released; what it held may be gone."
     reason = "HOLD_RELEASED"
 
 
 class VerificationFailed(FailedPrecondition):
-    """What arrived in storage is not what was declared."""
+    summary = "What arrived in storage is not what was declared."
 
 
 class SizeMismatch(VerificationFailed):
-    """What arrived in storage has another size than declared."""
-
+    summary = "What arrived in storage has another size than declared."
     reason = "SIZE_MISMATCH"
 
 
 class EmptyObject(VerificationFailed):
-    """What arrived in storage is empty."""
-
+    summary = "What arrived in storage is empty."
     reason = "EMPTY_OBJECT"
 
 
 class ObjectTooLarge(VerificationFailed):
-    """What arrived in storage is larger than allowed."""
-
+    summary = "What arrived in storage is larger than allowed."
     reason = "OBJECT_TOO_LARGE"
 
 
 class ChecksumMismatch(VerificationFailed):
-    """What arrived in storage has another checksum than declared."""
-
+    summary = "What arrived in storage has another checksum than declared."
     reason = "CHECKSUM_MISMATCH"
 
 
 class ContentTypeMismatch(VerificationFailed):
-    """What arrived in storage has another content type than declared."""
-
+    summary = "What arrived in storage has another content type than declared."
     reason = "CONTENT_TYPE_MISMATCH"
 
 
@@ -268,24 +248,23 @@ class ObjectUnreadable(VerificationFailed):
 
 
 class ResourceExhausted(AttacheryError):
-    """The caller may not have more; nothing happened."""
+    summary = "The caller may not have more; nothing happened."
 
 
 class PendingSessionsLimit(ResourceExhausted):
-    """The tenant has too many pending sessions; complete some, or wait for their targets to end."""
-
+    summary = (
+        "The tenant has too many pending sessions; complete some, or wait for their targets to end."
+    )
     reason = "PENDING_SESSIONS_LIMIT"
 
 
 class StorageQuotaExceeded(ResourceExhausted):
-    """The tenant's pending or stored bytes would exceed its quota."""
-
+    summary = "The tenant's pending or stored bytes would exceed its quota."
     reason = "STORAGE_QUOTA_EXCEEDED"
 
 
 class RateLimited(ResourceExhausted):
-    """Too many calls in too short a time; the next one may be made after a while."""
-
+    summary = "Too many calls in too short a time; the next one may be made after a while."
     reason = "RATE_LIMITED"
 
     def __init__(self, retry_after: timedelta = timedelta(seconds=1), **facts: object) -> None:
@@ -294,90 +273,78 @@ class RateLimited(ResourceExhausted):
 
 
 class Aborted(AttacheryError):
-    """The call was given up; it may be repeated."""
+    summary = "The call was given up; it may be repeated."
 
 
 class ObjectChanging(Aborted):
-    """The object was replaced again and again while it was being verified."""
-
+    summary = "The object was replaced again and again while it was being verified."
     reason = "OBJECT_CHANGING"
 
 
 class BatchAborted(Aborted):
-    """Another item of this all-or-nothing call failed."""
-
+    summary = "Another item of this all-or-nothing call failed."
     reason = "BATCH_ABORTED"
 
 
 class Unavailable(AttacheryError):
-    """The service cannot answer right now; nothing was lost, try again."""
+    summary = "The service cannot answer right now; nothing was lost, try again."
 
 
 class StorageUnavailable(Unavailable):
-    """Object storage does not answer right now; nothing was lost, try again."""
-
+    summary = "Object storage does not answer right now; nothing was lost, try again."
     reason = "STORAGE_UNAVAILABLE"
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database does not answer right now; nothing was lost, try again."""
-
+    summary = "The database does not answer right now; nothing was lost, try again."
     reason = "DATABASE_UNAVAILABLE"
 
 
 class Overloaded(Unavailable):
-    """The server has more calls than it can answer in time and did not start this one."""
-
+    summary = "The server has more calls than it can answer in time and did not start this one."
     reason = "OVERLOADED"
 
 
 class ShuttingDown(Unavailable):
-    """The server is stopping and did not start this call; retry on another server."""
-
+    summary = "The server is stopping and did not start this call; retry on another server."
     reason = "SHUTTING_DOWN"
 
 
 class DeadlineExceeded(AttacheryError):
-    """The call's deadline left too little time."""
-
+    summary = "The call's deadline left too little time."
     reason = "DEADLINE_EXCEEDED"
 
 
 class Internal(AttacheryError):
-    """The service failed; its operators find the cause by the request id."""
+    summary = "The service failed; its operators find the cause by the request id."
 
 
 class StorageMisconfigured(Internal):
-    """The service's own access to object storage is wrong; its operators must act."""
-
+    summary = "The service's own access to object storage is wrong; its operators must act."
     reason = "STORAGE_MISCONFIGURED"
 
 
 class UnexpectedError(Internal):
-    """The service failed; its operators find the cause by the request id."""
-
+    summary = "The service failed; its operators find the cause by the request id."
     reason = "INTERNAL"
 
 
 class Unimplemented(AttacheryError):
-    """There is no such method in this version."""
-
+    summary = "There is no such method in this version."
     reason = "UNKNOWN_METHOD"
 
 
 class DataLoss(AttacheryError):
-    """Verified bytes are gone or changed; the service's operators must act."""
+    summary = "Verified bytes are gone or changed; the service's operators must act."
 
 
 class ObjectMissing(DataLoss):
-    """The attachment is ready, but its object is not in storage any more."""
-
+    summary = "The attachment is ready, but its object is not in storage any more."
     reason = "OBJECT_MISSING"
 
 
 class ObjectChanged(DataLoss):
-    """The attachment is ready, but its object is not the one that was verified."""
-
+    summary = "The attachment is ready, but its object is not the one that was verified."
     reason = "OBJECT_CHANGED"
 
 
