@@ -221,6 +221,11 @@ class AttacheryClient(Calls):
         await asyncio.to_thread(verify, sink, got.attachment)
 
     def _open_transfer(self) -> Transfer:
+        """Raises RuntimeError unless the client is open: nothing would close the transfer."""
+        self._connection.require_open()
         if self._transfer is None:
-            self._transfer = open_transfer()
+            self._transfer = self._new_transfer()
         return self._transfer
+
+    def _new_transfer(self) -> Transfer:
+        return open_transfer()

@@ -61,9 +61,14 @@ class Connection:
 
     @property
     def stubs(self) -> Stubs:
+        """Raises RuntimeError before the connection is open, and after it is closed."""
         if self._stubs is None:
             raise RuntimeError("the client is not open: use `async with AttacheryClient(...)`")
         return self._stubs
+
+    def require_open(self) -> None:
+        """Raises RuntimeError if no call can be made."""
+        _ = self.stubs
 
     def open(self) -> None:
         if self._credentials is None:

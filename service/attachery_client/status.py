@@ -49,6 +49,11 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, request_id: str = "") -> Atta
     )
 
 
+def class_of_reason(reason: str) -> type[AttacheryError]:
+    """The class of a reason of the contract: the reasons without their own are invalid requests."""
+    return _BY_REASON.get(reason, errors.InvalidRequest)
+
+
 def from_status(status: Status, *, request_id: str = "") -> AttacheryError | None:
     """The exception for one item of a batch, such as a result of ResolveAttachments; None if OK.
 

@@ -16,6 +16,9 @@ from attachery.v1.resources_pb2 import UploadSessionState
 from attachery.v1.upload_sessions_pb2 import StartUploadSessionResponse
 from attachery_client import AttacheryClient, BatchItem, errors, from_status
 from attachery_client.testing import FakeAttachery
+from attachery_client.testing.failures import _HTTP_STATUS, _RETRY_AFTER, as_received
+from attachery_service.domain import errors as service_errors
+from attachery_service.wire.status import to_status
 from rpc.holding import end
 from service_fixtures import ServiceUnderTest
 
@@ -520,6 +523,36 @@ class Scenarios:
         await world.client.delete_attachment(attachment_id, tenant_id=TENANT, force=True)
         assert await state(world, attachment_id) == "DELETED"
 
+    async def test_a_client_that_is_left_refuses_every_call(self, world: World) -> None:
+        attachment_id = await ready(world)
+        client = world.client
+        await client.close()
+        with pytest.raises(RuntimeError, match="async with"):
+            await client.get_attachment(attachment_id, tenant_id=TENANT)
+        with pytest.raises(RuntimeError, match="async with"):
+            await client.upload(BODY, tenant_id=TENANT, filename="a.txt")
+        with pytest.raises(RuntimeError, match="async with"):
+            await client.download(attachment_id, tenant_id=TENANT)
+
+    async def test_an_exception_has_all_that_the_service_sends(self, world: World) -> None:
+        unknown, pending = str(uuid4()), await started(world)
+        expired = await started(world)
+        await world.expire(expired)
+        wrong = await started(world, b"wrong", size_bytes=5, checksums={"sha256": SHA256})
+        calls = {
+            404: world.client.get_attachment(unknown, tenant_id=TENANT),
+            409: world.client.get_attachment(pending, tenant_id=TENANT),
+            410: world.client.complete_upload_session(expired, tenant_id=TENANT),
+            422: world.client.complete_upload_session(wrong, tenant_id=TENANT),
+            400: world.client.resolve_attachments([], tenant_id=TENANT),
+        }
+        for http_status, call in calls.items():
+            with pytest.raises(errors.AttacheryError) as caught:
+                await call
+            assert caught.value.http_status == http_status
+            assert caught.value.request_id
+            assert caught.value.retry_after is None
+
 
 class FakeWorld:
     def __init__(self) -> None:
@@ -562,6 +595,28 @@ class TestReal(Scenarios):
     @pytest.fixture
     def world(self, service: ServiceUnderTest, client: AttacheryClient) -> World:
         return RealWorld(service, client)
+
+
+@pytest.mark.parametrize("kind", [FakeAttachery, AttacheryClient])
+async def test_a_client_that_is_not_entered_refuses_every_call(
+    kind: type[AttacheryClient],
+) -> None:
+    client = kind("127.0.0.1:1", api_key="k") if kind is AttacheryClient else FakeAttachery()
+    with pytest.raises(RuntimeError, match="async with"):
+        await client.get_attachment("x", tenant_id=TENANT)
+    with pytest.raises(RuntimeError, match="async with"):
+        await client.upload(BODY, tenant_id=TENANT, filename="a.txt")
+    with pytest.raises(RuntimeError, match="async with"):
+        await client.download("x", tenant_id=TENANT)
+
+
+@pytest.mark.parametrize("kind", [*_HTTP_STATUS, *_RETRY_AFTER])
+def test_a_failure_is_as_the_service_sends_it(kind: type[errors.AttacheryError]) -> None:
+    sent = from_status(to_status(getattr(service_errors, kind.__name__)(), "r1"))
+    assert sent is not None
+    simulated = as_received(kind())
+    assert (simulated.code, simulated.http_status) == (sent.code, sent.http_status)
+    assert (simulated.retry_after is None) == (sent.retry_after is None)
 
 
 def test_the_methods_take_the_same_arguments() -> None:

@@ -1,18 +1,24 @@
 """A stand-in for Attachery in unit tests of its callers: no server, no storage, no network.
 
-It is the real client over a service of dictionaries, so methods, arguments and answers are the real
-ones. It judges sizes, MD5, SHA-256, states and repeated request ids. It does not judge credentials,
-names and other text, or lifetimes; it lists no checks, and has no storage to refer to.
+It is the real client over a service of dictionaries, so methods, arguments, answers and exceptions
+are the real ones. It judges sizes, MD5, SHA-256, names, states and repeated request ids, and fails
+as a test asks it to. It does not judge credentials, other text, or lifetimes; it lists no checks,
+and has no storage to refer to.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import re
+from typing import Any, BinaryIO
 
+from attachery.v1.resources_pb2 import UploadTarget
 from attachery_client.client import AttacheryClient
 from attachery_client.connection import Connection, Stubs
+from attachery_client.errors import AttacheryError
+from attachery_client.testing.failures import Failure, Failures, as_received
 from attachery_client.testing.service import InMemoryService
-from attachery_client.transfer import Transfer
+from attachery_client.transfer import Body, Transfer
 
 
 class FakeAttachery(AttacheryClient):
@@ -25,12 +31,14 @@ class FakeAttachery(AttacheryClient):
                 tenant_id="acme", filename="a.txt", content_type="text/plain"
             )
             attachery.put(started.session.attachment_id, b"hello")  # plays the uploader
+            attachery.fail("STORAGE_UNAVAILABLE", method="complete_upload_session")
     """
 
     def __init__(self) -> None:
         super().__init__("in-memory", api_key="none")
         self._service = InMemoryService()
-        self._connection = _Direct(self._service)
+        self._failures = Failures()
+        self._connection = _Direct(self._service, self._failures)
 
     def put(self, attachment_id: str, data: bytes) -> None:
         """Uploads these bytes, as whoever was given the session's target would."""
@@ -44,22 +52,87 @@ class FakeAttachery(AttacheryClient):
         """Lets the time of a hold pass."""
         self._service.end_hold(hold_id)
 
-    def _open_transfer(self) -> Transfer:
-        return self._service
+    def fail(
+        self,
+        failure: Failure,
+        *,
+        method: str | None = None,
+        times: int | None = 1,
+        answer_is_lost: bool = False,
+    ) -> None:
+        """Makes the next calls fail; failures that were asked for earlier come first.
+
+        - `failure`: an exception of `attachery_client.errors` with its facts and `retry_after`, its
+          class, or the name of an `ErrorReason` such as `"RATE_LIMITED"`; for the bytes of `upload`
+          and `download` a `TransferFailed`.
+        - `method`: the call that fails, such as `"complete_upload_session"`, also within `upload`
+          and `download`; `"send"` and `"fetch"` are the transfer of their bytes. None: any call
+          that can fail in this way.
+        - `times`: how many calls fail; None: all until `clear_failures()`. The real client makes up
+          to four attempts of a call that is UNAVAILABLE, which count as one here.
+        - `answer_is_lost`: the call has its effect, and only the answer is replaced by the failure.
+
+        Raises ValueError for a reason or method that does not exist.
+        """
+        self._failures.add(failure, method, times, answer_is_lost=answer_is_lost)
+
+    def clear_failures(self) -> None:
+        """Lets all calls succeed again."""
+        self._failures.clear()
+
+    def _new_transfer(self) -> Transfer:
+        return _DirectTransfer(self._service, self._failures)
 
 
 class _Direct(Connection):
     """A connection whose calls are function calls."""
 
-    def __init__(self, service: Any) -> None:
+    def __init__(self, service: Any, failures: Failures) -> None:
         super().__init__("in-memory", "none", None, 0, ())
-        self._stubs = Stubs(service, service, service)
+        self._service = service
+        self._failures = failures
 
     def open(self) -> None:
-        """Does nothing: there is no channel."""
-
-    async def close(self) -> None:
-        """Does nothing: what was uploaded can be looked at afterwards."""
+        self._stubs = Stubs(self._service, self._service, self._service)
 
     async def call(self, method: Any, request: Any, timeout: float | None) -> Any:  # noqa: ARG002, ASYNC109
-        return method(request)
+        planned = self._failures.take(_snake_case(method.__name__))
+        try:
+            if planned is not None and not planned.answer_is_lost:
+                raise planned.error
+            answer = method(request)
+            if planned is not None:
+                raise planned.error
+        except AttacheryError as error:
+            failure = as_received(error)
+        else:
+            return answer
+        raise failure
+
+
+class _DirectTransfer:
+    """Carries bytes to and from the in-memory service."""
+
+    def __init__(self, service: InMemoryService, failures: Failures) -> None:
+        self._service = service
+        self._failures = failures
+
+    async def send(self, target: UploadTarget, body: Body) -> None:
+        if (planned := self._failures.take("send")) is None:
+            self._service.receive(target, body)
+            return
+        if planned.answer_is_lost:
+            self._service.receive(target, body)
+        raise copy.copy(planned.error)
+
+    async def fetch(self, url: str, sink: BinaryIO) -> None:
+        if (planned := self._failures.take("fetch")) is not None:
+            raise copy.copy(planned.error)
+        self._service.write_to(sink, url)
+
+    async def close(self) -> None:
+        """Does nothing: there are no connections."""
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

@@ -39,7 +39,7 @@ _SETTLED = ("READY", "DELETED", "EXPIRED")
 
 
 class InMemoryService:
-    """Answers request messages as the service would, and carries bytes as storage would."""
+    """Answers request messages as the service would, and keeps bytes as storage would."""
 
     def __init__(self) -> None:
         self.uploads: dict[str, Upload] = {}
@@ -152,15 +152,14 @@ class InMemoryService:
             objects_seen=sum(upload.data is not None for upload in uploads),
         )
 
-    async def send(self, target: resources.UploadTarget, body: Body) -> None:
+    def receive(self, target: resources.UploadTarget, body: Body) -> None:
+        """Stores the bytes, as storage does when a target is followed."""
         with body.open() as file:
             self.uploads[target.url.removeprefix(_SCHEME)].data = file.read()
 
-    async def fetch(self, url: str, sink: BinaryIO) -> None:
+    def write_to(self, sink: BinaryIO, url: str) -> None:
+        """Writes the bytes behind a download URL."""
         sink.write(self.uploads[url.removeprefix(_SCHEME)].data or b"")
-
-    async def close(self) -> None:
-        pass
 
     def _delete(self, upload: Upload, *, force: bool) -> None:
         if not force:
