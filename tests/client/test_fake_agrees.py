@@ -538,12 +538,14 @@ class Scenarios:
         unknown, pending = str(uuid4()), await started(world)
         expired = await started(world)
         await world.expire(expired)
-        wrong = await started(world, b"wrong", size_bytes=5, checksums={"sha256": SHA256})
+        wrong = await started(world, b"wrong")
         calls = {
             404: world.client.get_attachment(unknown, tenant_id=TENANT),
             409: world.client.get_attachment(pending, tenant_id=TENANT),
             410: world.client.complete_upload_session(expired, tenant_id=TENANT),
-            422: world.client.complete_upload_session(wrong, tenant_id=TENANT),
+            422: world.client.complete_upload_session(
+                wrong, tenant_id=TENANT, checksums={"sha256": SHA256}
+            ),
             400: world.client.resolve_attachments([], tenant_id=TENANT),
         }
         for http_status, call in calls.items():

@@ -118,6 +118,23 @@ def test_the_contract_is_listed_and_described(dev: Dev) -> None:
     assert "message ErrorInfo" in said(dev, "describe", "google.rpc.ErrorInfo")
 
 
+@pytest.mark.parametrize(
+    ("symbol", "words"),
+    [
+        ("attachery.v1.ErrorReason", "ERROR_REASON_RATE_LIMITED = "),
+        (f"{UPLOADS}.StartUploadSession", "rpc StartUploadSession ("),
+        (f"{ATTACHMENTS}.ResolveAttachments", "rpc ResolveAttachments ("),
+        ("attachery.v1.UploadSessionState", "UPLOAD_SESSION_STATE_READY = "),
+        ("attachery.v1.ListUploadSessionsRequest.Filter", "message Filter {"),
+        ("attachery.v1.UploadSession.filename", "string filename = "),
+        ("google.rpc.BadRequest.FieldViolation", "message FieldViolation {"),
+        (f"{HEALTH}.Check", "rpc Check ("),
+    ],
+)
+def test_every_kind_of_symbol_is_described(dev: Dev, symbol: str, words: str) -> None:
+    assert words in said(dev, "describe", symbol)
+
+
 def test_the_details_of_a_refused_call_are_shown(dev: Dev) -> None:
     message = json.dumps({"tenant_id": TENANT, "filename": "a/b", "content_type": "text/plain"})
     method = f"{UPLOADS}/StartUploadSession"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2  # noqa: F401  lets tools resolve the details of errors
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pool import Default, DescriptorPool
+from google.rpc import code_pb2, error_details_pb2  # noqa: F401  for tools that show errors
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
+from attachery.v1 import errors_pb2  # noqa: F401  no service's file imports the reasons
 from attachery_service.wire.call import Context
 
 _V1 = "grpc.reflection.v1.ServerReflection"
@@ -37,7 +41,7 @@ class _Reflection(reflection.aio.ReflectionServicer):
     """Ends when the server closes: tools that keep their stream must not hold up the stop."""
 
     def __init__(self, names: tuple[str, ...], closed: asyncio.Event) -> None:
-        super().__init__(names)  # type: ignore[no-untyped-call]
+        super().__init__(names, _Symbols(Default()))  # type: ignore[no-untyped-call]
         self._closed = closed
 
     async def ServerReflectionInfo(
@@ -48,6 +52,31 @@ class _Reflection(reflection.aio.ReflectionServicer):
         requests = _until(self._closed, request_iterator)
         async for response in super().ServerReflectionInfo(requests, unused_context):
             yield response
+
+
+class _Symbols:
+    """The descriptor pool, which finds the file of a method too.
+
+    protobuf's C implementation finds that of a message, field, enum, value or service only; tools
+    such as `grpcurl describe` also ask for `package.Service.Method`, as the protocol has it
+    (`file_containing_symbol` in reflection.proto).
+    """
+
+    def __init__(self, pool: DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:
+        """Raises KeyError if there is none."""
+        name = symbol.removeprefix(".")
+        try:
+            return self._pool.FindFileContainingSymbol(name)
+        except KeyError:
+            service, _, method = name.rpartition(".")
+            found = self._pool.FindServiceByName(service)
+            return found.methods_by_name[method].containing_service.file
 
 
 async def _until(
