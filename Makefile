@@ -14,7 +14,7 @@ export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-ceph bench profile check format lint types imports protos proto clean
+.PHONY: help run demo test test-ceph test-shutdown bench profile check format lint types imports protos proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: $(VENV)/ready ## the whole suite, on real Postgres and a real S3 server
 test-ceph: $(VENV)/ready ## what depends on the store, on Ceph RGW, built once into ~/.cache/attachery
 	tests/ceph/build-root.sh
 	$(BIN)/pytest --store ceph tests/contract tests/rpc/test_sealing.py tests/rpc/test_notifications.py tests/ops/test_bucket.py
+
+test-shutdown: $(VENV)/ready ## stop servers under load 20 times and restart them 20 times, and print what callers saw
+	$(BIN)/pytest -s --timeout 0 --shutdown-rounds 20 tests/ops/test_shutdown.py
 
 bench: $(VENV)/bench ## measure, beside floors and a peer (ONLY=get,complete or QUICK=1)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only "$(ONLY)") $(if $(QUICK),--quick)

@@ -20,3 +20,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     refused = sum("bad_input" in report.keywords for report in passed)
     if refused:
         terminalreporter.write_line(f"bad inputs refused: {refused}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shutdown-rounds",
+        type=int,
+        default=1,
+        help="how often the tests of tests/ops/test_shutdown.py stop or restart servers",
+    )

@@ -364,7 +364,7 @@ class Overloaded(Unavailable):
 
 
 class ShuttingDown(Unavailable):
-    summary = "The server is stopping and did not start this call; retry on another server."
+    summary = "The server is stopping and did not finish this call; retry it on another server."
     reason = "SHUTTING_DOWN"
 
 

@@ -21,8 +21,9 @@ SERVICE_CONFIG: dict[str, object] = {
     # The name of a server as a whole. A server without a health service counts as healthy, but one
     # that has it and does not know the name counts as dead: "" is the name they all know.
     "healthCheckConfig": {"serviceName": ""},
-    # Repeats stop while too many calls fail; loose, because all callers in a process share it.
-    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
+    # Retries stop while too many calls fail: below half of the tokens. The callers of a process
+    # share them, and a server that stops refuses all of their calls at once.
+    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 0.5},
     "methodConfig": [
         {
             "name": [

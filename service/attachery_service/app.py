@@ -329,13 +329,15 @@ def _tls(settings: Settings) -> TlsFiles | None:
 
 
 async def _drain(parts: _Parts, server: Server) -> None:
-    """Says NOT_SERVING, waits for balancers to notice, then for the calls and what they left."""
+    """Sets health to NOT_SERVING, gives balancers time to notice, then waits for the calls at work
+    and their background tasks."""
     settings, loop = parts.settings, asyncio.get_running_loop()
     _log.info("draining")
     parts.health.set_serving(serving=False)
     await asyncio.sleep(settings.drain_delay)
     end = loop.time() + settings.drain_time
-    await server.stop(settings.drain_time)
+    if late := await server.stop(settings.drain_time):
+        _log.warning("calls cut off", calls=late, drain_time=settings.drain_time)
     await _finish(parts.background, max(end - loop.time(), _LAST_WORD))
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from attachery.v1 import resources_pb2, upload_sessions_pb2
+from attachery_service.app import open_app
+from attachery_service.config import Settings
+from failures import failure
 from ops.conftest import Serve, ServeSettings, Serving
 from ops.processes import started
 from proxy import Proxy, proxy_of
@@ -23,6 +30,9 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 READY = resources_pb2.UPLOAD_SESSION_STATE_READY
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+# Channels to one address share a connection otherwise.
+OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
 # Longer than any test waits: whoever waits for it fails.
 NEVER = 100
@@ -57,8 +67,8 @@ async def held_complete(
 
 
 async def is_refusing(listen: str) -> bool:
-    """Whether a new caller is not let in."""
-    async with grpc.aio.insecure_channel(listen) as channel:
+    """Whether the server refuses a new connection."""
+    async with grpc.aio.insecure_channel(listen, options=OWN_CONNECTION) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check
         try:
             await check(health_pb2.HealthCheckRequest(), timeout=5)
@@ -144,9 +154,7 @@ async def test_of_calls_that_keep_coming_each_is_answered_or_refused_at_the_stop
         await enough.wait()
         # A call that was taken and forgotten would be waited for.
         assert await serving.process.stopped() == 0
-    # What gRPC's core had heard of but not handed over yet, it resets.
-    refusals = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-    assert {caller.result() for caller in callers} <= refusals
+    assert {caller.result() for caller in callers} == {grpc.StatusCode.UNAVAILABLE}
 
 
 async def test_streams_without_an_end_do_not_hold_up_the_stop(serve: Serve) -> None:
@@ -158,6 +166,50 @@ async def test_streams_without_an_end_do_not_hold_up_the_stop(serve: Serve) -> N
     for stream in (watch, unknown, reflection):
         assert await stream.read() is grpc.aio.EOF
         assert await stream.code() is grpc.StatusCode.OK
+
+
+async def test_while_calls_finish_known_callers_are_refused_with_a_reason_and_health_answers(
+    serve: Serve, slow_store: Proxy, behind_slow_store: ServeSettings
+) -> None:
+    serving = await serve(**behind_slow_store)
+    call = await held_complete(serving, slow_store)
+    serving.process.send(signal.SIGTERM)
+    await refusing(serving.listen)
+    refused = await failure(serving.start())
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert "RetryInfo" in refused.kinds
+    check = health_pb2_grpc.HealthStub(serving.channel).Check
+    assert (await check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+    alive = await check(health_pb2.HealthCheckRequest(service="liveness"))
+    assert alive.status == SERVING
+    slow_store.release()
+    assert (await call).session.state == READY
+    assert await serving.process.ended() == 0
+    assert serving.process.events("calls refused")[0]["shutdown"] == 1
+
+
+async def test_a_slow_call_of_one_caller_does_not_keep_the_connections_of_others(
+    serve: Serve, slow_store: Proxy, behind_slow_store: ServeSettings
+) -> None:
+    serving = await serve(**behind_slow_store)
+    async with grpc.aio.insecure_channel(serving.listen, options=OWN_CONNECTION) as channel:
+        other = await watching(replace(serving, channel=channel))
+        own = await watching(serving)
+        call = await held_complete(serving, slow_store)
+        serving.process.send(signal.SIGTERM)
+        assert (await other.read()).status == NOT_SERVING
+        assert await other.read() is grpc.aio.EOF
+        assert await other.code() is grpc.StatusCode.OK
+        state = channel.get_state()
+        while state is grpc.ChannelConnectivity.READY:
+            await channel.wait_for_state_change(state)
+            state = channel.get_state()
+        assert (await own.read()).status == NOT_SERVING
+        assert not call.done()
+        slow_store.release()
+        assert (await call).session.state == READY
+        assert await own.read() is grpc.aio.EOF
+        assert await serving.process.ended() == 0
 
 
 async def test_a_second_signal_ends_it_at_once(
@@ -181,10 +233,10 @@ async def test_a_call_that_takes_longer_than_the_drain_is_ended_and_may_be_repea
     attachment_id = await serving.uploaded()
     call = await held_complete(serving, slow_store, attachment_id)
     serving.process.send(signal.SIGTERM)
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await call
-    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    refused = await failure(call)
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
     assert await serving.process.ended() == 0
+    assert (await serving.process.logged("calls cut off"))["calls"] == 1
     slow_store.release()
     again = await serve(**behind_slow_store)
     completed = await again.complete(attachment_id)
@@ -219,3 +271,37 @@ async def test_a_server_that_is_still_starting_stops_too(
             await slow_store.held.wait()
         assert await process.stopped() == 0
         assert process.errors == ""
+
+
+async def test_a_server_that_stops_within_a_process_leaves_no_socket_behind(
+    serve_settings: ServeSettings,
+) -> None:
+    chosen = Settings.model_validate(serve_settings)
+    async with AsyncExitStack() as stack:
+        app = await stack.enter_async_context(open_app(chosen))
+        port = int(app.listen.rpartition(":")[2])
+        channels = [grpc.aio.insecure_channel(app.listen, options=OWN_CONNECTION) for _ in "123"]
+        for channel in channels:
+            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        before = sockets_of_this_process(port)
+        await stack.aclose()
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", port))
+    assert before == 4  # it listens, and is connected to three channels
+    assert sockets_of_this_process(port) == 0
+
+
+def sockets_of_this_process(port: int) -> int:
+    """How many sockets have this port on their own side."""
+    entries = (entry.name for entry in Path("/proc/self/fd").iterdir())
+    return sum(local_port(int(name)) == port for name in entries)
+
+
+def local_port(descriptor: int) -> int | None:
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as found:
+            address = found.getsockname()
+    except OSError:
+        return None
+    return int(address[1]) if isinstance(address, tuple) else None

@@ -155,7 +155,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     retry after `RetryInfo`.
     """
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 94
-    """UNAVAILABLE: the server is stopping and did not start this call; retry on another server."""
+    """UNAVAILABLE: the server is stopping and did not finish this call; retry it on another server."""
     ERROR_REASON_STORAGE_MISCONFIGURED: _ErrorReason.ValueType  # 100
     """INTERNAL: the service's own credentials or bucket are wrong; its operators must act."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 101
@@ -307,7 +307,7 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 93
 retry after `RetryInfo`.
 """
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 94
-"""UNAVAILABLE: the server is stopping and did not start this call; retry on another server."""
+"""UNAVAILABLE: the server is stopping and did not finish this call; retry it on another server."""
 ERROR_REASON_STORAGE_MISCONFIGURED: ErrorReason.ValueType  # 100
 """INTERNAL: the service's own credentials or bucket are wrong; its operators must act."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 101

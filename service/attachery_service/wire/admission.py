@@ -56,6 +56,7 @@ class Admission:
         self._limit = limit
         self._closed = False
         self.at_work = 0
+        self.refused = 0  # calls, since the server started
         self._shed = Total(
             "attachery_rpcs_shed",
             "Calls refused before they were started, by cause.",
@@ -90,12 +91,16 @@ class Admission:
 
     def count(self, refusal: Refusal) -> None:
         """Counts a refusal and logs a summary of all of them every few seconds."""
+        self.refused += 1
         self._shed.labels(refusal.cause).inc()
         if not self._summary:
-            asyncio.get_running_loop().call_later(_SUMMARY_SECONDS, self._log_summary)
+            asyncio.get_running_loop().call_later(_SUMMARY_SECONDS, self.log_refusals)
         self._summary[refusal.cause] += 1
 
-    def _log_summary(self) -> None:
+    def log_refusals(self) -> None:
+        """Logs the summary of the refusals since the last one, if there were any."""
+        if not self._summary:
+            return
         shed, self._summary = self._summary, Counter()
         limit = self._limit.value if self._limit is not None else None
         _log.warning("calls refused", **shed, seconds=_SUMMARY_SECONDS, limit=limit)

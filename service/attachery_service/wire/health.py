@@ -13,6 +13,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from attachery_service.wire.call import Context
+from attachery_service.wire.in_flight import InFlight
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -28,34 +29,25 @@ class Health:
     def __init__(self, services: tuple[str, ...]) -> None:
         self._names = ("", *services)
         self.serving = False
-        self.closed = asyncio.Event()
         self.changed = asyncio.Event()  # of the state as it is; replaced when it is set
 
     def set_serving(self, *, serving: bool) -> None:
-        if serving != self.serving and not self.closed.is_set():
+        if serving != self.serving:
             self.serving = serving
-            self._announce()
-
-    def close(self) -> None:
-        """Ends every watch, so that shutting down need not wait for them."""
-        self.serving = False
-        self.closed.set()
-        self._announce()
+            changed, self.changed = self.changed, asyncio.Event()
+            changed.set()
 
     def statuses(self) -> dict[str, health_pb2.HealthCheckResponse.ServingStatus]:
         status = SERVING if self.serving else NOT_SERVING
         return {**dict.fromkeys(self._names, status), LIVENESS: SERVING}
 
-    def _announce(self) -> None:
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
-
 
 class HealthServicer(health_pb2_grpc.HealthServicer):
     """Open to everybody, as probes carry no credential."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, in_flight: InFlight) -> None:
         self._health = health
+        self._in_flight = in_flight
 
     async def Check(
         self, request: health_pb2.HealthCheckRequest, context: Context
@@ -79,12 +71,22 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         last = None
+        ending = self._in_flight.begin_stream(context)
         while True:
             changed = self._health.changed  # before looking, so that no change is missed
             status = self._health.statuses().get(request.service, _SERVICE_UNKNOWN)
             if status != last:
                 yield health_pb2.HealthCheckResponse(status=status)
                 last = status
-            if self._health.closed.is_set():
+            if ending.is_set():
                 return
-            await changed.wait()
+            await _first_of(changed, ending)
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import grpc
@@ -22,6 +22,7 @@ from attachery_service.domain.errors import (
     DeadlineExceeded,
     MalformedRequest,
     RateLimited,
+    ShuttingDown,
     UnexpectedError,
     Unimplemented,
 )
@@ -31,6 +32,7 @@ from attachery_service.time_limits import within
 from attachery_service.wire.admission import Admission, Slot, current_slot
 from attachery_service.wire.call import Call, Context, current_call
 from attachery_service.wire.call_log import LONGEST_TENANT, log_call
+from attachery_service.wire.in_flight import InFlight
 from attachery_service.wire.metrics import RpcMetrics
 from attachery_service.wire.peers import peer_of
 from attachery_service.wire.refusals import Refusal
@@ -66,6 +68,7 @@ class Interception:
     metrics: RpcMetrics
     admission: Admission
     longest: float
+    in_flight: InFlight = field(default_factory=InFlight)
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -128,6 +131,7 @@ class _Method:
         slot = current_slot() or await self._admitted(context)
         call, started = current_call(), time.perf_counter()
         call.peer = context.peer()
+        self.interception.in_flight.begin(context, call.peer)
         code, reason = grpc.StatusCode.CANCELLED, ""
         self.interception.metrics.in_flight.inc()
         try:
@@ -174,6 +178,9 @@ class _Method:
             # The library answers nothing at all to a handler that was not cancelled itself.
             task = asyncio.current_task()
             if task is not None and task.cancelling():
+                if self.interception.in_flight.is_cut_off:
+                    task.uncancel()
+                    raise ShuttingDown from None
                 raise
             _log.exception("leaked cancellation", **_names(call))
             raise UnexpectedError from None

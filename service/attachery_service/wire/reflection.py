@@ -14,18 +14,17 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 
 from attachery.v1 import errors_pb2  # noqa: F401  no service's file imports the reasons
 from attachery_service.wire.call import Context
+from attachery_service.wire.in_flight import InFlight
 
 _V1 = "grpc.reflection.v1.ServerReflection"
 
 
-def add_reflection(
-    server: grpc.aio.Server, services: tuple[str, ...], closed: asyncio.Event
-) -> None:
+def add_reflection(server: grpc.aio.Server, services: tuple[str, ...], in_flight: InFlight) -> None:
     """Serves v1alpha as packaged, and v1, which has the same messages under another name.
 
     Newer tools ask for v1 first; the package has only v1alpha (grpc/grpc#38576).
     """
-    servicer = _Reflection((*services, reflection.SERVICE_NAME), closed)
+    servicer = _Reflection((*services, reflection.SERVICE_NAME), in_flight)
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
@@ -38,18 +37,19 @@ def add_reflection(
 
 
 class _Reflection(reflection.aio.ReflectionServicer):
-    """Ends when the server closes: tools that keep their stream must not hold up the stop."""
+    """Ends its streams when the server stops: tools that keep theirs must not delay it."""
 
-    def __init__(self, names: tuple[str, ...], closed: asyncio.Event) -> None:
+    def __init__(self, names: tuple[str, ...], in_flight: InFlight) -> None:
         super().__init__(names, _Symbols(Default()))  # type: ignore[no-untyped-call]
-        self._closed = closed
+        self._in_flight = in_flight
 
     async def ServerReflectionInfo(
         self,
         request_iterator: AsyncIterable[reflection_pb2.ServerReflectionRequest],
         unused_context: Context,
     ) -> AsyncIterator[reflection_pb2.ServerReflectionResponse]:
-        requests = _until(self._closed, request_iterator)
+        ending = self._in_flight.begin_stream(unused_context)
+        requests = _until(ending, request_iterator)
         async for response in super().ServerReflectionInfo(requests, unused_context):
             yield response
 
@@ -80,10 +80,10 @@ class _Symbols:
 
 
 async def _until(
-    closed: asyncio.Event, requests: AsyncIterable[reflection_pb2.ServerReflectionRequest]
+    ending: asyncio.Event, requests: AsyncIterable[reflection_pb2.ServerReflectionRequest]
 ) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-    """The requests as they come, and no more once `closed` is set."""
-    closing, coming = asyncio.ensure_future(closed.wait()), aiter(requests)
+    """Yields the requests as they come, and no more once `ending` is set."""
+    closing, coming = asyncio.ensure_future(ending.wait()), aiter(requests)
     upcoming = asyncio.ensure_future(anext(coming, None))
     try:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import grpc
@@ -17,6 +18,7 @@ from attachery_service.wire.interceptor import CallInterceptor, Interception
 from attachery_service.wire.reflection import add_reflection
 from attachery_service.wire.resolutions import Encode, JoinedEncoding, MessageEncoding
 from attachery_service.wire.scopes import SERVICES
+from attachery_service.wire.stopping import end_connections
 from attachery_service.wire.tls import TlsFiles, server_credentials
 from attachery_service.wire.upload_sessions import UploadSessionServicer, UploadSessionUseCases
 
@@ -56,20 +58,29 @@ class Wire:
 class Server:
     """Listens on one address."""
 
-    def __init__(self, server: grpc.aio.Server, health: Health, port: int) -> None:
+    def __init__(self, server: grpc.aio.Server, interception: Interception, port: int) -> None:
         self._server = server
-        self._health = health
+        self._admission = interception.admission
+        self._in_flight = interception.in_flight
         self.port = port
         self.asks_ahead = asks_ahead(server)
 
-    async def stop(self, grace: float) -> None:
-        """Takes no more calls, lets those at work finish for `grace` seconds, cancels the rest.
+    async def stop(self, grace: float) -> int:
+        """Refuses new calls, and ends once those at work are answered.
 
-        Streams that would stay for as long as their callers like end at once.
+        Calls that take longer than `grace` seconds are cut off. Returns their number.
+        Callers see the result of their call, or UNAVAILABLE with a reason.
         """
-        self._health.close()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + grace
+        self._admission.close()
+        late = await end_connections(self.port, self._in_flight, self._admission, grace)
+        self._in_flight.end_streams()
+        self._admission.log_refusals()
         await stop_asking(self._server)
-        await self._server.stop(grace)
+        # Nothing is left to wait for, unless the system does not list this process's sockets.
+        await self._server.stop(max(end - loop.time(), 0))
+        return late
 
 
 async def start_server(
@@ -85,7 +96,7 @@ async def start_server(
         wire.interception.admission,
         ahead=wire.ask_ahead,
     )
-    view = AttachmentView(wire.bucket)
+    view, in_flight = AttachmentView(wire.bucket), wire.interception.in_flight
     upload_sessions_pb2_grpc.add_UploadSessionServiceServicer_to_server(
         UploadSessionServicer(wire.uploads, view), server
     )
@@ -93,12 +104,12 @@ async def start_server(
         AttachmentServicer(wire.attachments, view, _encode(wire, view)), server
     )
     admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminServicer(wire.admin), server)
-    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(wire.health), server)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(wire.health, in_flight), server)
     if wire.reflection:
-        add_reflection(server, (*SERVICES, health.SERVICE_NAME), wire.health.closed)
+        add_reflection(server, (*SERVICES, health.SERVICE_NAME), in_flight)
     port = _bind(server, listen, tls)
     await server.start()
-    return Server(server, wire.health, port)
+    return Server(server, wire.interception, port)
 
 
 def _encode(wire: Wire, view: AttachmentView) -> Encode:
