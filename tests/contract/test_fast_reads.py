@@ -269,10 +269,11 @@ async def test_credentials_that_change_sign_from_then_on() -> None:
     assert "SECRET" not in f"{store.heads}{first}{second}{form}"
 
 
+@pytest.mark.parametrize("old", [False, True])
 async def test_a_private_authority_is_trusted_where_the_sdk_is_told_to(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, old: bool
 ) -> None:
-    authority = Authority("authority")
+    authority = Authority("authority", old=old)
     certificate, key = authority.issue("store").write(tmp_path, "store")
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(authority.pem)

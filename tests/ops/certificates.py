@@ -12,6 +12,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 _DAY = timedelta(days=1)
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True)
@@ -30,16 +41,21 @@ class Pair:
 
 
 class Authority:
-    """Signs certificates; its own is `pem`."""
+    """Signs certificates; its own is `pem`. Those of an `old` one lack what RFC 5280 demands of
+    authorities (key identifiers and key usage), as those of many private authorities do."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, old: bool = False) -> None:
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
-        certificate = (
-            _unsigned(self._name, self._name, self._key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .sign(self._key, hashes.SHA256())
+        self._old = old
+        unsigned = _unsigned(self._name, self._name, self._key).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
         )
+        if not old:
+            unsigned = unsigned.add_extension(_SIGNS_CERTIFICATES, critical=True).add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
+            )
+        certificate = unsigned.sign(self._key, hashes.SHA256())
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, name: str, *also: x509.GeneralName, password: bytes | None = None) -> Pair:
@@ -47,11 +63,15 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         key = ec.generate_private_key(ec.SECP256R1())
         loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        certificate = (
-            _unsigned(subject, self._name, key)
-            .add_extension(x509.SubjectAlternativeName([loopback, *also]), critical=False)
-            .sign(self._key, hashes.SHA256())
+        unsigned = _unsigned(subject, self._name, key).add_extension(
+            x509.SubjectAlternativeName([loopback, *also]), critical=False
         )
+        if not self._old:
+            unsigned = unsigned.add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+        certificate = unsigned.sign(self._key, hashes.SHA256())
         encryption: serialization.KeySerializationEncryption = (
             serialization.BestAvailableEncryption(password)
             if password

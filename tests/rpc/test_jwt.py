@@ -322,7 +322,14 @@ class Website:
 
 @pytest.fixture
 async def website(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Website]:
-    authority = Authority("web")
+    async with _website(Authority("web"), tmp_path, monkeypatch) as site:
+        yield site
+
+
+@asynccontextmanager
+async def _website(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Website]:
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     certificate, key = authority.issue("localhost").write(tmp_path, "web")
@@ -349,6 +356,15 @@ async def _serving(context: ssl.SSLContext) -> AsyncIterator[Website]:
 
 def _set(*signers: Signer) -> bytes:
     return json.dumps({"keys": [signer.jwk() for signer in signers]}).encode()
+
+
+async def test_keys_are_read_over_a_private_authority_without_key_identifiers(
+    signers: list[Signer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with _website(Authority("web", old=True), tmp_path, monkeypatch) as site:
+        site.body = _set(*signers)
+        async with open_issuer(options_of(site.url)) as verify:
+            assert (await verify(signers[0].token())).name == "mailer"
 
 
 async def test_an_unknown_key_is_looked_for_once_in_a_while(

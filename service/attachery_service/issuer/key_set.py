@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -20,6 +19,7 @@ import jwt
 import structlog
 
 from attachery_client.proxies import aiohttp_options
+from attachery_service.trust import client_context
 
 _log = structlog.get_logger("attachery.issuer")
 
@@ -126,7 +126,7 @@ def _read(path: Path) -> bytes:
 
 
 async def _fetched(url: str) -> bytes:
-    context = await asyncio.to_thread(ssl.create_default_context)
+    context = await asyncio.to_thread(client_context)
     async with (
         aiohttp.ClientSession(timeout=_TIMEOUT) as http,
         http.get(url, ssl=context, allow_redirects=False, **aiohttp_options(url)) as answer,

@@ -15,6 +15,7 @@ from botocore.httpsession import get_cert_path
 from yarl import URL
 
 from attachery_service.storage.connections import Connections, Limits
+from attachery_service.trust import client_context
 
 if TYPE_CHECKING:
     from attachery_service.storage.client import StorageOptions
@@ -68,7 +69,7 @@ async def open_pool(options: StorageOptions, ca_bundle: str | None) -> AsyncIter
 async def trust(ca_bundle: str | None) -> ssl.SSLContext:
     """Trusts the certificates that the SDK trusts."""
     cafile = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(verify=True)
-    return await asyncio.to_thread(ssl.create_default_context, cafile=cafile)
+    return await asyncio.to_thread(client_context, cafile)
 
 
 def _session(tls: ssl.SSLContext | bool, limits: Limits) -> aiohttp.ClientSession:
