@@ -60,9 +60,19 @@ async def supervise(settings: Settings, count: int) -> int:
         crew = _Crew(environment, folder, grace, _Counts(registry, count))
         try:
             await _keep_all(crew, count, stop, {"listen": listen, "metrics": metrics_listen})
-        except* WorkersError as errors:
-            raise errors.exceptions[0] from None
+        except ExceptionGroup as group:
+            raise _only_workers_errors(group) from None
     return 0
+
+
+def _only_workers_errors(group: ExceptionGroup) -> Exception:
+    """The first WorkersError if there is nothing else in the group, else the group itself.
+
+    A function instead of `except*`: CPython 3.11.2, which Debian 12 has, wraps an exception that
+    is raised inside `except*` in another group.
+    """
+    failures, others = group.split(WorkersError)
+    return failures.exceptions[0] if failures is not None and others is None else group
 
 
 async def _keep_all(crew: _Crew, count: int, stop: Stop, told: Mapping[str, object]) -> None:
