@@ -1,7 +1,7 @@
 # Everything is made from here: `make` alone lists what there is.
 SHELL := /bin/sh
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 UV := .tools/uv/bin/uv
 BUF := node_modules/.bin/buf
@@ -9,15 +9,19 @@ PROTO_PYTHON := .tools/proto/bin/python
 DATA ?= .attachery
 LISTEN ?= 127.0.0.1:50051
 FILE ?= README.md
-# Trust the certificates this machine trusts, as pip and curl do.
-export UV_SYSTEM_CERTS := 1
+# What may depend on the machine or the interpreter: processes, signals, TLS, text, packaging.
+QUICK_TESTS := tests/unit tests/embedded tests/rpc/test_jwt.py tests/contract/test_fast_reads.py tests/ops/test_workers.py
+# Where the machine keeps certificates, uv trusts those, as pip and curl do. A bare Debian has none.
+CERTIFICATES := $(SSL_CERT_FILE) $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/*.crt /etc/pki/tls/certs/*.crt)
+export UV_SYSTEM_CERTS := $(if $(strip $(CERTIFICATES)),true,false)
+export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-ceph test-shutdown bench profile check format lint types imports protos proto clean
+.PHONY: help run demo test test-fresh test-pythons test-ceph test-shutdown bench profile check format lint types imports protos proto clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: $(VENV)/ready ## serve with embedded Postgres and object storage (LISTEN, DATA)
 	@exec $(BIN)/attachery dev --listen "$(LISTEN)" --data-dir "$(DATA)"
@@ -25,8 +29,14 @@ run: $(VENV)/ready ## serve with embedded Postgres and object storage (LISTEN, D
 demo: $(VENV)/ready ## take one file through the whole flow (FILE=README.md)
 	@$(BIN)/attachery demo "$(FILE)"
 
-test: $(VENV)/ready ## the whole suite, on real Postgres and a real S3 server
-	$(BIN)/pytest -n 2 --dist loadgroup
+test: $(VENV)/ready ## the whole suite, on real PostgreSQL and a real S3 server (TESTS="tests/unit …")
+	$(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
+
+test-fresh: ## both README commands on a fresh Debian 12, for root (QUICK=1: a part of the suite)
+	tests/fresh/run.sh 'make .venv/ready && .venv/bin/python tests/fresh/try_run.py && make demo && make test$(if $(QUICK), TESTS="$(QUICK_TESTS)")'
+
+test-pythons: $(UV) ## the suite and the demo on every other CPython of this machine (QUICK=1: a part)
+	tests/pythons.sh $(PYTHON) $(if $(QUICK),$(QUICK_TESTS))
 
 test-ceph: $(VENV)/ready ## what depends on the store, on Ceph RGW, built once into ~/.cache/attachery
 	tests/ceph/build-root.sh
@@ -62,7 +72,7 @@ proto: $(PROTO_PYTHON) ## generate the stubs anew
 	scripts/generate-stubs.sh $(PROTO_PYTHON)
 
 clean: ## remove what was installed here (not the data of `make run`)
-	rm -rf $(VENV) .tools node_modules
+	rm -rf $(VENV) .venv-* .tools node_modules
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Attachery needs Python 3.11 or newer; say which with PYTHON=..." >&2; exit 1; }
@@ -72,6 +82,7 @@ $(UV):
 
 $(VENV)/ready: $(UV) pyproject.toml uv.lock
 	$(UV) sync --quiet --frozen --all-extras --python $(PYTHON)
+	@$(BIN)/python -c 'import grpc' 2>/dev/null || { echo "gRPC cannot be loaded; is the C++ runtime missing? (Debian: apt-get install libstdc++6)" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/bench: $(VENV)/ready

@@ -77,7 +77,8 @@ def oldest_python() -> str:
 
 def call(command: Sequence[str | Path], *, cwd: Path | None = None, sources: bool = False) -> Done:
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
-    environment |= {"UV_SYSTEM_CERTS": "1", "UV_PYTHON_DOWNLOADS": "never"}
+    environment.setdefault("UV_SYSTEM_CERTS", "true")
+    environment["UV_PYTHON_DOWNLOADS"] = "never"
     if sources:
         environment["PYTHONPATH"] = SOURCES
     return subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from attachery_service.storage.objects import S3ObjectStore
 from attachery_service.storage.signing import S3TargetSigner
 from contract.clocks import signing_earlier
 from contract.uploading import BODY, OTHER_BODY, Uploader, checksums_of, put_request
+from proxy import proxy_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -241,8 +243,12 @@ async def test_a_type_with_parameters_survives(
 async def test_targets_are_signed_for_the_public_endpoint(
     options: StorageOptions, uploader: Uploader
 ) -> None:
-    public = str(options.endpoint).replace("127.0.0.1", "localhost")
-    async with open_storage(replace(options, public_endpoint=public)) as storage:
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(proxy_of(str(options.endpoint)))
+        public = proxy.in_front_of(str(options.endpoint))
+        storage = await stack.enter_async_context(
+            open_storage(replace(options, public_endpoint=public))
+        )
         target = await S3TargetSigner(storage).sign_upload(put_request("files/a/b/c"))
 
         assert target.url.startswith(public)

@@ -58,13 +58,19 @@ class Authority:
         certificate = unsigned.sign(self._key, hashes.SHA256())
         self.pem = certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, name: str, *also: x509.GeneralName, password: bytes | None = None) -> Pair:
-        """For a server or a client on 127.0.0.1 that has other names `also`."""
+    def issue(
+        self,
+        name: str,
+        *also: x509.GeneralName,
+        address: str = "127.0.0.1",
+        password: bytes | None = None,
+    ) -> Pair:
+        """Issue a certificate for a server or client at the address that has other names `also`."""
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         key = ec.generate_private_key(ec.SECP256R1())
-        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        own_address = x509.IPAddress(ipaddress.ip_address(address))
         unsigned = _unsigned(subject, self._name, key).add_extension(
-            x509.SubjectAlternativeName([loopback, *also]), critical=False
+            x509.SubjectAlternativeName([own_address, *also]), critical=False
         )
         if not self._old:
             unsigned = unsigned.add_extension(
