@@ -22,6 +22,7 @@ from attachery_service.domain.quota import MAX_LIMIT
 from attachery_service.domain.rates import RateLimit
 from attachery_service.process import ProcessSettings
 from attachery_service.quantities import AnyCase, Bytes, PositiveSeconds, Seconds
+from attachery_service.storage.endpoints import read_endpoint
 from attachery_service.store.database_url import read_database_url
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})")
@@ -87,7 +88,7 @@ Address = Annotated[str, AfterValidator(address)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 RateLimitText = Annotated[str, AfterValidator(_rate_limit)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+/?$")]
+HttpUrl = Annotated[str, AfterValidator(read_endpoint)]
 KeySetPlace = Annotated[str, StringConstraints(pattern=r"^(https://[^\s/?#@]+(/\S*)?|[^:]+)$")]
 Algorithms = Annotated[str, AfterValidator(_algorithms)]
 ScopeMap = Annotated[str, AfterValidator(_scope_map)]
@@ -139,7 +140,9 @@ class Settings(ProcessSettings):
     s3_bucket: str = Field(description="An existing bucket.")
     s3_prefix: str = Field("attachery", description="Every key begins with it.")
     s3_region: str = "us-east-1"
-    s3_endpoint: HttpUrl | None = Field(None, description="URL of the store; unset for AWS.")
+    s3_endpoint: HttpUrl | None = Field(
+        None, description="URL of the store, with its path if it has one; unset for AWS."
+    )
     s3_public_endpoint: HttpUrl | None = Field(
         None, description="URL under which uploaders reach the store, if it is another."
     )

@@ -210,7 +210,7 @@ async def lying_store(truthful_endpoint: str, lie: Lie) -> AsyncIterator[str]:
         async def handle(request: web.BaseRequest) -> web.Response:
             return _as_response(lie(await _pass_on(http, truthful_endpoint, request)))
 
-        async with _running(handle) as endpoint:
+        async with running(handle) as endpoint:
             yield endpoint
 
 
@@ -233,7 +233,7 @@ async def hasty_store(truthful_endpoint: str, raw_s3: S3Client) -> AsyncIterator
             taken.add(request.path)
             return web.Response(status=200)
 
-        async with _running(handle) as endpoint:
+        async with running(handle) as endpoint:
             yield endpoint
 
 
@@ -267,7 +267,7 @@ def _as_response(exchange: Exchange) -> web.Response:
 
 
 @asynccontextmanager
-async def _running(
+async def running(
     handle: Callable[[web.BaseRequest], Awaitable[web.Response]],
 ) -> AsyncIterator[str]:
     runner = web.ServerRunner(web.Server(handle))

@@ -15,7 +15,9 @@ from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import ClientError
 
 from attachery_service.domain.errors import StorageMisconfigured
+from attachery_service.storage.endpoints import read_endpoint
 from attachery_service.storage.faults import bounded, status_of
+from attachery_service.storage.host_names import stand_in, use_endpoint
 from attachery_service.storage.models import LeanModels
 from attachery_service.storage.pool import ATTEMPTS, CONNECT_SECONDS, Pool, open_pool
 from attachery_service.storage.proxying import sdk_proxies
@@ -142,16 +144,25 @@ async def _credentials(session: AioSession, options: StorageOptions) -> AioCrede
 async def _client(
     stack: AsyncExitStack, session: AioSession, options: StorageOptions, endpoint: str | None
 ) -> S3Client:
-    client = session.create_client(
-        "s3",
-        region_name=options.region,
-        endpoint_url=endpoint,
-        config=_config(options, endpoint),
+    real = None if endpoint is None else _checked(endpoint)
+    client = await stack.enter_async_context(
+        session.create_client(
+            "s3",
+            region_name=options.region,
+            endpoint_url=None if real is None else stand_in(real),
+            config=_config(options, real),
+        )
     )
+    if real is not None:
+        use_endpoint(client, real)
+    return client
+
+
+def _checked(endpoint: str) -> str:
     try:
-        return await stack.enter_async_context(client)
+        return read_endpoint(endpoint)
     except ValueError as error:
-        raise StorageMisconfigured(detail="the endpoint is not a URL") from error
+        raise StorageMisconfigured(detail=f"the endpoint {error}") from error
 
 
 def _config(options: StorageOptions, endpoint: str | None) -> AioConfig:

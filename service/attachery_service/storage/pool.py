@@ -50,7 +50,7 @@ class Pool:
 @asynccontextmanager
 async def open_pool(options: StorageOptions, ca_bundle: str | None) -> AsyncIterator[Pool]:
     """At most `max_connections` of a kind; one request takes what the SDK gives an attempt."""
-    secure = options.endpoint is None or options.endpoint.startswith("https:")
+    secure = options.endpoint is None or options.endpoint.lower().startswith("https:")
     tls = await trust(ca_bundle) if secure else True
     limits = Limits(
         connections=options.max_connections,
