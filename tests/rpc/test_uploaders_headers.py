@@ -68,6 +68,13 @@ ARE_NO_MATTER: dict[str, Headers] = {
     "an empty coding": [(b"Content-Encoding", b"")],
     "a redirection": [(b"x-amz-website-redirect-location", b"/\xfc")],
     "encryption": [(b"x-amz-server-side-encryption", b"AES256")],
+    "encryption with a key of the store's": [
+        (b"x-amz-server-side-encryption", b"aws:kms"),
+        (b"x-amz-server-side-encryption-aws-kms-key-id", b"key"),
+    ],
+    "an ACL": [(b"x-amz-acl", b"public-read")],
+    "a legal hold": [(b"x-amz-object-lock-legal-hold", b"ON")],
+    "a copy of something else": [(b"x-amz-copy-source", b"/other/key")],
 }
 ARE_REFUSED: dict[str, tuple[Headers, str, str]] = {
     "an archive": (
@@ -110,7 +117,7 @@ async def uploaded(service: ServiceUnderTest, headers: Headers, **fields: Any) -
         if name.lower() != "content-length"
     ]
     status, answer = await raw_request("PUT", started.target.url, [*signed, *headers], BODY)
-    assert status in (200, 400, 403), answer
+    assert status in (200, 400, 403, 404), answer
     attachment_id: str = started.session.attachment_id
     return attachment_id if status == 200 else None
 

@@ -37,6 +37,10 @@ a bucket is, copies, deletions, whole bodies, and every answer of the store but 
 "there is none". The signatures are equal, and looked at once for each bucket before they are
 used. `fast=False` leaves everything to the SDK.
 
+**Headers of uploaders.** A URL binds what it signs; an uploader may add other headers, and some
+stores keep them all. `headers` says which ones are read; what is in the others cannot make a read
+fail. `second_look` describes an object without HEAD, before a failed check costs its bytes.
+
 **Limits.** A signed URL lives seven days at most, and never longer than the credentials that
 signed it. A server-side copy in one request takes 5 GiB. Every call has a bound in seconds (below
 the caller's deadline when that is nearer); the SDK's three attempts happen within it, and before
