@@ -6,13 +6,14 @@ Requests go through the proxy that the environment names for their URL (`proxies
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import aiohttp
 from multidict import CIMultiDict
@@ -43,7 +44,18 @@ _ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")
 # Nothing but the target's own headers may be sent, beyond what HTTP itself needs.
 _UNWANTED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")
 
+# Object storage repeats the headers that an uploader added, whose limits are its own.
+_MAX_HEADER_BYTES = 256 * 1024
+_MAX_HEADERS = 16 * 1024
+
 Attempt = Callable[[], Awaitable[TransferFailed | None]]
+
+
+def _header_limits() -> dict[str, Any]:
+    """Arguments for a session. Before 3.13.4 aiohttp takes any number of headers."""
+    limits = {"max_field_size": _MAX_HEADER_BYTES, "max_headers": _MAX_HEADERS}
+    known = inspect.signature(aiohttp.ClientSession.__init__).parameters
+    return {name: limit for name, limit in limits.items() if name in known}
 
 
 class HttpTransfer:
@@ -59,6 +71,7 @@ class HttpTransfer:
             connector=aiohttp.TCPConnector(limit=0),
             auto_decompress=False,
             read_bufsize=_CHUNK,
+            **_header_limits(),
         )
         self._slots = asyncio.Semaphore(_MAX_CONNECTIONS)
 
