@@ -22,6 +22,7 @@ from attachery_service.composition import (
 )
 from attachery_service.config import Settings, scope_map
 from attachery_service.disagreements import Disagreements
+from attachery_service.domain.errors import AttacheryError, DatabaseMisconfigured
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.rates import Category, RateLimit
 from attachery_service.domain.sessions import Seal
@@ -156,7 +157,7 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         database = await stack.enter_async_context(open_database(database_options(settings)))
         await require_schema(database)
         storage = await stack.enter_async_context(open_storage(storage_options(settings)))
-        await reach(storage)
+        _log_wrong_credentials(await reach(storage))
         registry, background = CollectorRegistry(), Background(_log_bug)
         metrics_listen = stack.enter_context(serve_metrics(registry, settings.metrics_listen))
         stack.push_async_callback(_finish, background, settings.drain_time)
@@ -230,7 +231,7 @@ def _open_issuer(settings: Settings) -> AbstractAsyncContextManager[TokenVerifie
 
 async def _choose_seal(settings: Settings, storage: Storage) -> Seal:
     if settings.seal != "auto":
-        await reach(storage)
+        _log_wrong_credentials(await reach(storage))
         return Seal(settings.seal)
     return (await probe(storage)).seal
 
@@ -352,17 +353,35 @@ async def _watch_database(parts: _Parts) -> None:
         await asyncio.sleep(parts.settings.health_interval)
         fault = await _database_fault(parts.database)
         if parts.health.serving and fault is not None:
-            _log.warning("database unavailable", cause=type(fault).__name__)
+            _log_database_fault(fault)
         elif not parts.health.serving and fault is None:
             _log.info("database available")
         parts.health.set_serving(serving=fault is None)
+
+
+def _log_wrong_credentials(detail: str | None) -> None:
+    """Does not keep the service from starting: keys may be made valid, or exchanged, meanwhile."""
+    if detail is not None:
+        _log.error("object storage misconfigured", detail=detail)
+
+
+def _log_database_fault(fault: BaseException) -> None:
+    wrong = isinstance(fault, DatabaseMisconfigured)
+    facts = fault.facts if isinstance(fault, AttacheryError) else {}
+    cause = fault.__cause__ or fault
+    log = _log.error if wrong else _log.warning
+    log(
+        "database misconfigured" if wrong else "database unavailable",
+        cause=type(cause).__name__,
+        **facts,
+    )
 
 
 async def _database_fault(database: Database) -> BaseException | None:
     try:
         await database.row("SELECT 1")
     except Exception as error:  # whatever it is, no call can be answered
-        return error.__cause__ or error
+        return error
     return None
 
 

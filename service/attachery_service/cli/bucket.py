@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from attachery_service.app import storage_options
 from attachery_service.cli.ready_file import settings_of
+from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.storage.access_policies import guard_policy, service_policy, uses_tls
 from attachery_service.storage.bucket_rules import (
     CorsBook,
@@ -55,7 +56,8 @@ async def setup(options: argparse.Namespace) -> int:
     """Prints one line per kind of rule, then both policies; fails if the store refused any."""
     storage_at = storage_options(settings_of(options.ready_file))
     async with open_storage(storage_at) as storage:
-        await reach(storage)
+        if wrong := await reach(storage):
+            raise StorageMisconfigured(detail=wrong)
         reports = {
             "lifecycle": await _kept(
                 storage, LifecycleBook(storage), lifecycle_rules(storage_at), dry=options.dry_run

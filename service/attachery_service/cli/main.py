@@ -20,7 +20,14 @@ from attachery_service.cli.workers import WorkersError
 from attachery_service.config import Settings, address
 from attachery_service.domain import inputs
 from attachery_service.domain.code_points import is_printable
-from attachery_service.domain.errors import AttacheryError, InvalidRequest
+from attachery_service.domain.errors import (
+    AttacheryError,
+    DatabaseMisconfigured,
+    DatabaseUnavailable,
+    InvalidRequest,
+    StorageMisconfigured,
+    StorageUnavailable,
+)
 from attachery_service.domain.identity import Scope
 from attachery_service.embedded.errors import EmbeddedServerError
 from attachery_service.environment import UnknownSettingsError, require_known_variables, similar
@@ -39,15 +46,25 @@ _MOST_WORKERS = 256
 
 _SECONDS: TypeAdapter[float] = TypeAdapter(Annotated[Seconds, Field(le=_MAX_SECONDS)])
 
-_NOT_CONFIGURED = (ValidationError, InvalidRequest, UnknownSettingsError)
+_NOT_CONFIGURED = (ValidationError, InvalidRequest, UnknownSettingsError, SettingsFileError)
+
+# For operators, who have lost nothing and need not be told so; the first that fits.
+_OUTSIDE: tuple[tuple[type[AttacheryError], str], ...] = (
+    (DatabaseMisconfigured, "the database cannot be used"),
+    (DatabaseUnavailable, "the database cannot be reached"),
+    (StorageMisconfigured, "object storage cannot be used"),
+    (StorageUnavailable, "object storage cannot be reached"),
+)
 
 Command = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
 
 def run(arguments: Sequence[str], loop_factory: LoopFactory | None = None) -> int:
-    """Exit code: 0 done, 1 failed, 2 not understood or not configured.
+    """Runs a command; returns its exit code.
 
-    Of an audit 1 says that it has found something, and 2 that it could not look.
+    0: done. 1: the database, object storage, Redis or the machine refused or did not answer, or a
+    bug. 2: the command line, a setting or a settings file is wrong. 130: interrupted. Of an audit
+    1 says that it has found something, and 2 that it could not look.
     """
     options = _parsed(arguments)
     configure_logs()
@@ -284,13 +301,15 @@ def _violations(error: InvalidRequest) -> str:
 
 
 def _explanation(error: AttacheryError) -> str:
-    """The message, and what the error knows of its reason or the cause of all causes says."""
+    """What failed, why and what to do, and the text of the first cause."""
     first: BaseException = error
     while first.__cause__ is not None:
         first = first.__cause__
-    if "detail" in error.facts:
-        return f"{error.message} ({error.facts['detail']})"
-    return error.message if first is error else f"{error.message} ({type(first).__name__}: {first})"
+    cause = "" if first is error else f"{type(first).__name__}: {first}"
+    heading = next((text for kind, text in _OUTSIDE if isinstance(error, kind)), error.message)
+    detail = error.facts.get("detail", "")
+    said = ": ".join(part for part in (heading, detail) if part)
+    return f"{said} ({cause})" if cause else said
 
 
 def _settings_message(error: ValidationError) -> str:

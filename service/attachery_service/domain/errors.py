@@ -310,6 +310,10 @@ class ShuttingDown(Unavailable):
     reason = "SHUTTING_DOWN"
 
 
+class DatabaseMisconfigured(DatabaseUnavailable):
+    """The service's own access to the database is wrong; its operators must act."""
+
+
 class DeadlineExceeded(AttacheryError):
     summary = "The call's deadline left too little time."
     reason = "DEADLINE_EXCEEDED"

@@ -15,6 +15,7 @@ from botocore.exceptions import (
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
+    InvalidRegionError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
@@ -25,6 +26,7 @@ from attachery_service.domain.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
+from attachery_service.storage.explaining import fault_detail, refusal_detail, setting_detail
 from attachery_service.time_limits import within
 
 # No answer, half of one, or one that is not S3's. TimeoutError is an OSError.
@@ -84,10 +86,12 @@ def bounded(limit: float) -> Iterator[None]:
             yield
     except ClientError as error:
         raise fault_of(code_of(error), status_of(error)) from error
+    except InvalidRegionError as error:  # a ValueError too
+        raise StorageMisconfigured(detail=setting_detail(error)) from error
     except _PASSING as error:
-        raise StorageUnavailable from error
+        raise StorageUnavailable(detail=fault_detail(error)) from error
     except _STANDING as error:
-        raise StorageMisconfigured from error
+        raise StorageMisconfigured(detail=setting_detail(error)) from error
 
 
 def code_of(error: ClientError) -> str:
@@ -113,8 +117,10 @@ def is_archived(error: ClientError) -> bool:
 
 
 def fault_of(code: str, status: int = HTTPStatus.BAD_REQUEST) -> AttacheryError:
-    """What a refusal of this name and status is; a status that is not known is one that stands."""
-    return StorageUnavailable() if _passes(code, status) else StorageMisconfigured()
+    """Translates a refusal; one whose status is unknown counts as standing."""
+    if _passes(code, status):
+        return StorageUnavailable()
+    return StorageMisconfigured(detail=refusal_detail(code))
 
 
 def _passes(code: str, status: int) -> bool:

@@ -32,7 +32,8 @@ from attachery_service.domain.errors import (
 from attachery_service.domain.sessions import Seal
 from attachery_service.ports import PreconditionChanged, TargetRequest, UploadTarget
 from attachery_service.storage.client import Storage, ping
-from attachery_service.storage.faults import bounded, status_of
+from attachery_service.storage.explaining import DENIALS, NO_BUCKET, refusal_detail
+from attachery_service.storage.faults import bounded, code_of, status_of
 from attachery_service.storage.objects import S3ObjectStore
 from attachery_service.storage.pool import trust
 from attachery_service.storage.signing import S3TargetSigner
@@ -89,7 +90,8 @@ async def probe(storage: Storage) -> ProbeReport:
     Speaks to the internal endpoint only. Raises StorageUnavailable, and StorageMisconfigured when
     the bucket cannot be reached or nothing can be put there; `facts["detail"]` says which.
     """
-    await reach(storage)
+    if wrong := await reach(storage):
+        raise StorageMisconfigured(detail=wrong)
     with bounded(PROBE_SECONDS):
         async with _trial(storage) as trial:
             stored, answer = await _put_one(trial)
@@ -191,18 +193,42 @@ class _Trial:
                 await self.objects.delete(key)
 
 
-async def reach(storage: Storage) -> None:
-    """Asks for the bucket. Raises StorageUnavailable, StorageMisconfigured."""
+async def reach(storage: Storage) -> str | None:
+    """Asks for the bucket; returns what is wrong with the credentials, None if nothing shows.
+
+    Credentials with narrow rights may put without being allowed to ask. Raises StorageUnavailable,
+    StorageMisconfigured.
+    """
     try:
         await ping(storage)
     except StorageMisconfigured as error:
-        # Who may not list may still put: the next step tells, and the report says what is missing.
         cause = error.__cause__
-        if not isinstance(cause, ClientError) or status_of(cause) != HTTPStatus.FORBIDDEN:
-            detail = "there is no such bucket at this endpoint, in this region"
-            raise StorageMisconfigured(detail=detail) from error
+        if not isinstance(cause, ClientError):
+            raise
+        return await _refusal_of(storage, status_of(cause), error)
     except StorageUnavailable as error:
-        raise StorageUnavailable(detail="the object store does not answer") from error
+        clause = error.facts.get("detail", "no answer in time")
+        raise StorageUnavailable(detail=f"the object store does not answer: {clause}") from error
+    return None
+
+
+async def _refusal_of(storage: Storage, status: int, error: AttacheryError) -> str | None:
+    """Tells wrong keys from narrow rights by a request whose refusal has a body."""
+    if status == HTTPStatus.NOT_FOUND:
+        raise StorageMisconfigured(detail=NO_BUCKET) from error
+    code = await _refusal_code(storage)
+    if status == HTTPStatus.FORBIDDEN:
+        return None if code in DENIALS else refusal_detail(code)
+    raise StorageMisconfigured(detail=refusal_detail(code or str(status))) from error
+
+
+async def _refusal_code(storage: Storage) -> str:
+    with bounded(storage.options.operation_timeout):
+        try:
+            await storage.s3.list_objects_v2(Bucket=storage.options.bucket, MaxKeys=1)
+        except ClientError as refusal:
+            return code_of(refusal)
+    return ""
 
 
 @asynccontextmanager

@@ -7,7 +7,9 @@ from typing import TypeAlias
 import asyncpg
 import structlog
 
+from attachery_service.domain.errors import DatabaseMisconfigured
 from attachery_service.store.database_url import DatabaseAddress
+from attachery_service.store.explaining import UNUSABLE_URL
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -23,17 +25,23 @@ async def connect(
     statement_seconds: float | None = None,
     prepared_statements: bool = True,
 ) -> Connection:
-    """Raises what asyncpg does; `seconds` bounds it, unless the URL has a `connect_timeout`."""
+    """Connects within `seconds`, unless the URL has a `connect_timeout`.
+
+    Raises DatabaseMisconfigured for what the driver cannot use, and what asyncpg does.
+    """
     prepares = prepared_statements and address.prepared_statements
-    return await asyncpg.connect(
-        address.dsn,
-        ssl=address.tls.context() if address.tls else None,
-        timeout=address.connect_timeout or seconds,
-        command_timeout=statement_seconds,
-        statement_cache_size=_CACHED_STATEMENTS if prepares else 0,
-        max_cached_statement_lifetime=0,
-        server_settings=dict(address.server_settings),
-    )
+    try:
+        return await asyncpg.connect(
+            address.dsn,
+            ssl=address.tls.context() if address.tls else None,
+            timeout=address.connect_timeout or seconds,
+            command_timeout=statement_seconds,
+            statement_cache_size=_CACHED_STATEMENTS if prepares else 0,
+            max_cached_statement_lifetime=0,
+            server_settings=dict(address.server_settings),
+        )
+    except (ValueError, OverflowError) as error:  # also of a PG* variable or a service file
+        raise DatabaseMisconfigured(detail=UNUSABLE_URL) from error
 
 
 def log_parameters(address: DatabaseAddress) -> None:

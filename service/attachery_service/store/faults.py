@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import asyncpg
 
 from attachery_service.domain.deadline import time_left
-from attachery_service.domain.errors import AttacheryError, DatabaseUnavailable, MalformedRequest
+from attachery_service.domain.errors import AttacheryError, MalformedRequest
+from attachery_service.store.explaining import explained
 from attachery_service.time_limits import within
 
 # What Postgres answers when it is shutting down, starting, full, or asks for another try.
@@ -19,6 +20,7 @@ _PASSING = (
     asyncpg.PostgresSystemError,
     # Mostly a password or a grant that is being changed; the call itself is right.
     asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InsufficientPrivilegeError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.TransactionRollbackError,
     asyncpg.ReadOnlySQLTransactionError,
@@ -35,8 +37,8 @@ FAULTS = (*_UNSTORABLE, *_PASSING, OSError)  # TimeoutError is an OSError
 
 
 def in_words(fault: BaseException) -> AttacheryError:
-    """What one of FAULTS is to the caller; its text belongs into the cause only."""
-    return MalformedRequest() if isinstance(fault, _UNSTORABLE) else DatabaseUnavailable()
+    """Translates one of FAULTS; its own text stays in the cause, away from callers."""
+    return MalformedRequest() if isinstance(fault, _UNSTORABLE) else explained(fault)
 
 
 @contextmanager

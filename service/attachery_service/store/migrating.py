@@ -22,6 +22,8 @@ from attachery_service.store.rows import Row
 
 # Held to the end of each migration's transaction, so that it works behind a transaction pool too.
 _LOCK = 4_278_190_081
+OLDEST_POSTGRESQL = 15
+
 _CONNECT_TIMEOUT = 10.0
 _MIGRATION_TIMEOUT = 600.0
 
@@ -76,6 +78,7 @@ async def migrate(url: str) -> list[Migration]:
     with bounded(seconds):
         connection = await connect(address, seconds=seconds, prepared_statements=False)
     try:
+        _require_version(connection.get_server_version().major)
         with bounded(_MIGRATION_TIMEOUT):
             return [m for m in known_migrations() if await _apply(connection, m)]
     except asyncpg.SyntaxOrAccessError as error:
@@ -95,7 +98,9 @@ async def schema_version(database: Database) -> int:
 
 
 async def require_schema(database: Database) -> int:
-    """The schema's version. Raises SchemaError if it is older than this release."""
+    """The schema's version. Raises SchemaError if it, or the server, is older than this release."""
+    row = await database.row("SELECT current_setting('server_version_num')::int / 10000 AS major")
+    _require_version(row["major"] if row else 0)
     version, needed = await schema_version(database), known_migrations()[-1].version
     if version < needed:
         raise SchemaError(
@@ -103,6 +108,13 @@ async def require_schema(database: Database) -> int:
             "run 'attachery migrate' first"
         )
     return version
+
+
+def _require_version(major: int) -> None:
+    if major < OLDEST_POSTGRESQL:
+        raise SchemaError(
+            f"the database is PostgreSQL {major}, this release needs {OLDEST_POSTGRESQL} or newer"
+        )
 
 
 async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> bool:
