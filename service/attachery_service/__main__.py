@@ -7,10 +7,13 @@ module imports nothing but the standard library until it is known that the rest 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from types import FrameType
 
+_INTERRUPTED = 130
 _HELP_FLAGS = ("-h", "--help", "help")
 
 _BASE_HELP = """\
@@ -32,6 +35,7 @@ def main() -> int:
     if arguments[:1] == ["--version"]:
         print(f"attachery {_version()}")  # noqa: T201
         return 0
+    signal.signal(signal.SIGINT, _interrupted)  # imports take a second
     # The C library would write its own kind of lines between the JSON ones; what goes wrong is
     # raised as well. GRPC_VERBOSITY=error brings them back.
     os.environ.setdefault("GRPC_VERBOSITY", "none")
@@ -42,7 +46,20 @@ def main() -> int:
         from attachery_service.cli.main import run  # noqa: PLC0415
     except ModuleNotFoundError as error:
         return _explain_missing(error.name, arguments)
-    return run(arguments, loop_factory)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return run(arguments, loop_factory)
+    except KeyboardInterrupt:
+        _interrupted()
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done but for leaving
+
+
+def _interrupted(_: int = 0, __: FrameType | None = None) -> None:
+    """Ends the process with one line, while there is nothing to be cleaned up."""
+    os.write(2, b"attachery: interrupted\n")
+    os._exit(_INTERRUPTED)
 
 
 def _explain_missing(module: str | None, arguments: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 from contextlib import suppress
@@ -30,6 +31,7 @@ _SECRETS = re.compile(
 
 
 _level: int = logging.INFO
+_console: structlog.dev.ConsoleRenderer | None = None
 
 # Made once: `json.dumps` makes one for each line, and takes twice as long.
 _JSON = json.JSONEncoder(default=repr)
@@ -50,13 +52,18 @@ def redact(text: str) -> str:
 def write_info(line: str) -> None:
     """Writes a line that is an INFO event as JSON already, unless the level is above that."""
     if _level <= logging.INFO:
-        _write(redact(line))
+        _write(redact(line) if _console is None else _for_humans(json.loads(redact(line))))
 
 
-def configure_logs(level: str = "info") -> None:
-    """For the whole process; what libraries log is let through from WARNING on."""
-    global _level  # noqa: PLW0603 - as the configuration it goes with
+def configure_logs(level: str = "info", *, human: bool = False) -> None:
+    """Configures the whole process; from libraries only WARNING and above are let through.
+
+    `human`: lines for a terminal in place of JSON; coloured unless NO_COLOR is set.
+    """
+    global _level, _console  # noqa: PLW0603 - as the configuration they go with
     _level = logging.getLevelName(level.upper())
+    colors = not os.environ.get("NO_COLOR")
+    _console = structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24) if human else None
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -116,7 +123,17 @@ def _add_logger_name(logger: WrappedLogger, _: str, event: EventDict) -> EventDi
 
 
 def _render(_: WrappedLogger, __: str, event: EventDict) -> str:
-    return redact(_JSON.encode(event))
+    line = redact(_JSON.encode(event))
+    return line if _console is None else _for_humans(json.loads(line))
+
+
+def _for_humans(event: EventDict) -> str:
+    """The event, redacted already, without what only machines read."""
+    if _console is None:
+        return ""
+    event["timestamp"] = datetime.now().astimezone().strftime("%H:%M:%S")
+    event.pop("logger", None)
+    return str(_console(None, "", event))
 
 
 class _JsonFormatter(logging.Formatter):
@@ -135,4 +152,4 @@ class _JsonFormatter(logging.Formatter):
             event["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             event["stack"] = self.formatStack(record.stack_info)
-        return redact(_JSON.encode(event))
+        return _render(None, "", event)

@@ -316,6 +316,19 @@ async def test_object_store_keeps_objects_and_key_over_a_restart(store_dir: Path
     assert stat.S_IMODE((store_dir / "access_key.json").stat().st_mode) == 0o600
 
 
+async def test_object_store_gets_the_port_it_is_to_have_while_that_is_free(
+    store_dir: Path,
+) -> None:
+    port = process.free_port()
+    async with running_object_store(store_dir, port) as first:
+        assert first.endpoint == f"http://127.0.0.1:{port}"
+    async with running_object_store(store_dir, port) as second:
+        assert second.endpoint == first.endpoint
+    with socket.create_server(("127.0.0.1", port)):
+        async with running_object_store(store_dir, port) as third:
+            assert third.endpoint != first.endpoint
+
+
 async def test_object_store_refuses_a_wrong_secret(store_dir: Path) -> None:
     async with running_object_store(store_dir) as store, s3(store, secret="wrong") as client:
         with pytest.raises(ClientError, match="SignatureDoesNotMatch"):

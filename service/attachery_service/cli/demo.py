@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import mimetypes
+import stat
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -16,56 +20,90 @@ import aiohttp
 from attachery.v1.resources_pb2 import UploadTarget
 from attachery.v1.upload_sessions_pb2 import VerificationCheck
 from attachery_client import AttacheryClient
-from attachery_service.cli.dev import TENANT, DevOptions, running_dev
+from attachery_service.cli.dev import TENANT, DevOptions, running_dev, settings_before_start
 from attachery_service.cli.ready_file import Ready
 from attachery_service.cli.signals import stop_signals
+from attachery_service.composition import policies_of
+from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
 from attachery_service.logs import configure_logs
 
 _STOPPED = 130
+_PART_BYTES = 2**18
+_NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_read=60)
+
+
+class DemoError(RuntimeError):
+    """The file cannot be used, or did not come back as it was sent; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A file that can be uploaded. `size` in bytes, `sha256` in hex."""
+
+    path: Path
+    size: int
+    sha256: str
 
 
 async def run(options: argparse.Namespace) -> int:
     """Starts everything in a temporary folder, and leaves nothing behind."""
-    configure_logs("warning")
+    configure_logs("warning", human=sys.stderr.isatty())
     with stop_signals():
         await _run(options.file)
         return 0
+    print("attachery: interrupted", file=sys.stderr)
     return _STOPPED
 
 
 async def _run(file: Path) -> None:
-    content = await asyncio.to_thread(file.read_bytes)
     with tempfile.TemporaryDirectory(prefix="attachery-demo-") as folder:
         asked = DevOptions(listen="127.0.0.1:0", metrics_listen=None, data_dir=Path(folder))
+        policy = policies_of(settings_before_start(asked))[DEFAULT_PURPOSE]
+        sample = await asyncio.to_thread(_examined, file, policy)
         started = time.perf_counter()
         async with running_dev(asked) as ready:
             _print("serve", f"on {ready.listen}, with Postgres and object storage", started)
-            await _flow(ready, file.name, content)
-    print(f"\n{file.name} came back exactly as it was sent: {len(content)} bytes.")
+            await _flow(ready, sample, Path(folder) / "downloaded")
+    print(f"\n{file.name} came back exactly as it was sent: {sample.size} bytes.")
 
 
-async def _flow(ready: Ready, filename: str, content: bytes) -> None:
-    content_type = mimetypes.guess_type(filename)[0] or "application/octet-stream"
+def _examined(file: Path, policy: Policy) -> _Sample:
+    """Reads the file once, before anything is started. Raises DemoError, OSError."""
+    if not stat.S_ISREG(file.stat().st_mode):  # a pipe would be opened for ever
+        raise DemoError(f"{file} is not a regular file")
+    with file.open("rb") as content:
+        size = file.stat().st_size
+        if size == 0:
+            raise DemoError(f"{file} is empty")
+        if size > policy.max_size:
+            raise DemoError(
+                f"{file} has {size} bytes, the largest upload is {policy.max_size}:"
+                " ATTACHERY_MAX_SIZE sets another limit, up to 5GiB"
+            )
+        return _Sample(file, size, hashlib.file_digest(content, "sha256").hexdigest())
+
+
+async def _flow(ready: Ready, sample: _Sample, download_to: Path) -> None:
+    filename = sample.path.name
     async with (
         AttacheryClient(ready.listen, api_key=ready.api_key) as client,
-        aiohttp.ClientSession() as http,
+        aiohttp.ClientSession(timeout=_NO_LIMIT) as http,
     ):
         with _step("start") as said:
             started = await client.start_upload_session(
                 tenant_id=TENANT,
                 filename=filename,
-                content_type=content_type,
-                size_bytes=len(content),
+                content_type=mimetypes.guess_type(filename)[0] or "application/octet-stream",
+                size_bytes=sample.size,
             )
             attachment_id = started.session.attachment_id
             said.append(f"session {attachment_id}, PENDING")
         with _step("upload") as said:
-            await _upload(http, started.target, content)
-            said.append(f"{started.target.method} {len(content)} bytes, straight to the store")
+            await _upload(http, started.target, sample)
+            said.append(f"{started.target.method} {sample.size} bytes, straight to the store")
         with _step("complete") as said:
             completed = await client.complete_upload_session(attachment_id, tenant_id=TENANT)
-            passed = [VerificationCheck.Kind.Name(c.kind)[5:].lower() for c in completed.checks]
-            said.append(f"READY; checked {', '.join(passed)}")
+            said.append(f"READY; {_told(completed.checks)}")
         with _step("resolve") as said:
             resolved = await client.resolve_attachments(
                 [attachment_id], tenant_id=TENANT, include_download_urls=True
@@ -73,29 +111,51 @@ async def _flow(ready: Ready, filename: str, content: bytes) -> None:
             result = resolved.results[0]
             said.append(f"{result.attachment.filename}, {result.attachment.size_bytes} bytes")
         with _step("download") as said:
-            downloaded = await _download(http, result.download.url)
-            said.append(f"{len(downloaded)} bytes")
+            said.append(f"{await _download(http, result.download.url, download_to)} bytes")
         with _step("compare") as said:
-            _require_same(content, downloaded)
+            await asyncio.to_thread(_require_same, sample, download_to)
             said.append("the same")
 
 
-async def _upload(http: aiohttp.ClientSession, target: UploadTarget, content: bytes) -> None:
-    async with http.request(
-        target.method, target.url, data=content, headers=dict(target.headers)
-    ) as answer:
-        answer.raise_for_status()
+def _told(checks: Sequence[VerificationCheck]) -> str:
+    """What passed, and what did not and is only reported."""
+    passed = [_name(c) for c in checks if c.outcome == VerificationCheck.OUTCOME_PASSED]
+    others = [
+        f"{_name(c)} {VerificationCheck.Outcome.Name(c.outcome)[8:].lower()}"
+        f" (expected {c.expected or 'anything'}, found {c.actual or 'nothing'})"
+        for c in checks
+        if c.outcome != VerificationCheck.OUTCOME_PASSED
+    ]
+    return "; ".join([f"passed: {', '.join(passed)}", *others])
 
 
-async def _download(http: aiohttp.ClientSession, url: str) -> bytes:
+def _name(check: VerificationCheck) -> str:
+    return VerificationCheck.Kind.Name(check.kind)[5:].lower()
+
+
+async def _upload(http: aiohttp.ClientSession, target: UploadTarget, sample: _Sample) -> None:
+    with sample.path.open("rb") as content:
+        async with http.request(
+            target.method, target.url, data=content, headers=dict(target.headers)
+        ) as answer:
+            answer.raise_for_status()
+
+
+async def _download(http: aiohttp.ClientSession, url: str, to: Path) -> int:
+    """Writes the body to a file as it comes; returns its size in bytes."""
+    size = 0
     async with http.get(url) as answer:
         answer.raise_for_status()
-        return await answer.read()
+        with to.open("wb") as file:
+            async for part in answer.content.iter_chunked(_PART_BYTES):
+                size += file.write(part)
+    return size
 
 
-def _require_same(sent: bytes, received: bytes) -> None:
-    if sent != received:
-        raise OSError("what came back is not what was sent")
+def _require_same(sample: _Sample, downloaded: Path) -> None:
+    with downloaded.open("rb") as content:
+        if hashlib.file_digest(content, "sha256").hexdigest() != sample.sha256:
+            raise DemoError("what came back is not what was sent")
 
 
 @contextmanager

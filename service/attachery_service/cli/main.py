@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from attachery_client.errors import AttacheryError as ClientError
 from attachery_service.cli import audit, bucket, check, demo, dev, keys, migrate, serve, worker
+from attachery_service.cli.ready_file import DEFAULT_DATA_DIR
 from attachery_service.cli.workers import WorkersError
 from attachery_service.config import Settings, address
 from attachery_service.domain import inputs
@@ -74,6 +75,7 @@ def run(arguments: Sequence[str], loop_factory: LoopFactory | None = None) -> in
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(command(options))
     except KeyboardInterrupt:
+        print("attachery: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
         message = redact(" ".join(_message(error).split()))
@@ -150,7 +152,7 @@ def _add_dev(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metrics-listen", type=address, default="127.0.0.1:0", metavar="HOST:PORT"
     )
-    parser.add_argument("--data-dir", type=Path, default=Path(".attachery"), metavar="DIR")
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, metavar="DIR")
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when ready")
     parser.add_argument("--database-url", metavar="URL", help="instead of the embedded Postgres")
     parser.add_argument("--s3-endpoint", metavar="URL", help="instead of the embedded store")
@@ -281,6 +283,7 @@ def _message(error: Exception) -> str:
             return f"{name}: {reason}"
         case (
             keys.KeyNotFoundError()
+            | demo.DemoError()
             | EmbeddedServerError()
             | SchemaError()
             | SettingsFileError()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +15,12 @@ from typing import Self
 from pydantic import SecretStr
 
 from attachery_service.config import Settings
+from attachery_service.embedded.folder import OWNER_LOCK
+
+DEFAULT_DATA_DIR = Path(".attachery")
+READY_FILE = "ready.json"
+
+_EXPLICIT = ("ATTACHERY_DATABASE_URL", "ATTACHERY_S3_BUCKET")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +47,31 @@ class Ready:
             raise OSError(f"{path} is not the ready file of a running 'attachery dev'") from error
 
     @contextmanager
-    def written_to(self, path: Path | None) -> Iterator[None]:
-        """The file is there, whole, for as long as the block runs."""
-        if path is None:
+    def written_to(self, *paths: Path) -> Iterator[None]:
+        """Writes the files, each whole or not at all, and removes them after the block."""
+        for path in paths:
+            self._write(path)
+        try:
             yield
-            return
+        finally:
+            for path in paths:
+                path.unlink(missing_ok=True)
+
+    def _write(self, path: Path) -> None:
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         draft.unlink(missing_ok=True)
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         draft.replace(path)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def settings_of(ready_file: Path | None) -> Settings:
-    """The settings of a running `dev`, or those of the environment."""
+    """The settings of a running `dev`, or those of the environment.
+
+    Without a ready file, and without a database or a bucket in the environment, the one in the
+    default data folder is used. Raises OSError, ValidationError.
+    """
+    ready_file = ready_file or _found(os.environ)
     if ready_file is None:
         return Settings()
     ready = Ready.read(ready_file)
@@ -67,3 +82,33 @@ def settings_of(ready_file: Path | None) -> Settings:
         s3_access_key=ready.s3_access_key,
         s3_secret_key=SecretStr(ready.s3_secret_key) if ready.s3_secret_key else None,
     )
+
+
+def _found(environ: Mapping[str, str]) -> Path | None:
+    """The ready file of the default data folder, unless the environment says where to go."""
+    path = DEFAULT_DATA_DIR / READY_FILE
+    if not path.exists():
+        return None
+    if any(value for name, value in environ.items() if name.upper() in _EXPLICIT):
+        _say(f"using the settings of the environment, not {path}")
+        return None
+    if not _is_running(path.parent):
+        raise OSError(f"{path} is of an 'attachery dev' that was killed: start it again")
+    _say(f"using the running 'attachery dev' of {path}")
+    return path
+
+
+def _is_running(data_dir: Path) -> bool:
+    """Whether a process still has the lock by which `dev` owns its data folder."""
+    try:
+        with (data_dir / OWNER_LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _say(text: str) -> None:
+    print(f"attachery: {text}", file=sys.stderr)

@@ -23,6 +23,7 @@ from attachery_service.embedded.errors import EmbeddedServerError, reported
 DYING_OWNER_SECONDS = 0.5
 PREVIOUS_SERVER_SECONDS = 15.0
 POLL_SECONDS = 0.01
+OWNER_LOCK = "owner.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ async def claimed_folder(path: Path) -> AsyncIterator[DataFolder]:
     with ExitStack() as stack:
         with reported(f"use the data folder {path}"):
             path = _made(path)
-            owner = stack.enter_context(_lock_file(path / "owner.lock"))
+            owner = stack.enter_context(_lock_file(path / OWNER_LOCK))
             server = stack.enter_context(_lock_file(path / "server.lock"))
         if not await _locked(owner, within=DYING_OWNER_SECONDS):
             raise EmbeddedServerError(f"the data folder {path} is in use by {_holder(owner)}")

@@ -68,12 +68,14 @@ class Run:
 
 
 @asynccontextmanager
-async def running_object_store(data_dir: Path) -> AsyncIterator[ObjectStore]:
+async def running_object_store(
+    data_dir: Path, port: int | None = None
+) -> AsyncIterator[ObjectStore]:
     """Run an S3 server on the folder, on loopback, and yield how to use it.
 
-    Buckets, objects and the key outlive it, the port does not; a multipart upload under way does
-    not. The folder belongs to this server alone. Raises EmbeddedServerError when the folder is in
-    use or the server does not start.
+    Buckets, objects and the key outlive it; a multipart upload under way does not. It gets `port`
+    if that is free, else one of the system's choice. The folder belongs to this server alone.
+    Raises EmbeddedServerError when the folder is in use or the server does not start.
     """
     if importlib.util.find_spec("ministack") is None:
         raise EmbeddedServerError(
@@ -82,18 +84,20 @@ async def running_object_store(data_dir: Path) -> AsyncIterator[ObjectStore]:
     async with claimed_folder(data_dir) as folder, AsyncExitStack() as stack:
         key_file = folder.path / "access_key.json"
         key = read_key(key_file) or await _issue_key(folder, key_file)
-        endpoint = await _serve_key(stack, folder, key)
+        endpoint = await _serve_key(stack, folder, key, port)
         if endpoint is None:
             key = await _issue_key(folder, key_file)
-            endpoint = await _serve_key(stack, folder, key)
+            endpoint = await _serve_key(stack, folder, key, port)
         if endpoint is None:
             raise EmbeddedServerError("the object store does not remember the key it made")
         yield ObjectStore(endpoint=endpoint, access_key=key.key_id, secret_key=key.secret)
 
 
-async def _serve_key(stack: AsyncExitStack, folder: DataFolder, key: AccessKey) -> str | None:
+async def _serve_key(
+    stack: AsyncExitStack, folder: DataFolder, key: AccessKey, port: int | None
+) -> str | None:
     """Run the server until the stack ends; stop it, and answer None, when it refuses the key."""
-    endpoint = await stack.enter_async_context(_serving(_new_run(folder)))
+    endpoint = await stack.enter_async_context(_serving(_new_run(folder), port))
     if await asyncio.to_thread(is_accepted, endpoint, key):
         return endpoint
     await stack.aclose()
@@ -115,22 +119,22 @@ def _new_run(folder: DataFolder) -> Run:
 
 
 @asynccontextmanager
-async def _serving(run: Run) -> AsyncIterator[str]:
-    server, port = await _start(run)
+async def _serving(run: Run, preferred: int | None = None) -> AsyncIterator[str]:
+    server, port = await _start(run, preferred)
     try:
         yield f"http://{LOOPBACK}:{port}"
     finally:
         await server.stop(*STOP_STEPS)
 
 
-async def _start(run: Run) -> tuple[ServerProcess, int]:
+async def _start(run: Run, preferred: int | None) -> tuple[ServerProcess, int]:
     def command_on(port: int) -> Command:
         return _server(run, port)
 
     def ready_on(port: int) -> Ready:
         return lambda _: _is_ready(port, run.word)
 
-    return await start_on_free_port(command_on, ready_on, within=START_SECONDS)
+    return await start_on_free_port(command_on, ready_on, within=START_SECONDS, preferred=preferred)
 
 
 def _server(run: Run, port: int) -> Command:

@@ -133,6 +133,7 @@ def _major_version(programs: Path) -> str:
             env=clean_environment(),
             stdout=subprocess.PIPE,
             check=False,
+            start_new_session=True,  # out of reach of the terminal's Ctrl-C
         )
     return said.stdout.decode(errors="replace").rpartition(" ")[2].partition(".")[0]
 

@@ -132,10 +132,15 @@ async def start_on_free_port(
     ready_on: Callable[[int], Ready],
     *,
     within: float,
+    preferred: int | None = None,
 ) -> tuple[ServerProcess, int]:
-    """Start a server on a loopback port of its own; try again when somebody else gets it first."""
-    for _ in range(PORT_ATTEMPTS):
-        port = free_port()
+    """Start a server on the preferred port if that is free, else on one of the system's choice.
+
+    Tries again when another process gets the port first.
+    """
+    for attempt in range(PORT_ATTEMPTS):
+        wanted = preferred if attempt == 0 and preferred and is_free(preferred) else None
+        port = wanted or free_port()
         with suppress(PortTakenError):
             return await start(command_on(port), ready=ready_on(port), within=within), port
     raise EmbeddedServerError(f"found no free port in {PORT_ATTEMPTS} attempts")
@@ -159,6 +164,17 @@ def free_port() -> int:
         listener.bind((LOOPBACK, 0))
         port: int = listener.getsockname()[1]
     return port
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this loopback port."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((LOOPBACK, port))
+        except (OSError, OverflowError):
+            return False
+    return True
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
