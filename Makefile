@@ -68,7 +68,7 @@ imports: $(VENV)/ready
 protos: $(PROTO_PYTHON) $(BUF) ## lint, format, breaking changes and freshness of the contract
 	scripts/check-protos.sh $(PROTO_PYTHON) $(BUF)
 
-proto: $(PROTO_PYTHON) ## generate the stubs anew
+proto: $(PROTO_PYTHON) ## generate the stubs and the descriptor set anew
 	scripts/generate-stubs.sh $(PROTO_PYTHON)
 
 clean: ## remove what was installed here (not the data of `make run`)

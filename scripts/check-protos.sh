@@ -9,21 +9,19 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 googleapis=$("$python" -c 'import google.rpc, pathlib; print(pathlib.Path(list(google.rpc.__path__)[0]).parents[1])')
 
-# buf has no network for imports; it reads the image that protoc makes of everything.
-image() { # PROTO_DIR OUT
-  "$python" -m grpc_tools.protoc -I "$1" -I "$googleapis" --include_imports \
-    --include_source_info --descriptor_set_out="$2" "$1"/attachery/v1/*.proto
-}
-
-"$buf" format --diff --exit-code protos
-image protos "$tmp/now.binpb"
-"$buf" lint "$tmp/now.binpb" --path attachery --config protos/buf.yaml
+"$buf" format --diff --exit-code protos --path protos/attachery
+"$buf" lint protos
+for file in $(cd protos && find google -name '*.proto'); do
+  cmp "protos/$file" "$googleapis/$file" || { echo "protos/$file is not the file of googleapis-common-protos" >&2; exit 1; }
+done
 
 base=$("$here/breaking-base.sh")
 if git cat-file -e "$base:protos/attachery/v1" 2>/dev/null; then
   git archive "$base" protos | tar -x -C "$tmp"
-  image "$tmp/protos" "$tmp/base.binpb"
-  "$buf" breaking "$tmp/now.binpb" --against "$tmp/base.binpb" --path attachery --config protos/buf.yaml
+  # Releases before this folder had its dependencies find them in googleapis.
+  "$python" -m grpc_tools.protoc -I "$tmp/protos" -I "$googleapis" --include_imports \
+    --include_source_info --descriptor_set_out="$tmp/base.binpb" "$tmp"/protos/attachery/v1/*.proto
+  "$buf" breaking protos --against "$tmp/base.binpb"
 else
   echo "no contract at $base to compare with"
 fi
