@@ -33,6 +33,11 @@ export function connect(address, key) {
   };
 }
 
+/** A map of the contract as an object: protobuf.js reads a map of a descriptor set as its entries. */
+export function mapped(entries) {
+  return Object.fromEntries(entries.map(({ key, value }) => [key, value]));
+}
+
 /** Adds `reason` and `facts` of google.rpc.ErrorInfo, by which a caller decides what to do. */
 function explained(error) {
   const [status] = error.metadata?.get("grpc-status-details-bin") ?? [];
@@ -41,5 +46,5 @@ function explained(error) {
   const info = details.find((any) => any.type_url.endsWith("/google.rpc.ErrorInfo"));
   if (!info) return error;
   const { reason, metadata } = decode("google.rpc.ErrorInfo", info.value);
-  return Object.assign(error, { reason, facts: metadata });
+  return Object.assign(error, { reason, facts: mapped(metadata) });
 }

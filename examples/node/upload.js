@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
-import { connect } from "./attachery.js";
+import { connect, mapped } from "./attachery.js";
 
 const [file, tenant_id = "demo"] = process.argv.slice(2);
 const { uploads, attachments } = connect(process.env.ATTACHERY, process.env.KEY);
@@ -23,7 +23,7 @@ try {
 
   const sent = await fetch(target.url, {
     method: target.method,
-    headers: target.headers,
+    headers: mapped(target.headers),
     body: bytes,
   });
   if (!sent.ok) throw new Error(`the upload was refused: HTTP ${sent.status} ${await sent.text()}`);
