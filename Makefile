@@ -42,7 +42,7 @@ test-ceph: $(VENV)/ready ## what depends on the store, on Ceph RGW, built once i
 	tests/ceph/build-root.sh
 	$(BIN)/pytest --store ceph tests/contract tests/rpc/test_sealing.py tests/rpc/test_notifications.py tests/ops/test_bucket.py
 
-test-shutdown: $(VENV)/ready ## stop servers under load 20 times and restart them 20 times, and print what callers saw
+test-shutdown: $(VENV)/ready ## stop servers under load 20 times, restart them 20 times, print what callers saw
 	$(BIN)/pytest -s --timeout 0 --shutdown-rounds 20 tests/ops/test_shutdown.py
 
 bench: $(VENV)/bench ## measure, beside floors and a peer (ONLY=get,complete or QUICK=1)

@@ -159,7 +159,7 @@ async def test_no_call_of_our_client_fails_while_servers_restart_one_by_one(
     with ExitStack() as stack:
         for instance in instances:
             stack.callback(instance.close)
-            await instance.start()
+        await asyncio.gather(*(instance.start() for instance in instances))
         attachment_id = await session_of(instances[0].listen, api_key)
         target = "ipv4:" + ",".join(instance.listen for instance in instances)
         async with (
