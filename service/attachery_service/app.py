@@ -260,7 +260,7 @@ def _wire(parts: _Parts) -> Wire:
     settings, background = parts.settings, parts.background
     known = KnownSessions() if settings.resolve_reuse else KnownSessions(0)
     sessions = PostgresSessions(parts.database, known, coalesce=settings.database_coalesce)
-    holds = PostgresHolds(parts.database)
+    holds = PostgresHolds(parts.database, known)
     policies = policies_of(settings)
     quotas = read_quotas(settings.quotas, _common_limits(settings))
     objects, signer = S3ObjectStore(parts.storage), S3TargetSigner(parts.storage)

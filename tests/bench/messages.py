@@ -63,11 +63,13 @@ def batch_complete(key: str, ids: Sequence[str]) -> http2.Request:
     return uploads("BatchCompleteUploadSessions", message, key)
 
 
-def resolve(key: str, ids: Sequence[str], *, hold: bool = False) -> http2.Request:
-    """`hold`: with a lease on the bytes, always the same one; only where `offers_holds`."""
+def resolve(
+    key: str, ids: Sequence[str], *, hold_ttl: str = "", hold_owner: str = ""
+) -> http2.Request:
+    """`hold_ttl`, such as 600s: with a hold; only where `offers_holds`."""
     message = attachments_pb2.ResolveAttachmentsRequest(tenant_id=TENANT, attachment_ids=ids)
-    if hold:
-        ParseDict({"hold_ttl": "600s", "hold_owner": "bench"}, message)
+    if hold_ttl:
+        ParseDict({"hold_ttl": hold_ttl, "hold_owner": hold_owner}, message)
     return attachments("ResolveAttachments", message, key)
 
 

@@ -52,6 +52,10 @@ async def end(service: ServiceUnderTest, hold_id: str) -> None:
         hold_id,
     )
     await service.database.execute(
+        "UPDATE held_attachments SET end_time = end_time - interval '8 d' WHERE hold_id = $1",
+        hold_id,
+    )
+    await service.database.execute(
         "UPDATE upload_sessions SET held_until = held_until - interval '8 d' WHERE attachment_id"
         " IN (SELECT attachment_id FROM held_attachments WHERE hold_id = $1)",
         hold_id,

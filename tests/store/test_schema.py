@@ -93,6 +93,8 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
         "resolve_attachments",
         "take_hold",
         "extend_hold",
+        "settle_hold",
+        "delete_attachment",
         "lock_hold",
         "lock_hold_of_owner",
         "lock_held_attachments",

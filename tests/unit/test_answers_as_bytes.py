@@ -30,7 +30,7 @@ from attachery_service.domain.sessions import (
     UploadSession,
 )
 from attachery_service.ports import DownloadUrl
-from attachery_service.store.known_sessions import KnownSessions
+from attachery_service.store.known_sessions import KnownSessions, without_holds
 from attachery_service.usecases.resolve_attachments import Resolution, Resolved
 from attachery_service.wire import call, encoded
 from attachery_service.wire.attachment_view import AttachmentView
@@ -283,19 +283,30 @@ def test_what_is_kept_is_bounded_in_number_and_size() -> None:
     assert results.get(session) is None
 
 
-@given(sessions(), times)
-def test_a_known_session_is_what_replace_makes_of_it(session: UploadSession, now: datetime) -> None:
+@given(sessions(), times, times)
+def test_a_known_session_is_what_replace_makes_of_it(
+    session: UploadSession, own: datetime, now: datetime
+) -> None:
     small = replace(
         session,
         state=SessionState.READY,
         declaration=replace(session.declaration, metadata={}),
     )
     known = KnownSessions()
-    known.keep(7, small)
+    known.keep(7, without_holds(small, own, own))
     (found,) = known.find(small.tenant_id, [small.attachment_id])
     assert found
     assert found.version == 7
-    assert found.read_at(now) == replace(small, read_time=now)
+    bare = replace(small, read_time=now)
+    if small.held_until is None:
+        assert found.read_at(now, None) == bare
+        return
+    bare = replace(bare, held_until=None, object_purge_time=own, metadata_purge_time=own)
+    assert found.read_at(now, None) == bare
+    later = max(own, now)
+    assert found.read_at(now, now) == replace(
+        bare, held_until=now, object_purge_time=later, metadata_purge_time=later
+    )
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 3_000_000])

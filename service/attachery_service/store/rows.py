@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 
 import asyncpg
 
@@ -73,7 +74,7 @@ def to_outcome(row: Row) -> Outcome | None:
     return Outcome(row["payload_digest"], tuple(_to_check(c) for c in json.loads(row["checks"])))
 
 
-def to_hold(tenant_id: str, row: Row) -> Hold:
+def to_hold(tenant_id: str, row: Row, read_time: datetime) -> Hold:
     return Hold(
         tenant_id=tenant_id,
         hold_id=row["hold_id"],
@@ -83,7 +84,7 @@ def to_hold(tenant_id: str, row: Row) -> Hold:
         release_time=row["release_time"],
         consumed=row["consumed"],
         attachment_count=row["attachment_count"],
-        read_time=row["read_time"],
+        read_time=read_time,
     )
 
 

@@ -13,7 +13,7 @@ from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import NewSession, SessionFilter, UploadSession
 from attachery_service.ports import Completion, Found, Rejection
 from attachery_service.store.database import Database
-from attachery_service.store.known_sessions import KnownSession, KnownSessions
+from attachery_service.store.known_sessions import KnownSessions
 from attachery_service.store.queries import query
 from attachery_service.store.rows import Row, from_checks, to_outcome, to_session, to_usage
 from attachery_service.store.shared_statements import Beginning, Ending, SharedStatements, Wanted
@@ -133,16 +133,9 @@ class PostgresSessions:
         )
         places = [row["place"] - 1 for row in rows]
         return {
-            attachment_ids[place]: self._resolved(row, known[place])
+            attachment_ids[place]: self._known.resolved(row, known[place], row["call_time"])
             for place, row in zip(places, rows, strict=True)
         }
-
-    def _resolved(self, row: Row, known: KnownSession | None) -> UploadSession:
-        if known is not None and row["attachment_id"] is None:
-            return known.read_at(row["call_time"])
-        session = to_session(row)
-        self._known.keep(row["version"], session)
-        return session
 
     async def _start_one(self, beginning: Beginning) -> Found | None:
         return await self._start_by(self.database.row, beginning)

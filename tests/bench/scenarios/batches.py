@@ -54,7 +54,8 @@ async def resolve(world: World, report: Report) -> None:
         if hold and not messages.offers_holds():
             continue
         firsts = range(0, len(ids) - size + 1, max(size, len(ids) // _REQUESTS))
-        requests = [messages.resolve(key, ids[n : n + size], hold=hold) for n in firsts]
+        held = {"hold_ttl": "600s", "hold_owner": "bench"} if hold else {}
+        requests = [messages.resolve(key, ids[n : n + size], **held) for n in firsts]
         name = f"Resolve of {size:,}{' with a hold' if hold else ''}, ids"
         subjects.append(Calls(name, service.process, Endless(requests), worth=size))
     subjects.append(await _anew(world, ids))

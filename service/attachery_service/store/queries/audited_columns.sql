@@ -13,15 +13,19 @@
     ) AS is_unsettled,
     n.due_time,
     {next_due} AS next_due_time,
-    CASE WHEN n.held_until > now() THEN n.held_until END AS held_until,
-    held.end_time AS holds_end_time,
+    CASE WHEN held.end_time > now() THEN held.end_time END AS held_until,
+    lasting.end_time AS holds_end_time,
     now() AS read_time
-FROM upload_sessions AS n
+FROM (
+    SELECT s.*, held.end_time AS hold_end_time
+    FROM upload_sessions AS s CROSS JOIN {hold_end} AS held
+) AS n
 CROSS JOIN LATERAL (SELECT n.*) AS s
+CROSS JOIN LATERAL (SELECT n.hold_end_time AS end_time) AS held
 CROSS JOIN LATERAL (
     SELECT max(h.expire_time) AS end_time
     FROM held_attachments AS a JOIN holds AS h USING (tenant_id, hold_id)
     WHERE a.tenant_id = n.tenant_id AND a.attachment_id = n.attachment_id
         AND n.state = 'ready' AND n.delete_time IS NULL
         AND h.release_time IS NULL AND h.expire_time > now()
-) AS held
+) AS lasting

@@ -1,1 +1,1 @@
-(s.delete_time IS NOT NULL OR greatest(s.object_purge_time, s.held_until) <= now())
+(s.delete_time IS NOT NULL OR greatest(s.object_purge_time, held.end_time) <= now())

@@ -17,4 +17,4 @@
 )
 SELECT
 {session_columns}
-FROM changed AS s
+FROM changed AS s CROSS JOIN {hold_end} AS held

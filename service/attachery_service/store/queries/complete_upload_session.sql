@@ -24,4 +24,4 @@
 ), {settle}
 SELECT
 {session_columns}
-FROM changed AS s
+FROM changed AS s CROSS JOIN {hold_end} AS held

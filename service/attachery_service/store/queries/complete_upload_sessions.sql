@@ -61,4 +61,4 @@ WITH ending AS MATERIALIZED (
 ), {settle}
 SELECT
 {session_columns}
-FROM changed AS s
+FROM changed AS s CROSS JOIN {hold_end} AS held

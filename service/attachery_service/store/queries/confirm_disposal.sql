@@ -3,11 +3,12 @@
 WITH disposed AS MATERIALIZED (
     SELECT s.tenant_id, s.attachment_id, s.state, s.seal, s.booking, s.auto_complete, s.create_time,
         s.expire_time, s.upload_url_expire_time, s.object_purge_time, s.metadata_purge_time,
-        s.held_until, s.delete_time, greatest(s.disposed_time, $1::timestamptz) AS disposed_time
+        held.end_time AS hold_end_time, s.delete_time, greatest(s.disposed_time, $1::timestamptz) AS disposed_time
     FROM unnest($4::text[], $5::uuid[], $6::int[]) AS d (tenant_id, attachment_id, revision)
     JOIN upload_sessions AS s
         ON s.tenant_id = d.tenant_id AND s.attachment_id = d.attachment_id
         AND s.revision = d.revision
+    CROSS JOIN {hold_end} AS held
     ORDER BY s.tenant_id, s.attachment_id
     FOR UPDATE OF s
 )

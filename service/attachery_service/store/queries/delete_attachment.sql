@@ -1,12 +1,15 @@
 -- READY becomes DELETED, as complete_upload_session.sql makes it READY. No row: not READY, deleted
 -- before, held and not $9 (force), or the request id is taken.
-WITH claimed AS (
-    SELECT tenant_id, attachment_id, booking AS booked
+WITH found AS MATERIALIZED (
+    SELECT *
     FROM upload_sessions
     WHERE tenant_id = $1 AND attachment_id = $2 AND state = 'ready' AND delete_time IS NULL
-        AND metadata_purge_time > now()
         AND ($9::boolean OR held_until IS NULL OR held_until <= now())
     FOR UPDATE
+), claimed AS MATERIALIZED (
+    SELECT s.tenant_id, s.attachment_id, s.booking AS booked
+    FROM found AS s CROSS JOIN {hold_end} AS held
+    WHERE {row_is_kept} AND ($9::boolean OR s.held_until IS NULL OR {no_hold_lasts})
 ), {take_request}, changed AS (
     UPDATE upload_sessions AS s
     SET {become_deleted}
@@ -24,4 +27,4 @@ WITH claimed AS (
 ), {give_back}
 SELECT
 {session_columns}
-FROM changed AS s
+FROM changed AS s CROSS JOIN {hold_end} AS held

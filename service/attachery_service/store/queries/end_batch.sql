@@ -70,4 +70,4 @@ WITH ending AS (
 ), {settle}
 SELECT
 {session_columns}
-FROM changed AS s
+FROM changed AS s CROSS JOIN {hold_end} AS held

@@ -1,23 +1,34 @@
--- A hold that is neither released nor over ends later, any other is answered as it is. No columns of
--- a hold: it was changed meanwhile, nothing has been done.
-WITH seen AS MATERIALIZED (
-    SELECT hold_id, revision FROM holds WHERE tenant_id = $1 AND hold_id = $2
-), {lock_seen_hold}, wanted AS MATERIALIZED (
-    SELECT m.attachment_id FROM members AS m, current AS c
-    WHERE c.release_time IS NULL AND c.expire_time > now()
-), {lock_usable}, hold AS (
+-- A hold that is neither released nor over ends later, any other is answered as it is. Its attachments
+-- are not touched. `unsettled`: nothing was done, the hold needs settle_hold.sql first. $4 is the
+-- count that settle_hold.sql answered in this transaction.
+--
+-- The clock is read after the lock: the sweep locks a hold whose end has come before it deletes what
+-- the hold was on, so a call that waited for it finds the hold over.
+WITH current AS MATERIALIZED (
+    SELECT * FROM holds WHERE tenant_id = $1 AND hold_id = $2 FOR NO KEY UPDATE
+), judged AS MATERIALIZED (
+    SELECT c.*, clock_timestamp() AS read_time,
+        c.release_time IS NULL AND c.expire_time > clock_timestamp() AS is_live,
+        $4::bigint IS NOT NULL OR {hold_is_settled} AS is_settled
+    FROM current AS c
+), extended AS (
     UPDATE holds AS h
-    SET expire_time = greatest(h.expire_time, now() + $3::interval), revision = h.revision + 1
-    FROM current AS c, (SELECT count(*) FROM usable) AS locked_before
-    WHERE h.tenant_id = $1 AND h.hold_id = c.hold_id
-        AND c.release_time IS NULL AND c.expire_time > now()
+    SET expire_time = greatest(h.expire_time, j.read_time + $3::interval),
+        revision = h.revision + 1,
+        counted_revision = h.revision + 1,
+        attachment_count = coalesce($4::bigint, h.attachment_count)
+    FROM judged AS j
+    WHERE h.tenant_id = $1 AND h.hold_id = j.hold_id AND j.is_live AND j.is_settled
     RETURNING h.*
-), {keep_usable}
+)
 SELECT
 {hold_columns},
-    (SELECT count(*) FROM members) AS attachment_count,
-    now() AS read_time
-FROM seen
-LEFT JOIN (
-    SELECT * FROM hold UNION ALL SELECT * FROM current WHERE NOT EXISTS (SELECT FROM hold)
-) AS h ON true
+    {attachment_count},
+    j.read_time,
+    j.is_live AND NOT j.is_settled AS unsettled
+FROM judged AS j
+CROSS JOIN LATERAL (
+    SELECT * FROM extended
+    UNION ALL
+    SELECT * FROM current WHERE NOT EXISTS (SELECT FROM extended)
+) AS h

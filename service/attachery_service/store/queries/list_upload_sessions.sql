@@ -1,9 +1,9 @@
 -- A page of a tenant's sessions after the given one, the newest first.
 SELECT
 {session_columns}
-FROM upload_sessions AS s
+FROM upload_sessions AS s CROSS JOIN {hold_end} AS held
 WHERE s.tenant_id = $1
-    AND s.metadata_purge_time > now()
+    AND {row_is_kept}
     AND ($2::timestamptz IS NULL OR (s.create_time, s.attachment_id) < ($2, $3::uuid))
     AND ($4::timestamptz IS NULL OR s.create_time >= $4)
     AND ($5::timestamptz IS NULL OR s.create_time < $5)

@@ -1,5 +1,15 @@
--- What a locked hold holds, locked too: until the transaction ends, no other hold on it comes or goes.
-WITH wanted AS MATERIALIZED (
-    SELECT attachment_id FROM held_attachments WHERE tenant_id = $1 AND hold_id = $2
-), {lock_usable}
-SELECT count(*) FROM usable
+-- The attachments of a locked hold, locked one by one in the order of their ids, as every statement
+-- that waits for more than one locks them: until the transaction ends, no other hold on them is taken
+-- or released.
+SELECT count(*)
+FROM (
+    SELECT attachment_id FROM held_attachments
+    WHERE tenant_id = $1 AND hold_id = $2
+    ORDER BY attachment_id
+) AS m
+CROSS JOIN LATERAL (
+    SELECT FROM upload_sessions AS s
+    WHERE s.tenant_id = $1 AND s.attachment_id = m.attachment_id
+        AND s.state = 'ready' AND s.delete_time IS NULL
+    FOR NO KEY UPDATE
+) AS locked

@@ -18,7 +18,7 @@ least(
     END,
     CASE
         WHEN n.state = 'ready' AND n.delete_time IS NULL
-            THEN greatest(n.object_purge_time, n.held_until)
+            THEN greatest(n.object_purge_time, n.hold_end_time)
     END,
     -- The row knows of the objects; it stays until they are gone.
     CASE

@@ -1,38 +1,56 @@
--- A hold ends, if it was not released before. What it held is kept by the other holds on it, or by
+-- A hold ends, if it was not released before. What it was on is kept by the other holds on it, or by
 -- its own clock. What was consumed ($3) and may go with it ($4, purposes) becomes DELETED.
 --
--- The hold and what it holds are locked by statements before this one: only so are all the other
--- holds seen here.
+-- The hold and its attachments are locked by statements before this one: only so are all the other
+-- holds seen here. An attachment that is gone stays with the hold, which tells when it went.
 WITH released AS (
-    UPDATE holds
-    SET release_time = now(), consumed = $3, revision = revision + 1
-    WHERE tenant_id = $1 AND hold_id = $2 AND release_time IS NULL
-    RETURNING *
+    UPDATE holds AS h
+    SET release_time = now(), consumed = $3, revision = h.revision + 1,
+        counted_revision = h.revision + 1, attachment_count = n.attachment_count
+    FROM (
+        SELECT h.hold_id, {attachment_count}
+        FROM holds AS h
+        WHERE h.tenant_id = $1 AND h.hold_id = $2
+    ) AS n
+    WHERE h.tenant_id = $1 AND h.hold_id = $2 AND h.release_time IS NULL
+    RETURNING h.*
 ), claimed AS MATERIALIZED (
-    SELECT s.attachment_id, s.booking AS booked, others.held_until,
-        $3::boolean AND others.held_until IS NULL AND s.purpose = ANY($4::text[]) AS done_with
+    SELECT s.attachment_id, s.booking AS booked,
+        $3::boolean AND others.end_time IS NULL AND s.purpose = ANY($4::text[]) AS done_with,
+        s.held_until IS DISTINCT FROM others.end_time
+            OR s.due_time > greatest(s.object_purge_time, others.end_time) AS changes
     FROM released AS r
     JOIN held_attachments AS m ON m.tenant_id = $1 AND m.hold_id = r.hold_id
-    JOIN upload_sessions AS s ON s.tenant_id = $1 AND s.attachment_id = m.attachment_id
+    -- OFFSET has each looked up by index, whatever the planner knows of the tables.
     CROSS JOIN LATERAL (
-        SELECT max(h.expire_time) AS held_until
-        FROM held_attachments AS o JOIN holds AS h ON h.tenant_id = $1 AND h.hold_id = o.hold_id
-        WHERE o.tenant_id = $1 AND o.attachment_id = m.attachment_id AND h.hold_id <> $2
-            AND h.release_time IS NULL AND h.expire_time > now()
-    ) AS others
+        SELECT s.* FROM upload_sessions AS s
+        WHERE s.tenant_id = $1 AND s.attachment_id = m.attachment_id
+        OFFSET 0
+    ) AS s
+    CROSS JOIN {hold_end} AS held
+    CROSS JOIN LATERAL (SELECT {other_holds_end} AS end_time OFFSET 0) AS others
     WHERE s.state = 'ready' AND NOT {bytes_are_gone}
 ), kept AS (
     UPDATE upload_sessions AS s
-    SET held_until = c.held_until,
-        due_time = least(s.due_time, greatest(s.object_purge_time, c.held_until))
-    FROM claimed AS c
-    WHERE s.tenant_id = $1 AND s.attachment_id = c.attachment_id AND NOT c.done_with
+    SET (held_until, metadata_purge_time, due_time) = (
+        SELECT others.end_time, greatest(s.metadata_purge_time, others.end_time),
+            least(s.due_time, greatest(s.object_purge_time, others.end_time))
+        FROM (SELECT {other_holds_end} AS end_time OFFSET 0) AS others
+    )
+    WHERE s.tenant_id = $1 AND s.attachment_id = ANY (
+        ARRAY(SELECT attachment_id FROM claimed WHERE changes AND NOT done_with)
+    )
 ), changed AS (
     UPDATE upload_sessions AS s
     SET {become_deleted}
     FROM claimed AS c
     WHERE s.tenant_id = $1 AND s.attachment_id = c.attachment_id AND c.done_with
+        AND s.attachment_id = ANY (ARRAY(SELECT attachment_id FROM claimed WHERE done_with))
     RETURNING s.*, c.booked
+), dropped AS (
+    DELETE FROM held_attachments
+    WHERE tenant_id = $1 AND hold_id = $2
+        AND attachment_id = ANY (ARRAY(SELECT attachment_id FROM claimed))
 ), history AS (
     INSERT INTO session_events (tenant_id, attachment_id, revision, state, actor, facts)
     SELECT tenant_id, attachment_id, revision, 'deleted', $5,
@@ -41,8 +59,7 @@ WITH released AS (
 ), {give_back}
 SELECT
 {hold_columns},
-    (SELECT count(*) FROM held_attachments WHERE tenant_id = $1 AND hold_id = $2)
-        AS attachment_count,
+    {attachment_count},
     now() AS read_time
 FROM (
     SELECT * FROM released

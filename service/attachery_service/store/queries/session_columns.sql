@@ -2,8 +2,9 @@
     s.declared_size, s.max_size, s.declared_checksums, s.content_id, s.disposition, s.is_inline,
     s.metadata, s.seal, s.upload_key, s.auto_complete, s.created_by, s.create_time, s.update_time,
     s.expire_time, s.upload_url_expire_time, s.complete_time,
-    greatest(s.object_purge_time, s.held_until) AS object_purge_time, s.metadata_purge_time,
-    s.held_until, s.sealed_key, s.sealed_etag, s.size, s.verified_checksums,
+    greatest(s.object_purge_time, held.end_time) AS object_purge_time,
+    greatest(s.metadata_purge_time, held.end_time) AS metadata_purge_time,
+    held.end_time AS held_until, s.sealed_key, s.sealed_etag, s.size, s.verified_checksums,
     s.detected_content_type, s.failure_reason, s.failure_facts,
     CASE
         WHEN s.state = 'pending' AND s.expire_time <= now() THEN 'expired'

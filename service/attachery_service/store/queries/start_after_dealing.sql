@@ -76,4 +76,4 @@ SELECT
     used.stored AS stored_bytes,
     EXISTS (SELECT FROM clock) AS in_range,
     EXISTS (SELECT FROM upload_sessions AS d WHERE d.tenant_id = $1 AND {is_due}) AS is_due
-FROM used LEFT JOIN started AS s ON true
+FROM used LEFT JOIN started AS s ON true CROSS JOIN {hold_end} AS held

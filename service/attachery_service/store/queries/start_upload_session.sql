@@ -34,4 +34,4 @@ WITH {clock}, roomy AS MATERIALIZED (
 )
 SELECT
 {session_columns}
-FROM started AS s
+FROM started AS s CROSS JOIN {hold_end} AS held

@@ -75,4 +75,4 @@ WITH asked AS MATERIALIZED (
 )
 SELECT
 {session_columns}
-FROM started AS s
+FROM started AS s CROSS JOIN {hold_end} AS held

@@ -13,7 +13,7 @@ WITH due AS MATERIALIZED (
     LIMIT $1
     FOR UPDATE SKIP LOCKED
 ), judged AS MATERIALIZED (
-    SELECT s.*,
+    SELECT s.*, held.end_time AS hold_end_time,
         s.state = 'pending' AND s.expire_time <= now() AS expires,
         s.state = 'ready' AND s.delete_time IS NULL AND {bytes_are_gone} AS purges,
         -- NULL where it was never disposed of: kept.
@@ -21,6 +21,18 @@ WITH due AS MATERIALIZED (
             AND s.disposed_time >= s.upload_url_expire_time + $2::interval
             AND s.metadata_purge_time <= now() AS is_over
     FROM due AS s
+    CROSS JOIN {hold_end} AS told
+    CROSS JOIN LATERAL (
+        -- Bytes go only after a look at every hold on them; one in doubt is looked at again later.
+        SELECT CASE
+            WHEN s.state = 'ready' AND s.delete_time IS NULL AND s.held_until IS NOT NULL
+                AND greatest(s.object_purge_time, told.end_time) <= now()
+                AND NOT {no_hold_lasts}
+                THEN now() + $3::interval
+            ELSE told.end_time
+        END AS end_time
+        OFFSET 0
+    ) AS held
 ), swept AS MATERIALIZED (
     -- Each as it is from now on.
     SELECT
@@ -31,9 +43,9 @@ WITH due AS MATERIALIZED (
         j.revision + (j.expires OR j.purges)::int AS revision,
         CASE WHEN j.expires THEN 'expired' ELSE j.state END AS state,
         -- Bytes that were held went with the last hold.
-        CASE WHEN j.purges THEN greatest(j.object_purge_time, j.held_until)
+        CASE WHEN j.purges THEN greatest(j.object_purge_time, j.hold_end_time)
             ELSE j.object_purge_time END AS object_purge_time,
-        CASE WHEN NOT j.purges THEN j.held_until END AS held_until,
+        j.hold_end_time,
         CASE WHEN j.purges THEN now() ELSE j.delete_time END AS delete_time,
         CASE WHEN NOT j.purges THEN j.disposed_time END AS disposed_time,
         CASE
@@ -51,8 +63,11 @@ WITH due AS MATERIALIZED (
         revision = n.revision,
         update_time = CASE WHEN n.expires OR n.purges THEN now() ELSE s.update_time END,
         -- Of the row itself, so that its times stay those of one another.
-        object_purge_time = CASE WHEN n.purges THEN greatest(s.object_purge_time, s.held_until)
+        object_purge_time = CASE WHEN n.purges THEN greatest(s.object_purge_time, n.hold_end_time)
             ELSE s.object_purge_time END,
+        metadata_purge_time = CASE
+            WHEN n.purges THEN greatest(s.metadata_purge_time, n.hold_end_time)
+            ELSE s.metadata_purge_time END,
         held_until = CASE WHEN NOT n.purges THEN s.held_until END,
         delete_time = CASE WHEN n.purges THEN now() ELSE s.delete_time END,
         disposed_time = CASE WHEN NOT n.purges THEN s.disposed_time END,

@@ -1,0 +1,8 @@
+CASE
+        WHEN h.counted_revision = h.revision THEN h.attachment_count
+        -- The release before has changed it.
+        ELSE (
+            SELECT count(*) FROM held_attachments AS a
+            WHERE a.tenant_id = h.tenant_id AND a.hold_id = h.hold_id
+        )
+    END AS attachment_count

@@ -1,0 +1,1 @@
+(s.metadata_purge_time > now() OR held.end_time > now())

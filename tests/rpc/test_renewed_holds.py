@@ -1,0 +1,259 @@
+"""A renewed hold keeps all its attachments, though only those in the request are touched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from attachery.v1 import attachments_pb2 as pb
+from attachery.v1.admin_pb2 import AuditAttachmentsRequest
+from attachery.v1.upload_sessions_pb2 import ListUploadSessionsRequest
+from failures import failure
+from rpc.holding import HOUR, end, exactly, extend, get, held, reasons, release, state, take
+from service_fixtures import TENANT, ServiceUnderTest
+from sweep_fixtures import Sweeper
+
+DAY = timedelta(days=1)
+
+
+async def renewed_without(service: ServiceUnderTest, attachment_id: str, ttl: timedelta) -> str:
+    """The hold of an owner, renewed by a request that does not name the attachment."""
+    other = await service.ready()
+    await held(service, attachment_id, hold_owner="job")
+    return (await held(service, other, hold_owner="job", hold_ttl=ttl)).hold_id
+
+
+async def resolved(service: ServiceUnderTest, attachment_id: str) -> pb.ResolveAttachmentResult:
+    request = pb.ResolveAttachmentsRequest(tenant_id=TENANT, attachment_ids=[attachment_id])
+    answer = await service.attachments.ResolveAttachments(request, metadata=service.metadata)
+    return answer.results[0]
+
+
+async def listed(service: ServiceUnderTest) -> dict[str, Timestamp]:
+    request = ListUploadSessionsRequest(tenant_id=TENANT)
+    answer = await service.uploads.ListUploadSessions(request, metadata=service.metadata)
+    return {each.attachment_id: each.object_purge_time for each in answer.sessions}
+
+
+async def rows(service: ServiceUnderTest) -> dict[str, int]:
+    """The version of each session's row."""
+    found = await service.database.fetch(
+        "SELECT attachment_id::text, s.xmin::text::bigint AS version FROM upload_sessions AS s"
+    )
+    return {row["attachment_id"]: row["version"] for row in found}
+
+
+@asynccontextmanager
+async def hold_being_changed(service: ServiceUnderTest, hold_id: str) -> AsyncIterator[None]:
+    """Another call is about to renew the hold."""
+    async with service.database.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM holds WHERE hold_id = $1 FOR NO KEY UPDATE", hold_id)
+        yield
+
+
+async def test_renewing_touches_only_the_attachments_asked_for(service: ServiceUnderTest) -> None:
+    ids = [await service.ready() for _ in range(3)]
+    hold = await held(service, *ids, hold_owner="job")
+    before = await rows(service)
+    await take(service, ids[0], hold_owner="job", hold_ttl=9 * HOUR)
+    after = await rows(service)
+    assert [i for i in ids if after[i] != before[i]] == [ids[0]]
+    later = await extend(service, hold.hold_id, 20 * HOUR)
+    assert await rows(service) == after
+    for attachment_id in ids:
+        assert (await get(service, attachment_id)).object_purge_time == later.expire_time
+
+
+async def test_renewing_again_and_again_writes_no_row_of_an_attachment(
+    service: ServiceUnderTest,
+) -> None:
+    ids = [await service.ready() for _ in range(3)]
+    await held(service, *ids, hold_owner="job")
+    before = await rows(service)
+    for _ in range(3):
+        answer = await take(service, *ids, hold_owner="job")
+        assert answer.hold.ttl.ToTimedelta() == 2 * HOUR
+        assert answer.hold.attachment_count == 3
+        for result in answer.results:
+            assert result.attachment.object_purge_time == answer.hold.expire_time
+    assert await rows(service) == before
+
+
+async def test_a_row_moves_once_half_of_the_time_that_it_tells_of_is_over(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await service.ready()
+    await held(service, attachment_id, hold_owner="job")
+    told = "SELECT held_until FROM upload_sessions"
+    for passed, moves in ((timedelta(minutes=59), False), (timedelta(minutes=2), True)):
+        await service.age(attachment_id, passed)
+        before = await service.database.fetchval(told)
+        hold = await held(service, attachment_id, hold_owner="job")
+        assert (await service.database.fetchval(told) > before) is moves
+        assert (await get(service, attachment_id)).object_purge_time == hold.expire_time
+
+
+async def test_an_attachment_held_by_a_renewed_hold_is_in_every_answer_past_all_its_own_times(
+    service: ServiceUnderTest, sweeper: Sweeper
+) -> None:
+    attachment_id = await service.ready(b"bytes", metadata_retention=DAY)
+    hold_id = await renewed_without(service, attachment_id, 5 * DAY)
+    hold = await extend(service, hold_id, 6 * DAY)
+    await service.age(attachment_id, 2 * DAY)
+    await sweeper()
+    assert await service.events(attachment_id) == ["pending", "ready"]
+    attachment = await get(service, attachment_id)
+    assert await state(service, attachment_id) == "READY"
+    times = {
+        "get": attachment.object_purge_time,
+        "metadata": attachment.metadata_purge_time,
+        "session": (await service.get(attachment_id)).object_purge_time,
+        "resolve": (await resolved(service, attachment_id)).attachment.object_purge_time,
+        "resolve again": (await resolved(service, attachment_id)).attachment.object_purge_time,
+        "list": (await listed(service))[attachment_id],
+    }
+    assert set(map(exactly, times.values())) == {exactly(hold.expire_time)}, times
+    answer = await take(service, attachment_id, hold_ttl=HOUR, include_download_urls=True)
+    assert reasons(answer) == [""]
+    assert await service.fetch(answer.results[0].download.url) == b"bytes"
+    late = await failure(service.complete(attachment_id))
+    assert late.reason == "UPLOAD_ALREADY_COMPLETED"
+
+
+async def test_bytes_go_with_a_renewed_hold_and_at_its_time(
+    service: ServiceUnderTest, sweeper: Sweeper
+) -> None:
+    attachment_id = await service.ready()
+    hold_id = await renewed_without(service, attachment_id, DAY)
+    await service.age(attachment_id, 3 * HOUR)
+    await sweeper()
+    assert await state(service, attachment_id) == "READY"
+    await end(service, hold_id)
+    over = await service.database.fetchval("SELECT expire_time FROM holds")
+    assert await state(service, attachment_id) == "DELETED"
+    await service.database.execute("UPDATE upload_sessions SET due_time = now()")
+    await sweeper()
+    assert await service.events(attachment_id) == ["pending", "ready", "deleted"]
+    assert exactly((await get(service, attachment_id)).object_purge_time) >= over
+
+
+async def test_a_renewed_hold_that_is_released_keeps_nothing(
+    service: ServiceUnderTest, sweeper: Sweeper
+) -> None:
+    attachment_id = await service.ready()
+    hold_id = await renewed_without(service, attachment_id, DAY)
+    await service.age(attachment_id, 3 * HOUR)
+    await sweeper()
+    released = await release(service, hold_id)
+    assert released.attachment_count == 2
+    assert await state(service, attachment_id) == "DELETED"
+    await sweeper()
+    assert await service.events(attachment_id) == ["pending", "ready", "deleted"]
+    assert await release(service, hold_id) == released
+
+
+async def test_what_a_renewed_hold_is_on_is_not_deleted(service: ServiceUnderTest) -> None:
+    attachment_id = await service.ready()
+    await renewed_without(service, attachment_id, DAY)
+    await service.age(attachment_id, 3 * HOUR)
+    request = pb.DeleteAttachmentRequest(tenant_id=TENANT, attachment_id=attachment_id)
+    refused = await failure(
+        service.attachments.DeleteAttachment(request, metadata=service.metadata)
+    )
+    assert refused.reason == "ATTACHMENT_HELD"
+    assert await state(service, attachment_id) == "READY"
+
+
+async def test_the_audit_agrees_with_renewed_holds(
+    service: ServiceUnderTest, sweeper: Sweeper
+) -> None:
+    attachment_id = await service.ready()
+    hold_id = await renewed_without(service, attachment_id, DAY)
+    await service.age(attachment_id, 3 * HOUR)
+    await sweeper()
+    request = AuditAttachmentsRequest(tenant_id=TENANT)
+    for change in (extend(service, hold_id, 2 * DAY), release(service, hold_id)):
+        await change
+        await sweeper()
+        answer = await service.admin.AuditAttachments(request, metadata=service.metadata)
+        assert not answer.findings
+
+
+async def test_bytes_stay_while_another_call_may_be_renewing_their_last_hold(
+    service: ServiceUnderTest, sweeper: Sweeper
+) -> None:
+    attachment_id = await service.ready()
+    hold = await held(service, attachment_id)
+    await service.age(attachment_id, HOUR)
+    await end(service, hold.hold_id)
+    await service.database.execute("UPDATE upload_sessions SET due_time = now()")
+    async with hold_being_changed(service, hold.hold_id):
+        await sweeper()
+        assert await service.events(attachment_id) == ["pending", "ready"]
+    await service.age(attachment_id, timedelta(minutes=1))
+    await sweeper()
+    assert await service.events(attachment_id) == ["pending", "ready", "deleted"]
+
+
+async def test_a_hold_that_ended_while_its_extension_waited_is_not_extended(
+    service: ServiceUnderTest,
+) -> None:
+    hold = await held(service, await service.ready())
+    async with service.database.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM holds FOR SHARE")
+        waiting = asyncio.create_task(failure(extend(service, hold.hold_id, HOUR)))
+        await service.until_blocked(1)
+        # As if the lock had been waited for until after the end.
+        await connection.execute(
+            "UPDATE holds SET create_time = create_time - interval '8 d',"
+            " expire_time = expire_time - interval '8 d'"
+        )
+    assert (await waiting).reason == "HOLD_EXPIRED"
+
+
+async def test_a_hold_that_the_release_before_has_changed_is_counted_anew(
+    service: ServiceUnderTest,
+) -> None:
+    one, two, three = [await service.ready() for _ in range(3)]
+    hold = await held(service, one, hold_owner="job")
+    for added in (two, three):
+        # As the release before adds to a hold: it knows neither the count nor end times.
+        await service.database.execute(
+            "INSERT INTO held_attachments (tenant_id, hold_id, attachment_id) VALUES ($1, $2, $3)",
+            TENANT,
+            hold.hold_id,
+            added,
+        )
+        await service.database.execute("UPDATE holds SET revision = revision + 1")
+        await service.database.execute(
+            "UPDATE upload_sessions AS s SET held_until = h.expire_time"
+            " FROM holds AS h WHERE attachment_id = $1",
+            added,
+        )
+    later = await extend(service, hold.hold_id, 5 * HOUR)
+    assert later.attachment_count == 3
+    assert (await held(service, one, hold_owner="job")).attachment_count == 3
+    for attachment_id in (one, two, three):
+        assert (await get(service, attachment_id)).object_purge_time == later.expire_time
+
+
+@pytest.mark.parametrize("renewed", [False, True], ids=["first-renewal", "renewed-before"])
+async def test_an_owner_who_is_late_keeps_what_is_alive_and_brings_nothing_back(
+    service: ServiceUnderTest, renewed: bool
+) -> None:
+    gone, alive, asked = [await service.ready() for _ in range(3)]
+    hold = await held(service, gone, alive, asked, hold_owner="job")
+    if renewed:
+        await extend(service, hold.hold_id, 3 * HOUR)
+    await service.age(gone, HOUR)
+    await end(service, hold.hold_id)
+    assert await state(service, gone) == "DELETED"
+    again = await held(service, asked, hold_owner="job", hold_ttl=9 * HOUR)
+    assert (again.hold_id, again.attachment_count) == (hold.hold_id, 2)
+    assert (await get(service, alive)).object_purge_time == again.expire_time
+    assert await state(service, gone) == "DELETED"
