@@ -11,7 +11,7 @@ from uuid import UUID
 from attachery_service.domain.audit import AuditedSession, ListedObject
 from attachery_service.domain.checks import Check, StoredObject
 from attachery_service.domain.checksums import Algorithm, Checksums
-from attachery_service.domain.errors import AttacheryError
+from attachery_service.domain.errors import AttacheryError, VerificationFailed
 from attachery_service.domain.holds import Hold, NewHold
 from attachery_service.domain.idempotency import Outcome, RequestKey
 from attachery_service.domain.identity import Principal
@@ -39,13 +39,30 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a verified and sealed upload adds to its session. Size in bytes."""
+    """What a verified and sealed upload adds to its session. Size in bytes.
+
+    `is_claimable`: the service completes it by itself, so the uploader's Complete may still come.
+    """
 
     sealed: SealedObject
     size: int
     checksums: Checksums
     detected_content_type: str | None
     checks: tuple[Check, ...]
+    is_claimable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The uploader's Complete of a session that the service has made READY.
+
+    `checksums`: digests that it computed. `mismatch`: what it is answered with, if a check failed;
+    the session stays READY.
+    """
+
+    checks: tuple[Check, ...]
+    checksums: Checksums
+    mismatch: VerificationFailed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,11 @@ class SessionStore(Protocol):
         self, pending: UploadSession, completion: Completion, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
         """PENDING and in time → READY; None if it was neither."""
+
+    async def claim(
+        self, ready: UploadSession, claim: Claim, request: RequestKey | None, actor: str
+    ) -> UploadSession | None:
+        """Stores the outcome of the uploader's Complete; None if there was one before."""
 
     async def fail(
         self,
@@ -142,13 +164,14 @@ class BatchStore(Protocol):
     async def end(
         self,
         tenant_id: str,
-        endings: Mapping[UUID, Completion | Rejection],
+        endings: Mapping[UUID, Completion | Rejection | Claim],
         request: RequestKey | None,
         actor: str,
         *,
         atomic: bool,
     ) -> Mapping[UUID, UploadSession]:
-        """PENDING and in time → READY or FAILED: those that changed.
+        """PENDING and in time → READY or FAILED, READY by the service → claimed: those that
+        changed.
 
         `atomic`: all or none. None changes if the request id is taken by another batch.
         """

@@ -58,6 +58,8 @@ async def test_what_has_arrived_is_completed_shortly_before_it_would_expire(
         assert sweeper.counts()["auto_completed"] == 1
     actor = "SELECT actor FROM session_events WHERE state = 'ready'"
     assert await service.database.fetchval(actor) == "attachery"
+    # The uploader's own Complete, which comes late.
+    assert (await service.complete(wished)).session.state == READY
     for request_id in ("", "r-1"):
         late = await failure(service.complete(wished, request_id=request_id))
         assert late.reason == "UPLOAD_ALREADY_COMPLETED"

@@ -94,6 +94,7 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
         "take_hold",
         "extend_hold",
         "settle_hold",
+        "claim_upload_session",
         "delete_attachment",
         "lock_hold",
         "lock_hold_of_owner",

@@ -338,6 +338,7 @@ def example() -> UploadSession:
         seal=Seal.WRITE_ONCE,
         upload_key="key",
         auto_complete=False,
+        is_claimable=False,
         created_by="tester",
         create_time=moment,
         update_time=moment,

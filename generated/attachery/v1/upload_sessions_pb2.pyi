@@ -215,7 +215,9 @@ class CompleteUploadSessionRequest(google.protobuf.message.Message):
     """The session."""
     request_id: builtins.str
     """Makes the call repeatable, as at Start. Without one, completing a READY session again is
-    refused with `UPLOAD_ALREADY_COMPLETED`.
+    refused with `UPLOAD_ALREADY_COMPLETED`. The first Complete of a session that the service has
+    completed by itself (`auto_complete`) is compared with what was verified then, and answered OK
+    or with the mismatch; either way the attachment stays READY.
     """
     size_bytes: builtins.int
     """Exact size in bytes the object must have, in addition to the one declared at Start."""
@@ -321,7 +323,9 @@ class VerificationCheck(google.protobuf.message.Message):
         METHOD_HEAD: VerificationCheck._Method.ValueType  # 1
         """What storage says of the object."""
         METHOD_ATTESTED: VerificationCheck._Method.ValueType  # 2
-        """A digest that storage computed itself when it took the bytes."""
+        """A digest that storage computed itself when it took the bytes, or that the service stored when
+        it completed the session by itself.
+        """
         METHOD_ETAG: VerificationCheck._Method.ValueType  # 3
         """The object's ETag, where that is the MD5."""
         METHOD_HASHED: VerificationCheck._Method.ValueType  # 4
@@ -337,7 +341,9 @@ class VerificationCheck(google.protobuf.message.Message):
     METHOD_HEAD: VerificationCheck.Method.ValueType  # 1
     """What storage says of the object."""
     METHOD_ATTESTED: VerificationCheck.Method.ValueType  # 2
-    """A digest that storage computed itself when it took the bytes."""
+    """A digest that storage computed itself when it took the bytes, or that the service stored when
+    it completed the session by itself.
+    """
     METHOD_ETAG: VerificationCheck.Method.ValueType  # 3
     """The object's ETag, where that is the MD5."""
     METHOD_HASHED: VerificationCheck.Method.ValueType  # 4

@@ -127,7 +127,8 @@ class UploadSession:
     """A session as stored, its clocks applied at `read_time`, the database's clock.
 
     `object_purge_time` is when its bytes go: by their own clock, or at the end of the last hold,
-    which is `held_until`.
+    which is `held_until`. `is_claimable`: the service completed it by itself, and the uploader's
+    own Complete has not come yet.
     """
 
     tenant_id: str
@@ -140,6 +141,7 @@ class UploadSession:
     seal: Seal
     upload_key: str
     auto_complete: bool
+    is_claimable: bool
     created_by: str
     create_time: datetime
     update_time: datetime
@@ -160,6 +162,11 @@ class UploadSession:
     def time_left(self) -> timedelta:
         """Until the deadline; negative once it has passed."""
         return self.expire_time - self.read_time
+
+    @property
+    def can_be_claimed(self) -> bool:
+        """Whether the uploader's Complete is verified, though the session is READY already."""
+        return self.is_claimable and self.state is SessionState.READY
 
     def require_not_held(self) -> None:
         """Raises AttachmentHeld."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from attachery_service.domain.checksums import NO_CHECKSUMS
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, Outcome, RequestKey
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import Completion, Found, FoundBatch, Rejection
+from attachery_service.ports import Claim, Completion, Found, FoundBatch, Rejection
 from attachery_service.store.database import Database
 from attachery_service.store.queries import query
 from attachery_service.store.rows import (
@@ -45,7 +45,7 @@ class PostgresBatches:
     async def end(
         self,
         tenant_id: str,
-        endings: Mapping[UUID, Completion | Rejection],
+        endings: Mapping[UUID, Completion | Rejection | Claim],
         request: RequestKey | None,
         actor: str,
         *,
@@ -71,7 +71,9 @@ def _batch_outcome(rows: Sequence[Row]) -> Outcome | None:
     return None if digest is None else Outcome(digest)
 
 
-def _ending_values(attachment_id: UUID, ending: Completion | Rejection) -> tuple[object, ...]:
+def _ending_values(
+    attachment_id: UUID, ending: Completion | Rejection | Claim
+) -> tuple[object, ...]:
     """One value for each array of end_batch.sql."""
     checks = from_checks(ending.checks)
     match ending:
@@ -83,3 +85,7 @@ def _ending_values(attachment_id: UUID, ending: Completion | Rejection) -> tuple
             facts = json.dumps(dict(ending.failure.facts))
             none = (None, None, None, from_checksums(NO_CHECKSUMS), None)
             return (attachment_id, "failed", checks, *none, ending.failure.reason, facts)
+        case Claim():
+            digests = (None, None, None, from_checksums(ending.checksums), None)
+            reason = ending.mismatch and ending.mismatch.reason
+            return (attachment_id, "claimed", checks, *digests, reason, None)

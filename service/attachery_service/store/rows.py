@@ -50,6 +50,7 @@ def to_session(row: Row) -> UploadSession:
         seal=_SEALS[row["seal"]],
         upload_key=row["upload_key"],
         auto_complete=row["auto_complete"],
+        is_claimable=row["is_claimable"],
         created_by=row["created_by"],
         create_time=row["create_time"],
         update_time=row["update_time"],

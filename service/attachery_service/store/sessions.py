@@ -11,11 +11,18 @@ from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
 from attachery_service.domain.pages import Place
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import NewSession, SessionFilter, UploadSession
-from attachery_service.ports import Completion, Found, Rejection
+from attachery_service.ports import Claim, Completion, Found, Rejection
 from attachery_service.store.database import Database
 from attachery_service.store.known_sessions import KnownSessions
 from attachery_service.store.queries import query
-from attachery_service.store.rows import Row, from_checks, to_outcome, to_session, to_usage
+from attachery_service.store.rows import (
+    Row,
+    from_checks,
+    from_checksums,
+    to_outcome,
+    to_session,
+    to_usage,
+)
 from attachery_service.store.shared_statements import Beginning, Ending, SharedStatements, Wanted
 from attachery_service.store.together import Together
 from attachery_service.store.usage import PostgresUsage
@@ -65,6 +72,18 @@ class PostgresSessions:
         self, pending: UploadSession, completion: Completion, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
         return await self._complete(Ending(pending, completion, request, actor))
+
+    async def claim(
+        self, ready: UploadSession, claim: Claim, request: RequestKey | None, actor: str
+    ) -> UploadSession | None:
+        return await self._change(
+            "claim_upload_session",
+            (ready.tenant_id, ready.attachment_id, actor),
+            request,
+            from_checks(claim.checks),
+            from_checksums(claim.checksums),
+            claim.mismatch and claim.mismatch.reason,
+        )
 
     async def fail(
         self,

@@ -56,4 +56,5 @@ def completion_values(completion: Completion) -> tuple[object, ...]:
         completion.size,
         from_checksums(completion.checksums),
         completion.detected_content_type,
+        completion.is_claimable,
     )

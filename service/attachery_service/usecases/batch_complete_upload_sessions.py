@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from attachery_service.background import Background
@@ -22,11 +22,12 @@ from attachery_service.domain.errors import (
 from attachery_service.domain.idempotency import RequestKey, given, request_key
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import BatchStore, Completion, Found, FoundBatch, Rejection
+from attachery_service.ports import BatchStore, Claim, Completion, Found, FoundBatch, Rejection
 from attachery_service.usecases.intake import (
     Completed,
     Demands,
     Intake,
+    claim_of,
     completion_of,
     recorded,
     rejection_of,
@@ -74,7 +75,10 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    """What the store has for a PENDING session; without an error it can become READY."""
+    """What the store has for a PENDING session; without an error it can become READY.
+
+    For a session that the service has made READY, how its facts compare with the item's.
+    """
 
     session: UploadSession
     verified: Verified | None
@@ -91,7 +95,8 @@ class _Arrival:
 
 
 _Arrivals = Mapping[UUID, _Arrival]
-_Endings = Mapping[UUID, Completion | Rejection]
+_Ending = Completion | Rejection | Claim
+_Endings = Mapping[UUID, _Ending]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +151,26 @@ class BatchCompleteUploadSessions:
         return arrivals
 
     async def _arrival(self, session: UploadSession, demands: Demands) -> _Arrival:
+        take_in = self.intake.compare if session.can_be_claimed else self.intake
         try:
-            verified = await self.intake(session, demands)
+            verified = await take_in(session, demands)
         except AttacheryError as error:
             return _Arrival(session, None, error)
         return _Arrival(session, verified, verified.error)
 
     async def _end(
-        self, batch: _Batch, actor: str, known: Mapping[UUID, Answer], arrivals: _Arrivals
+        self,
+        batch: _Batch,
+        actor: str,
+        known: Mapping[UUID, Answer],
+        arrivals: _Arrivals,
+        *,
+        is_last: bool = False,
     ) -> Mapping[UUID, Answer]:
-        """What becomes of the sessions that were PENDING."""
+        """What becomes of the sessions that were PENDING, or READY by the service.
+
+        Sessions that the service has completed meanwhile are claimed, unless this `is_last`.
+        """
         endings = self._endings(batch, known, arrivals)
         good = {i for i, end in endings.items() if isinstance(end, Completion)}
         self._drop_copies(arrival for i, arrival in arrivals.items() if i not in good)
@@ -163,7 +178,25 @@ class BatchCompleteUploadSessions:
         self._drop_copies(arrivals[i] for i in good - changed.keys())
         answers = {i: self._answer(arrivals[i], session) for i, session in changed.items()}
         left = {i: arrival for i, arrival in arrivals.items() if i not in changed}
-        return {**answers, **await self._answer_what_is_there(batch, endings, left)}
+        found = await self._find_overtaken(batch, endings, left)
+        if found is None:
+            return {**answers, **_left_answers(batch, endings, left, {})}
+        again = set() if is_last else _to_do_again(batch, found, left, changed)
+        if again:
+            left = {i: arrival for i, arrival in left.items() if i not in again}
+            answers |= await self._end_again(batch, actor, found, again)
+        there = _known_answers(batch, found)
+        return {**answers, **_left_answers(batch, endings, left, there)}
+
+    async def _end_again(
+        self, batch: _Batch, actor: str, found: FoundBatch, again: Collection[UUID]
+    ) -> Mapping[UUID, Answer]:
+        """Answer these items anew, for what was found of them last."""
+        part = replace(batch, items={i: batch.items[i] for i in again})
+        known = _known_answers(part, found)
+        sessions = [found.sessions[i].session for i in again if i not in known]
+        arrivals = await self._take_in(part, sessions)
+        return {**known, **await self._end(part, actor, known, arrivals, is_last=True)}
 
     async def _change(
         self, batch: _Batch, actor: str, endings: _Endings
@@ -180,37 +213,37 @@ class BatchCompleteUploadSessions:
         endings = {i: end for i, each in arrivals.items() if (end := self._ending(each))}
         errors = [*known.values(), *(arrival.error for arrival in arrivals.values())]
         if batch.atomic and any(isinstance(error, AttacheryError) for error in errors):
-            return {i: end for i, end in endings.items() if isinstance(end, Rejection)}
+            return {i: end for i, end in endings.items() if not _is_good(end)}
         return endings
 
-    def _ending(self, arrival: _Arrival) -> Completion | Rejection | None:
+    def _ending(self, arrival: _Arrival) -> _Ending | None:
         if arrival.verified is None:
             return None
+        is_final = arrival.error is None or self.intake.is_final(arrival.session)
+        if arrival.session.can_be_claimed:
+            return claim_of(arrival.verified) if is_final else None
         if arrival.error is None:
             return completion_of(arrival.verified)
-        if isinstance(arrival.error, VerificationFailed) and self.intake.is_final(arrival.session):
+        if isinstance(arrival.error, VerificationFailed) and is_final:
             return rejection_of(arrival.verified, arrival.error)
         return None
 
     def _answer(self, arrival: _Arrival, changed: UploadSession) -> Answer:
+        if arrival.session.can_be_claimed:
+            return arrival.error or Completed(changed, arrival.checks)
         if arrival.error is not None:
             self.intake.drop_upload(changed)
             return arrival.error
         self.intake.drop_source(changed)
         return Completed(changed, arrival.checks)
 
-    async def _answer_what_is_there(
+    async def _find_overtaken(
         self, batch: _Batch, endings: _Endings, left: _Arrivals
-    ) -> Mapping[UUID, Answer]:
-        """The answers of sessions this call has not changed: another call may have, meanwhile."""
-        there: Mapping[UUID, Answer] = {}
+    ) -> FoundBatch | None:
+        """Read the batch again if another call may have changed what this one has not."""
         if any(i in endings or arrival.overtaken for i, arrival in left.items()):
-            there = _known_answers(batch, await self._find(batch))
-        lost = BatchAborted() if batch.atomic else DatabaseUnavailable()
-        return {
-            i: there.get(i) or (None if i in endings else arrival.error) or lost
-            for i, arrival in left.items()
-        }
+            return await self._find(batch)
+        return None
 
     def _drop_copies(self, arrivals: Iterable[_Arrival]) -> None:
         for arrival in arrivals:
@@ -218,13 +251,52 @@ class BatchCompleteUploadSessions:
                 self.intake.drop_copy(arrival.session, arrival.verified.found.key)
 
 
+def _to_do_again(
+    batch: _Batch, found: FoundBatch, left: _Arrivals, changed: Collection[UUID]
+) -> set[UUID]:
+    """The items to answer anew because the service has just completed their sessions by itself.
+
+    All of an atomic batch, of which nothing has changed.
+    """
+    sessions = {i: each.session for i, each in found.sessions.items() if i in left}
+    claimable = {
+        i
+        for i, session in sessions.items()
+        if session.can_be_claimed and not left[i].session.can_be_claimed
+    }
+    if not batch.atomic:
+        return claimable
+    return set(left) if claimable and not changed else set()
+
+
+def _left_answers(
+    batch: _Batch, endings: _Endings, left: _Arrivals, there: Mapping[UUID, Answer]
+) -> Mapping[UUID, Answer]:
+    """The answers of sessions this call has not changed: another call may have, meanwhile."""
+    lost = BatchAborted() if batch.atomic else DatabaseUnavailable()
+    return {
+        i: there.get(i) or (None if i in endings else arrival.error) or lost
+        for i, arrival in left.items()
+    }
+
+
 def _is_whole(batch: _Batch, endings: _Endings) -> bool:
     """Whether all must change or none: an atomic batch that does not stop at its failures."""
-    return batch.atomic and all(isinstance(end, Completion) for end in endings.values())
+    return batch.atomic and all(map(_is_good, endings.values()))
+
+
+def _is_good(ending: _Ending) -> bool:
+    match ending:
+        case Completion():
+            return True
+        case Rejection():
+            return False
+        case Claim():
+            return ending.mismatch is None
 
 
 def _known_answers(batch: _Batch, found: FoundBatch) -> dict[UUID, Answer]:
-    """The answers of all but those that are PENDING."""
+    """The answers of all but those that are PENDING, or READY by the service alone."""
     answers = {i: _known_answer(i, found.sessions.get(i)) for i in batch.items}
     return {i: answer for i, answer in answers.items() if answer is not None}
 
@@ -235,7 +307,8 @@ def _known_answer(attachment_id: UUID, found: Found | None) -> Answer | None:
     try:
         if found.outcome is not None:
             return recorded(found, found.outcome)
-        found.session.require_pending()
+        if not found.session.can_be_claimed:
+            found.session.require_pending()
     except AttacheryError as error:
         return error
     return None

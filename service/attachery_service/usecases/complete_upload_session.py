@@ -16,13 +16,14 @@ from attachery_service.domain.errors import (
     VerificationFailed,
 )
 from attachery_service.domain.idempotency import RequestKey, request_key
-from attachery_service.domain.identity import Principal
+from attachery_service.domain.identity import SERVICE, Principal
 from attachery_service.domain.sessions import UploadSession
 from attachery_service.ports import SessionStore
 from attachery_service.usecases.intake import (
     Completed,
     Demands,
     Intake,
+    claim_of,
     completion_of,
     recorded,
     rejection_of,
@@ -48,8 +49,13 @@ class CompleteRequest:
 @dataclass(frozen=True, slots=True)
 class _Command:
     ref: AttachmentRef
+    principal: Principal
     demands: Demands
     request: RequestKey | None
+
+    def may_claim(self, session: UploadSession) -> bool:
+        """Whether this is the uploader's Complete of what the service has completed."""
+        return session.can_be_claimed and self.principal is not SERVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +70,14 @@ class CompleteUploadSession:
         """Raises InvalidRequest, AttachmentNotFound, RequestIdReused, FailedPrecondition and its
         kinds, ObjectChanging, Unavailable, StorageMisconfigured.
         """
-        command = _read(request)
+        command = _read(principal, request)
         principal.require_session(command.ref.attachment_id)
         found = await find(self.sessions, command.ref, command.request)
         session = found.session
         if found.outcome is not None:
             return recorded(found, found.outcome)
+        if command.may_claim(session):
+            return await self._claim(command, session, validate_only=request.validate_only)
         session.require_pending()
         if request.validate_only:
             return Completed(session, await self.intake.rehearse(session, command.demands))
@@ -79,19 +87,20 @@ class CompleteUploadSession:
             # Another call may have sealed, or given up, the object under our hands.
             return await self._answer_what_is_there(command, error)
         # From here on nothing is lost, whatever becomes of the caller.
-        return await self.background.finish(self._end(command, session, verified, principal.name))
+        return await self.background.finish(self._end(command, session, verified))
 
     async def _end(
-        self, command: _Command, session: UploadSession, verified: Verified, actor: str
+        self, command: _Command, session: UploadSession, verified: Verified
     ) -> Completed:
         if verified.error is not None:
-            return await self._make_failed(command, session, verified, verified.error, actor)
-        return await self._make_ready(command, session, verified, actor)
+            return await self._make_failed(command, session, verified, verified.error)
+        return await self._make_ready(command, session, verified)
 
     async def _make_ready(
-        self, command: _Command, session: UploadSession, verified: Verified, actor: str
+        self, command: _Command, session: UploadSession, verified: Verified
     ) -> Completed:
-        completion = completion_of(verified)
+        completion = completion_of(verified, is_claimable=command.principal is SERVICE)
+        actor = command.principal.name
         ready = await self.sessions.complete(session, completion, command.request, actor)
         if ready is None:
             self.intake.drop_copy(session, verified.found.key)
@@ -105,17 +114,47 @@ class CompleteUploadSession:
         session: UploadSession,
         verified: Verified,
         error: VerificationFailed,
-        actor: str,
     ) -> Completed:
         self.intake.drop_copy(session, verified.found.key)
         if not self.intake.is_final(session):
             raise error
-        rejection = rejection_of(verified, error)
+        rejection, actor = rejection_of(verified, error), command.principal.name
         failed = await self.sessions.fail(session, rejection, command.request, actor)
         if failed is None:
             return await self._answer_what_is_there(command, DatabaseUnavailable())
         self.intake.drop_upload(session)
         raise error
+
+    async def _claim(
+        self, command: _Command, session: UploadSession, *, validate_only: bool = False
+    ) -> Completed:
+        """Answer the uploader's Complete of a session that the service has made READY.
+
+        The first one is verified against the stored facts, and its outcome is stored. A mismatch
+        leaves the session READY; it counts as the first one if wrong bytes are final.
+        """
+        verified = await self.intake.compare(session, command.demands)
+        if validate_only:
+            return Completed(session, verified.checks)
+        error = verified.error
+        if error is not None and not self.intake.is_final(session):
+            raise error
+        return await self.background.finish(self._store_claim(command, session, verified))
+
+    async def _store_claim(
+        self, command: _Command, session: UploadSession, verified: Verified
+    ) -> Completed:
+        claim, actor = claim_of(verified), command.principal.name
+        claimed = await self.sessions.claim(session, claim, command.request, actor)
+        if claimed is None:
+            found = await find(self.sessions, command.ref, command.request)
+            if found.outcome is not None:
+                return recorded(found, found.outcome)
+            found.session.require_pending()
+            raise DatabaseUnavailable
+        if claim.mismatch is not None:
+            raise claim.mismatch
+        return Completed(claimed, verified.checks)
 
     async def _answer_what_is_there(
         self, command: _Command, if_pending: AttacheryError
@@ -127,11 +166,13 @@ class CompleteUploadSession:
         found = await find(self.sessions, command.ref, command.request)
         if found.outcome is not None:
             return recorded(found, found.outcome)
+        if command.may_claim(found.session):
+            return await self._claim(command, found.session)
         found.session.require_pending()
         raise if_pending
 
 
-def _read(request: CompleteRequest) -> _Command:
+def _read(principal: Principal, request: CompleteRequest) -> _Command:
     reader = inputs.Reader()
     ref = read_ref(reader, request.tenant_id, request.attachment_id)
     request_id = reader.take(
@@ -142,4 +183,4 @@ def _read(request: CompleteRequest) -> _Command:
     reader.done()
     payload = {"attachment_id": ref.attachment_id, "checksums": checksums.known(), "size": size}
     key = None if request.validate_only else request_key(METHOD, request_id, payload)
-    return _Command(ref, Demands(checksums, size), key)
+    return _Command(ref, principal, Demands(checksums, size), key)

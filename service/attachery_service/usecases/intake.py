@@ -13,6 +13,8 @@ from attachery_service.domain.checks import (
     CheckOutcome,
     Expectation,
     StoredObject,
+    as_error,
+    failures,
 )
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.errors import (
@@ -25,6 +27,7 @@ from attachery_service.domain.idempotency import Outcome
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
 from attachery_service.domain.sessions import Failure, Seal, SealedObject, UploadSession
 from attachery_service.ports import (
+    Claim,
     Completion,
     Found,
     PreconditionChanged,
@@ -91,13 +94,21 @@ class Intake:
         except PreconditionChanged:
             raise ObjectChanging from None
 
+    async def compare(self, session: UploadSession, demands: Demands) -> Verified:
+        """Verify a READY session against what a Complete asks, by the facts that are stored of it.
+
+        Reads the sealed object only for a digest that is not stored. Raises ObjectMissing,
+        ObjectChanged, StorageUnavailable, StorageMisconfigured.
+        """
+        return await self.verification.compare(_sealed(session), _expectation(session, demands))
+
     def is_final(self, session: UploadSession) -> bool:
         """Whether bytes that are wrong end the session."""
         return self._policy(session).terminal_on_mismatch
 
     def drop_copy(self, session: UploadSession, key: str) -> None:
-        """Deletes a copy that nobody will know of; never what was uploaded."""
-        if key != session.upload_key:
+        """Delete a copy that no row will name; never what was uploaded or is READY."""
+        if key != session.upload_key and session.sealed is None:
             self.disposal.later(key)
 
     def drop_source(self, session: UploadSession) -> None:
@@ -157,7 +168,7 @@ class Intake:
         return self.policies.get(session.purpose) or self.policies[DEFAULT_PURPOSE]
 
 
-def completion_of(verified: Verified) -> Completion:
+def completion_of(verified: Verified, *, is_claimable: bool = False) -> Completion:
     """What a good upload adds to its session."""
     found = verified.found
     return Completion(
@@ -166,7 +177,13 @@ def completion_of(verified: Verified) -> Completion:
         checksums=verified.checksums,
         detected_content_type=verified.detected_content_type,
         checks=verified.checks,
+        is_claimable=is_claimable,
     )
+
+
+def claim_of(verified: Verified) -> Claim:
+    """What the uploader's Complete of a READY session stores."""
+    return Claim(verified.checks, verified.checksums, verified.error)
 
 
 def rejection_of(verified: Verified, error: VerificationFailed) -> Rejection:
@@ -175,11 +192,30 @@ def rejection_of(verified: Verified, error: VerificationFailed) -> Rejection:
 
 
 def recorded(found: Found, outcome: Outcome) -> Completed:
-    """The outcome a request id had before. Raises VerificationFailed if it was FAILED."""
+    """The outcome a request id had before.
+
+    Raises VerificationFailed if that was FAILED, or a mismatch with what the service completed.
+    """
     failure = found.session.failure
     if failure is not None:
         raise error_of_reason(failure.reason, failure.facts)
+    for check in failures(outcome.checks):
+        raise as_error(check)
     return Completed(found.session, outcome.checks)
+
+
+def _sealed(session: UploadSession) -> StoredObject:
+    """The sealed object as it was verified. Raises the errors of `require_bytes`."""
+    sealed, verified = session.require_bytes(), session.verified_checksums
+    return StoredObject(
+        key=sealed.key,
+        size=session.size or 0,
+        etag=sealed.etag,
+        etag_is_md5=verified.md5 == sealed.etag,
+        content_type=session.declaration.content_type,
+        content_encoding="",
+        attested=verified,
+    )
 
 
 def _expectation(session: UploadSession, demands: Demands) -> Expectation:

@@ -17,9 +17,14 @@ from attachery_service.domain.checks import (
     unreadable_check,
 )
 from attachery_service.domain.checksums import Checksums
-from attachery_service.domain.errors import ObjectNotUploaded, VerificationFailed
+from attachery_service.domain.errors import (
+    ObjectChanged,
+    ObjectMissing,
+    ObjectNotUploaded,
+    VerificationFailed,
+)
 from attachery_service.domain.policy import Sniffing
-from attachery_service.ports import ObjectReads, TypeDetector, UnreadableObject
+from attachery_service.ports import ObjectReads, PreconditionChanged, TypeDetector, UnreadableObject
 
 # Holds every signature the detector knows but those of a few archives' ends.
 SNIFFED_BYTES = 4096
@@ -67,6 +72,21 @@ class Verification:
             raise ObjectNotUploaded
         checks = check_description(expected, found)
         return Verified(found, tuple(checks), found.known_digests())
+
+    async def compare(self, found: StoredObject, expected: Expectation) -> Verified:
+        """Compare a sealed object, as it was verified, with an expectation.
+
+        Reads it only for a digest that is not known. Raises ObjectMissing, ObjectChanged,
+        StorageUnavailable, StorageMisconfigured.
+        """
+        described = Verified(found, tuple(check_description(expected, found)), Checksums())
+        if described.failed_check is not None:
+            return described
+        try:
+            return await self._check_digests(described, expected)
+        except (PreconditionChanged, UnreadableObject):
+            there = await self.objects.describe(found.key)
+            raise ObjectMissing if there is None else ObjectChanged from None
 
     async def read(
         self, described: Verified, found: StoredObject, expected: Expectation, sniffing: Sniffing

@@ -8,6 +8,7 @@
         size = $11,
         verified_checksums = $12::jsonb,
         detected_content_type = $13,
+        is_claimable = $14::boolean,
         booking = CASE WHEN s.booking = 'pending' THEN 'stored'::booking END,
         due_time = CASE s.seal WHEN 'copy' THEN now() ELSE s.object_purge_time END,
         revision = s.revision + 1,

@@ -4,10 +4,10 @@ WITH ending AS MATERIALIZED (
     SELECT *
     FROM unnest(
         $5::uuid[], $6::text[], $7::bytea[], $8::text[], $9::text[], $10::text[], $11::bigint[],
-        $12::text[], $13::text[]
+        $12::text[], $13::text[], $14::boolean[]
     ) AS e (
         attachment_id, request_id, payload_digest, checks, sealed_key, sealed_etag, size, checksums,
-        detected_content_type
+        detected_content_type, is_claimable
     )
 ), claimed AS MATERIALIZED (
     -- Always in this order, so that of two statements neither waits for what the other one has.
@@ -43,6 +43,7 @@ WITH ending AS MATERIALIZED (
         size = e.size,
         verified_checksums = e.checksums::jsonb,
         detected_content_type = e.detected_content_type,
+        is_claimable = e.is_claimable,
         booking = CASE WHEN s.booking = 'pending' THEN 'stored'::booking END,
         due_time = CASE s.seal WHEN 'copy' THEN now() ELSE s.object_purge_time END,
         revision = s.revision + 1,

@@ -1,5 +1,6 @@
 -- PENDING and in time becomes READY or FAILED, many at once, as complete_upload_session.sql and
--- fail_upload_session.sql make one. No rows: the request id is another batch's, or all or none.
+-- fail_upload_session.sql make one, and READY by the service is claimed. No rows: the request id is another
+-- batch's, or all or none.
 WITH ending AS (
     SELECT *
     FROM unnest(
@@ -11,11 +12,16 @@ WITH ending AS (
     )
 ), pending AS (
     -- Always in this order, so that of two batches neither waits for what the other one has.
-    SELECT tenant_id, attachment_id
-    FROM upload_sessions
-    WHERE tenant_id = $1 AND attachment_id = ANY($8::uuid[]) AND state = 'pending'
-        AND expire_time > now() AND booking IS DISTINCT FROM 'released'
-    ORDER BY attachment_id
+    SELECT s.tenant_id, s.attachment_id
+    FROM upload_sessions AS s
+    WHERE s.tenant_id = $1 AND s.attachment_id = ANY($8::uuid[])
+        AND CASE
+            WHEN s.attachment_id IN (SELECT attachment_id FROM ending WHERE state = 'claimed')
+                THEN s.state = 'ready' AND s.is_claimable AND s.delete_time IS NULL
+            ELSE s.state = 'pending' AND s.expire_time > now()
+                AND s.booking IS DISTINCT FROM 'released'
+        END
+    ORDER BY s.attachment_id
     FOR UPDATE
 ), agreed AS (
     -- Counting takes every lock before the request id is.
@@ -53,21 +59,38 @@ WITH ending AS (
         update_time = now()
     FROM agreed, pending AS p JOIN ending AS e USING (attachment_id)
     WHERE s.tenant_id = p.tenant_id AND s.attachment_id = p.attachment_id
-        AND s.tenant_id = $1 AND s.state = 'pending'
+        AND s.tenant_id = $1 AND e.state <> 'claimed' AND s.state = 'pending'
         AND ($4::text IS NULL OR EXISTS (SELECT FROM request))
     RETURNING s.*, e.checks::jsonb AS checks
+), claimed AS (
+    -- As claim_upload_session.sql.
+    UPDATE upload_sessions AS s
+    SET is_claimable = false,
+        verified_checksums = s.verified_checksums || e.checksums::jsonb,
+        revision = s.revision + 1,
+        update_time = now()
+    FROM agreed, pending AS p JOIN ending AS e USING (attachment_id)
+    WHERE s.tenant_id = p.tenant_id AND s.attachment_id = p.attachment_id
+        AND s.tenant_id = $1 AND e.state = 'claimed' AND s.is_claimable
+        AND ($4::text IS NULL OR EXISTS (SELECT FROM request))
+    RETURNING s.*, e.checks::jsonb AS checks, e.failure_reason AS mismatch
+), answered AS (
+    SELECT changed.*, failure_reason AS reason, NULL AS cause FROM changed
+    UNION ALL
+    SELECT claimed.*, 'claim' FROM claimed
 ), history AS (
     INSERT INTO session_events
         (tenant_id, attachment_id, revision, state, actor, request_id, facts)
     SELECT tenant_id, attachment_id, revision, state, $2, $4,
-        jsonb_strip_nulls(jsonb_build_object('checks', checks, 'reason', failure_reason))
-    FROM changed
+        jsonb_strip_nulls(
+            jsonb_build_object('cause', cause, 'checks', checks, 'reason', reason))
+    FROM answered
 ), outcome AS (
     INSERT INTO request_outcomes
         (tenant_id, method, request_id, payload_digest, attachment_id, checks)
     SELECT tenant_id, $3, $4 || '/' || attachment_id::text, $5, attachment_id, checks
-    FROM changed WHERE $4 IS NOT NULL
+    FROM answered WHERE $4 IS NOT NULL
 ), {settle}
 SELECT
 {session_columns}
-FROM changed AS s CROSS JOIN {hold_end} AS held
+FROM answered AS s CROSS JOIN {hold_end} AS held

@@ -1,0 +1,5 @@
+-- READY by the service itself (auto_complete): the uploader's own Complete, if it comes, claims it once.
+
+ALTER TABLE upload_sessions
+    ADD COLUMN is_claimable boolean NOT NULL DEFAULT false,
+    ADD CONSTRAINT only_ready_is_claimable CHECK (NOT is_claimable OR state = 'ready');
