@@ -120,15 +120,18 @@ class World:
         store: Store | None = None,
         *,
         workers: int = 1,
+        spread: bool = False,
         **settings: object,
     ) -> Service:
         """With these settings; by default on the stand-in, sealing by write-once, not sniffing:
-        what is compared are the same steps. Nothing is given up because the machine is busy."""
+        what is compared are the same steps. Nothing is given up because the machine is busy.
+        One process runs on the measured core, several on all; `spread`: one on all, too."""
         database = database or await self.database()
         store = store or await self.stand_in()
         patience = {"database_timeout": 30.0, "s3_timeout": 30.0}
         told = {"seal": "write_once", "sniffing": "off", **patience, **settings}
-        key = ("service", database.url, store.endpoint, workers, json.dumps(told, sort_keys=True))
+        names = (database.url, store.endpoint, json.dumps(told, sort_keys=True))
+        key = ("service", *names, workers, spread)
         known = self._servers.get(key)
         if isinstance(known, Service):
             return known
@@ -139,7 +142,7 @@ class World:
             name,
             [*arguments, f"--workers={workers}"] if workers > 1 else arguments,
             settings=all_settings,
-            on=cores.MEASURED if workers == 1 else cores.ALL,
+            on=cores.MEASURED if workers == 1 and not spread else cores.ALL,
         )
         service = await with_templates(process, database, store, all_settings)
         self._servers[key] = service
