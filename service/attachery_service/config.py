@@ -113,10 +113,11 @@ class Settings(ProcessSettings):
     )
     reflection: bool = Field(default=True, description="Serve the contract to grpcurl.")
     grpc_ask_ahead: bool = Field(
-        default=True, description="Take calls from gRPC several at a time, if it lets us."
+        default=True,
+        description="Accept calls as they arrive, where this version of gRPC permits it.",
     )
     grpc_max_streams: int = Field(
-        200, ge=1, le=10_000, description="Calls at a time on one connection; more are refused."
+        128, ge=1, le=10_000, description="Calls at a time on one connection; more are refused."
     )
     load_shedding: bool = Field(
         default=True, description="Refuse calls that the process cannot answer in time."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -14,20 +14,26 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
+from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery_client import AttacheryClient
 from attachery_service.wire.concurrency import LEAST
 from failures import Failure, failure
-from service_fixtures import MakeService, ServiceUnderTest
+from service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 SECONDS = 20.0
+DETAILS = "grpc-status-details-bin"
+# All calls of a test share a connection.
+SETTINGS: dict[str, Any] = {
+    "database_timeout": SECONDS,
+    "grpc_max_streams": 10_000,
+    "metrics_listen": "127.0.0.1:0",
+}
 
 
 @pytest.fixture(params=[True, False], ids=["ahead", "stock"])
 async def service(make_service: MakeService, request: pytest.FixtureRequest) -> ServiceUnderTest:
-    return await make_service(
-        grpc_ask_ahead=request.param, database_timeout=SECONDS, metrics_listen="127.0.0.1:0"
-    )
+    return await make_service(**SETTINGS, grpc_ask_ahead=request.param)
 
 
 @asynccontextmanager
@@ -94,6 +100,15 @@ async def test_calls_above_the_limit_are_refused_and_the_others_answered(
     assert (await service.get(attachment_id)).attachment_id == attachment_id
 
 
+async def test_refusals_leave_no_line_each_in_the_log(
+    service: ServiceUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    attachment_id = (await service.start(size_bytes=1)).session.attachment_id
+    async with overloaded(service, attachment_id):
+        pass
+    assert "OVERLOADED" not in capsys.readouterr().err
+
+
 async def test_a_refusal_says_when_to_retry_and_repeats_the_request_id(
     service: ServiceUnderTest,
 ) -> None:
@@ -134,7 +149,7 @@ async def test_the_client_retries_a_refused_call(service: ServiceUnderTest) -> N
     async with AttacheryClient(service.target, api_key=service.api_key) as client:
         async with overloaded(service, attachment_id, excess=1):
             call = asyncio.create_task(
-                client.get_upload_session(tenant_id="acme", attachment_id=attachment_id)
+                client.get_upload_session(tenant_id=TENANT, attachment_id=attachment_id)
             )
             await shed_above(service, "concurrency", 1)
         assert (await call).session.attachment_id == attachment_id
@@ -151,9 +166,59 @@ async def test_64_callers_on_one_connection_are_all_answered(service: ServiceUnd
 
 
 async def test_without_load_shedding_no_call_is_refused(make_service: MakeService) -> None:
-    service = await make_service(load_shedding=False, database_timeout=SECONDS)
+    service = await make_service(**SETTINGS, load_shedding=False)
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id
     async with database_blocked(service):
         calls = [asyncio.create_task(service.get(attachment_id)) for _ in range(LEAST + 10)]
         await service.until_blocked(1)
     await asyncio.gather(*calls)
+
+
+async def test_the_client_gets_answers_for_more_calls_than_one_connection_may_carry(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(grpc_max_streams=16)
+    attachment_id = (await service.start(size_bytes=1)).session.attachment_id
+    async with AttacheryClient(service.target, api_key=service.api_key) as client:
+        answers = await asyncio.gather(
+            *(
+                client.get_upload_session(tenant_id=TENANT, attachment_id=attachment_id)
+                for _ in range(100)
+            )
+        )
+    assert {answer.session.attachment_id for answer in answers} == {attachment_id}
+
+
+async def test_a_call_without_enough_time_is_not_started(make_service: MakeService) -> None:
+    service = await make_service(**SETTINGS)
+    request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id="any")
+    async with asyncio.timeout(SECONDS):
+        while not await shed(service, "deadline"):
+            with suppress(grpc.aio.AioRpcError):
+                await service.uploads.GetUploadSession(
+                    request, metadata=service.metadata, timeout=0.015
+                )
+
+
+async def test_a_connection_whose_calls_are_refused_is_limited_by_grpc_itself(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(**SETTINGS | {"grpc_max_streams": LEAST + 32})
+    attachment_id = (await service.start(size_bytes=1)).session.attachment_id
+
+    async def was_refused_by_grpc() -> bool:
+        try:
+            await service.get(attachment_id)
+        except grpc.aio.AioRpcError as error:
+            is_bare = DETAILS not in dict(error.trailing_metadata() or ())
+            return is_bare and error.code() is grpc.StatusCode.UNAVAILABLE
+        return False
+
+    async with overloaded(service, attachment_id) as (_, waiting), asyncio.timeout(SECONDS):
+        while not any(await asyncio.gather(*(was_refused_by_grpc() for _ in range(64)))):
+            pass
+    await asyncio.gather(*waiting)
+    async with asyncio.timeout(SECONDS):
+        while await was_refused_by_grpc():
+            pass
+    assert (await service.get(attachment_id)).attachment_id == attachment_id

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Total
 
 from attachery_service.wire.concurrency import ConcurrencyLimit
-from attachery_service.wire.refusals import OVERLOADED, SHUTTING_DOWN, Refusal
+from attachery_service.wire.refusals import OVERLOADED, REFUSALS, SHUTTING_DOWN, Refusal
 
 _log = structlog.get_logger("attachery.admission")
 
@@ -57,12 +57,13 @@ class Admission:
         self._closed = False
         self.at_work = 0
         self.refused = 0  # calls, since the server started
-        self._shed = Total(
+        shed = Total(
             "attachery_rpcs_shed",
             "Calls refused before they were started, by cause.",
             ["cause"],
             registry=registry,
         )
+        self._shed = {each.cause: shed.labels(each.cause) for each in REFUSALS}
         self._summary: Counter[str] = Counter()
 
     def close(self) -> None:
@@ -76,6 +77,10 @@ class Admission:
         if self._limit is not None and self.at_work >= self._limit.value:
             return OVERLOADED
         return None
+
+    def usual_time(self, method: str) -> float:
+        """Seconds that calls of this method have taken lately; 0 if unknown."""
+        return 0.0 if self._limit is None else self._limit.usual_time(method)
 
     def admit(self, method: str) -> Slot:
         """Counts a call as being at work and makes its slot the current one."""
@@ -92,7 +97,7 @@ class Admission:
     def count(self, refusal: Refusal) -> None:
         """Counts a refusal and logs a summary of all of them every few seconds."""
         self.refused += 1
-        self._shed.labels(refusal.cause).inc()
+        self._shed[refusal.cause].inc()
         if not self._summary:
             asyncio.get_running_loop().call_later(_SUMMARY_SECONDS, self.log_refusals)
         self._summary[refusal.cause] += 1

@@ -23,6 +23,7 @@ MOST = 1024
 _QUEUE = 64
 _TOLERANCE = 1.5
 _SMOOTHING = 0.5
+_CONGESTED = 0.8  # or less is the gradient at the limit where the CPU is saturated
 _WINDOW_SECONDS = 0.1
 _FEWEST_SAMPLES = 10
 # The best latency is forgotten after one to two epochs: a dependency may have become slower.
@@ -31,18 +32,20 @@ _EPOCH_SECONDS = 30.0
 
 @dataclass(slots=True)
 class _Latency:
-    """Of one method, in seconds. `best`, `best_before`: the least mean of a window by epoch."""
+    """Of one method, in seconds. `best`, `best_before`: the least mean of a window, by epoch;
+    `latest`: the mean of the last window."""
 
     total: float = 0.0
     count: int = 0
     best: float = float("inf")
     best_before: float = float("inf")
+    latest: float = 0.0
 
     def close_window(self) -> float:
         """The best latency / that of the window that ends, at most 1."""
         mean = self.total / self.count
         self.total, self.count = 0.0, 0
-        self.best = min(self.best, mean)
+        self.best, self.latest = min(self.best, mean), mean
         return min(1.0, _TOLERANCE * min(self.best, self.best_before) / mean)
 
     def begin_epoch(self) -> None:
@@ -74,6 +77,11 @@ class ConcurrencyLimit:
         if self._samples >= _FEWEST_SAMPLES and (now := self.now()) >= self._window_end:
             self._adapt(now)
 
+    def usual_time(self, method: str) -> float:
+        """The mean time of the calls of this method in the latest window with any, in seconds."""
+        latency = self._methods.get(method)
+        return 0.0 if latency is None else latency.latest
+
     def _adapt(self, now: float) -> None:
         samples, busiest, self._samples, self._busiest = self._samples, self._busiest, 0, 0
         self._window_end = now + _WINDOW_SECONDS
@@ -86,7 +94,7 @@ class ConcurrencyLimit:
             / samples
         )
         if now >= self._epoch_end:
-            self._begin_epoch(now)
+            self._begin_epoch(now, is_congested=gradient < _CONGESTED)
             return
         target = self._limit * gradient + _QUEUE
         # A limit that is not reached says nothing about more calls.
@@ -95,9 +103,14 @@ class ConcurrencyLimit:
             self._limit = min(max(self._limit, LEAST), MOST)
             self.value = int(self._limit)
 
-    def _begin_epoch(self, now: float) -> None:
-        """Starts over with the least limit, to find the best latency without a standing queue."""
+    def _begin_epoch(self, now: float, *, is_congested: bool) -> None:
+        """Forgets the best latency of the epoch before the last one.
+
+        Where calls wait for each other, starts over with the least limit: the best latency must not
+        be that behind a standing queue, or the limit would grow from epoch to epoch.
+        """
         self._epoch_end = now + _EPOCH_SECONDS
         for latency in self._methods.values():
             latency.begin_epoch()
-        self._limit = self.value = LEAST
+        if is_congested:
+            self._limit = self.value = LEAST

@@ -6,7 +6,9 @@ is encoded once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from itertools import cycle
 from typing import Final
 
 from google.protobuf import duration_pb2
@@ -37,55 +39,56 @@ _TYPE_URL: Final = field_of(_TYPE_URL_FIELD, f"type.googleapis.com/{_REQUEST_INF
 class Refusal:
     """The answer for every call that is refused for one reason.
 
-    `cause` is the label of the metric `attachery_rpcs_shed`. `retry_after`: the delay in RetryInfo
-    and in gRPC's retry pushback; None for an error that is no use to retry.
+    `cause` is the label of the metric `attachery_rpcs_shed`. `delays`: for RetryInfo and gRPC's
+    retry pushback, used in turn so that callers do not retry together; none for an error that
+    makes a retry useless.
     """
 
-    def __init__(
-        self, error: AttacheryError, cause: str, retry_after: timedelta | None = None
-    ) -> None:
+    def __init__(self, error: AttacheryError, cause: str, delays: Sequence[timedelta] = ()) -> None:
         self.cause = cause
         self.reason = error.reason
         self.code = code_of(error)
         self.number: int = self.code.value[0]
         self.message = error.message
-        self._status = _without_request_info(error, retry_after).SerializeToString()
-        self._pushback = _pushback(retry_after)
+        each: Sequence[timedelta | None] = delays or (None,)
+        self._prepared = cycle([_prepared(error, delay) for delay in each])
 
     def trailers(self, request_id: str) -> Trailers:
         """The trailing metadata for a call with this request id of at most 64 characters."""
         info = field_of(_REQUEST_ID_FIELD, request_id.encode())
         details = field_of(_DETAILS_FIELD, _TYPE_URL + field_of(_VALUE_FIELD, info))
+        pushback, status = next(self._prepared)
         return (
             (REQUEST_ID_KEY, request_id),
-            *self._pushback,
-            (STATUS_DETAILS_KEY, self._status + details),
+            *pushback,
+            (STATUS_DETAILS_KEY, status + details),
         )
 
 
-def _without_request_info(
-    error: AttacheryError, retry_after: timedelta | None
-) -> status_pb2.Status:
+def _prepared(error: AttacheryError, delay: timedelta | None) -> tuple[Trailers, bytes]:
+    """The pushback, and the status without its RequestInfo."""
+    status = _without_request_info(error, delay).SerializeToString()
+    if delay is None:
+        return (), status
+    return ((_PUSHBACK_KEY, str(delay // timedelta(milliseconds=1))),), status
+
+
+def _without_request_info(error: AttacheryError, delay: timedelta | None) -> status_pb2.Status:
     """The status to which a RequestInfo can be appended, as Protobuf merges repeated fields."""
     status = to_status(error, request_id="")
     for detail in list(status.details):
         if detail.TypeName() in (_REQUEST_INFO, _RETRY_INFO):
             status.details.remove(detail)
-    if retry_after is not None:
-        delay = duration_pb2.Duration()
-        delay.FromTimedelta(retry_after)
-        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+    if delay is not None:
+        retry_delay = duration_pb2.Duration()
+        retry_delay.FromTimedelta(delay)
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=retry_delay))
     return status
 
 
-def _pushback(retry_after: timedelta | None) -> Trailers:
-    if retry_after is None:
-        return ()
-    return ((_PUSHBACK_KEY, str(retry_after // timedelta(milliseconds=1))),)
+_DELAYS: Final = [timedelta(milliseconds=delay) for delay in (160, 240, 200, 280, 120)]
 
-
-_RETRY_AFTER: Final = timedelta(milliseconds=200)
-
-OVERLOADED: Final = Refusal(Overloaded(), "concurrency", _RETRY_AFTER)
-SHUTTING_DOWN: Final = Refusal(ShuttingDown(), "shutdown", _RETRY_AFTER)
+OVERLOADED: Final = Refusal(Overloaded(), "concurrency", _DELAYS)
+SHUTTING_DOWN: Final = Refusal(ShuttingDown(), "shutdown", _DELAYS)
 TOO_LATE: Final = Refusal(DeadlineExceeded(), "deadline")
+REFUSALS: Final = (OVERLOADED, SHUTTING_DOWN, TOO_LATE)

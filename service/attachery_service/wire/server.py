@@ -22,10 +22,15 @@ from attachery_service.wire.stopping import end_connections
 from attachery_service.wire.tls import TlsFiles, server_credentials
 from attachery_service.wire.upload_sessions import UploadSessionServicer, UploadSessionUseCases
 
+_UNBOUNDED = 2**31 - 1
+
 _OPTIONS = (
     # The largest request is a Resolve of 1,000 ids: 40 KB.
     ("grpc.max_receive_message_length", 1 << 20),
     ("grpc.max_metadata_size", 16 << 10),
+    # Beyond 1,000 waiting calls the core would end calls at random, with CANCELLED.
+    ("grpc.server.max_pending_requests", _UNBOUNDED),
+    ("grpc.server.max_pending_requests_hard_limit", _UNBOUNDED),
     # Callers that balance by DNS find new servers when their connections end now and then.
     ("grpc.max_connection_age_ms", 300_000),
     ("grpc.max_connection_age_grace_ms", 30_000),

@@ -1,0 +1,110 @@
+"""Calls as gRPC's extension module hands them over, before anything of them is read.
+
+The names of `cygrpc` used here are not public; `is_usable` tells whether this version has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+from attachery_service.wire.call import REQUEST_ID_KEY, request_id_of
+from attachery_service.wire.refusals import Refusal
+
+_USED = (
+    "_RequestCallError",
+    "_ServicerContext",
+    "_handle_rpc",
+    "_schedule_rpc_coro",
+    "_send_error_status_from_server",
+    "InternalError",
+    "SendInitialMetadataOperation",
+)
+
+# Requests open in the core, for each method: a call that finds none waits in the core.
+_FEWEST_OPEN = 8
+_MOST_OPEN = 1024
+
+
+def is_usable() -> bool:
+    return all(hasattr(cygrpc, name) for name in _USED)
+
+
+class ArrivedCall:
+    """A call that the server has accepted and not started."""
+
+    __slots__ = ("_context", "_loop", "method", "state")
+
+    def __init__(self, method: str, state: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self.method = method
+        self.state = state
+        self._loop = loop
+        self._context = cygrpc._ServicerContext(state, None, None, loop)
+
+    def remaining(self) -> float:
+        """Seconds until the caller's deadline; 0 once it has passed."""
+        seconds: float | None = self._context.time_remaining()
+        return math.inf if seconds is None else seconds
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answers the call without a task and without its message."""
+        metadata = dict(self._context.invocation_metadata())
+        trailers = refusal.trailers(request_id_of(metadata.get(REQUEST_ID_KEY)))
+        headers = cygrpc.SendInitialMetadataOperation((), 0)
+        answer = (refusal.number, refusal.message, trailers, headers, self._loop)
+        drive(cygrpc._send_error_status_from_server(self.state, *answer))
+
+
+@dataclass(slots=True)
+class OpenRequests:
+    """The requests for calls of one method that are open in the core."""
+
+    method: bytes
+    name: str
+    open: int = 0
+    wanted: int = _FEWEST_OPEN
+    is_refilling: bool = False
+
+    def missing(self) -> int:
+        """How many to open. Where half of them were used in one round of the event loop, twice as
+        many are wanted; where few were, half as many."""
+        used = self.wanted - self.open
+        if used > self.wanted // 2:
+            self.wanted = min(self.wanted * 2, _MOST_OPEN)
+        elif used < self.wanted // 8:
+            self.wanted = max(self.wanted // 2, _FEWEST_OPEN)
+        return max(self.wanted - self.open, 0)
+
+
+def drive(operation: Coroutine[Any, Any, Any], done: Callable[[Any], None] | None = None) -> None:
+    """Runs a coroutine of gRPC's that awaits one event of its core, and passes on its result.
+
+    Without a task, which takes two more rounds of the event loop. An operation fails when the
+    caller has left or the server has ended; nothing is to be done then.
+    """
+    try:
+        future = operation.send(None)
+    except cygrpc.InternalError:
+        return
+    future._asyncio_future_blocking = False
+    future.add_done_callback(partial(_resume, operation, done))
+
+
+def _resume(
+    operation: Coroutine[Any, Any, Any],
+    done: Callable[[Any], None] | None,
+    _future: asyncio.Future[None],
+) -> None:
+    try:
+        operation.send(None)
+    except StopIteration as end:
+        if done is not None:
+            done(end.value)
+    except (cygrpc.InternalError, cygrpc._RequestCallError):
+        pass
