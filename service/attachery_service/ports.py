@@ -253,12 +253,16 @@ class UnreadableObject(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRequest:
-    """What an upload target must enforce. `size` None: any from 1 byte to `max_size`, as a form."""
+    """What an upload target must enforce.
+
+    `size` None: any from `min_size` to `max_size`, as a form. Sizes in bytes.
+    """
 
     key: str
     content_type: str
     size: int | None
     max_size: int
+    min_size: int = 1
     checksums: Checksums
     write_once: bool
     lifetime: timedelta

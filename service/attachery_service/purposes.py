@@ -6,6 +6,7 @@ max_size = "150MiB"             # or bytes
 [avatar]
 max_size = 5242880
 size_required = true
+allow_empty = false            # whether an upload of 0 bytes is good
 allowed_content_types = ["image/png", "image/jpeg"]
 sniffing = "enforce"
 default_ttl = "10m"             # or seconds, or ISO 8601: "PT10M"
@@ -54,6 +55,7 @@ class PurposeTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_size: Annotated[int, Field(gt=0, le=5 * 2**30), Bytes]
+    allow_empty: bool
     size_required: bool
     checksum_required: bool
     allowed_content_types: tuple[str, ...]

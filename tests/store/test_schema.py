@@ -28,7 +28,7 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
         "sealed_key = 'k'",
         "failure_reason = 'SIZE_MISMATCH'",
         "state = 'ready', complete_time = now(), sealed_key = 'k', sealed_etag = 'e'",
-        "declared_size = 0",
+        "declared_size = -1",
         "declared_size = max_size + 1",
         "expire_time = create_time",
         "object_purge_time = expire_time - interval '1 s'",

@@ -76,7 +76,7 @@ class Case:
             return (
                 await signer.put(self.key, self.headers, self.seconds),
                 await signer.get(self.key, self.answer_with, self.seconds),
-                await signer.form(self.key, self.fields, self.max_size, self.seconds),
+                await signer.form(self.key, self.fields, (0, self.max_size), self.seconds),
             )
 
 

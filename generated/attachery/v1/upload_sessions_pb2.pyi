@@ -78,8 +78,9 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     and signed: the uploader must send exactly this type.
     """
     size_bytes: builtins.int
-    """Exact size in bytes, 1 up to the policy's maximum. When given, the target is a PUT that takes
-    exactly this size; when absent, a POST form that takes 1 byte up to the maximum.
+    """Exact size in bytes, 1 (0 where the policy sets `allow_empty`) up to the policy's maximum. When
+    given, the target is a PUT that takes exactly this size; when absent, a POST form that takes
+    the policy's minimum up to the maximum.
     """
     content_id: builtins.str
     """Content-ID for inline use: one pair of `<>` is stripped, then 1..128 of letters, digits, `.`,
@@ -260,7 +261,7 @@ class VerificationCheck(google.protobuf.message.Message):
         KIND_EXISTS: VerificationCheck._Kind.ValueType  # 1
         """The object is in storage."""
         KIND_NOT_EMPTY: VerificationCheck._Kind.ValueType  # 2
-        """It is not empty."""
+        """It is not empty. Not checked where the policy sets `allow_empty`."""
         KIND_SIZE: VerificationCheck._Kind.ValueType  # 3
         """Its size is the declared one."""
         KIND_MAX_SIZE: VerificationCheck._Kind.ValueType  # 4
@@ -290,7 +291,7 @@ class VerificationCheck(google.protobuf.message.Message):
     KIND_EXISTS: VerificationCheck.Kind.ValueType  # 1
     """The object is in storage."""
     KIND_NOT_EMPTY: VerificationCheck.Kind.ValueType  # 2
-    """It is not empty."""
+    """It is not empty. Not checked where the policy sets `allow_empty`."""
     KIND_SIZE: VerificationCheck.Kind.ValueType  # 3
     """Its size is the declared one."""
     KIND_MAX_SIZE: VerificationCheck.Kind.ValueType  # 4
@@ -837,6 +838,7 @@ class UploadPolicy(google.protobuf.message.Message):
     MAX_METADATA_RETENTION_FIELD_NUMBER: builtins.int
     DELETE_WHEN_CONSUMED_FIELD_NUMBER: builtins.int
     ROUTES_FIELD_NUMBER: builtins.int
+    ALLOW_EMPTY_FIELD_NUMBER: builtins.int
     purpose: builtins.str
     """Name of the purpose."""
     max_size_bytes: builtins.int
@@ -851,6 +853,8 @@ class UploadPolicy(google.protobuf.message.Message):
     """Bytes that are not the declared ones make the session FAILED; else it stays PENDING."""
     delete_when_consumed: builtins.bool
     """Attachments are deleted once a hold on them is released as consumed, if no other hold is left."""
+    allow_empty: builtins.bool
+    """An upload of 0 bytes is good: Start and Complete take a `size_bytes` of 0."""
     @property
     def allowed_content_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Types taken, `image/*` for all of a kind; empty for any."""
@@ -906,9 +910,10 @@ class UploadPolicy(google.protobuf.message.Message):
         max_metadata_retention: google.protobuf.duration_pb2.Duration | None = ...,
         delete_when_consumed: builtins.bool = ...,
         routes: collections.abc.Iterable[global___UploadRoute] | None = ...,
+        allow_empty: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["default_ttl", b"default_ttl", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["allowed_content_types", b"allowed_content_types", "checksum_required", b"checksum_required", "default_ttl", b"default_ttl", "delete_when_consumed", b"delete_when_consumed", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_size_bytes", b"max_size_bytes", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention", "purpose", b"purpose", "routes", b"routes", "size_required", b"size_required", "sniffing", b"sniffing", "terminal_on_mismatch", b"terminal_on_mismatch"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allow_empty", b"allow_empty", "allowed_content_types", b"allowed_content_types", "checksum_required", b"checksum_required", "default_ttl", b"default_ttl", "delete_when_consumed", b"delete_when_consumed", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_size_bytes", b"max_size_bytes", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention", "purpose", b"purpose", "routes", b"routes", "size_required", b"size_required", "sniffing", b"sniffing", "terminal_on_mismatch", b"terminal_on_mismatch"]) -> None: ...
 
 global___UploadPolicy = UploadPolicy
 

@@ -34,9 +34,10 @@ class FakeAttachery(AttacheryClient):
             attachery.fail("STORAGE_UNAVAILABLE", method="complete_upload_session")
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_empty: bool = False) -> None:
+        """With `allow_empty`, uploads of 0 bytes are good, as for a purpose that allows them."""
         super().__init__("in-memory", api_key="none")
-        self._service = InMemoryService()
+        self._service = InMemoryService(allow_empty=allow_empty)
         self._failures = Failures()
         self._connection = _Direct(self._service, self._failures)
 

@@ -28,6 +28,7 @@ from attachery_client.testing.upload import (
     check_size,
     default_policy,
     new_session,
+    reserved_bytes,
     route_of,
     with_normal_filename,
 )
@@ -41,14 +42,15 @@ _SETTLED = ("READY", "DELETED", "EXPIRED")
 class InMemoryService:
     """Answers request messages as the service would, and keeps bytes as storage would."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_empty: bool = False) -> None:
         self.uploads: dict[str, Upload] = {}
+        self._allow_empty = allow_empty
         self._holds = Holds()
         self._outcomes: dict[tuple[str, str, str, str], tuple[bytes, Any]] = {}
 
     def StartUploadSession(self, request: Any) -> sessions.StartUploadSessionResponse:
         request = with_normal_filename(request)
-        check_size(request)
+        check_size(request, allow_empty=self._allow_empty)
         if request.validate_only:
             return sessions.StartUploadSessionResponse(session=new_session(request, ""))
         upload = self._once(request, lambda: self._start(request))
@@ -96,17 +98,19 @@ class InMemoryService:
     def GetUploadPolicy(self, request: Any) -> sessions.GetUploadPolicyResponse:
         if request.purpose not in ("", "default"):
             raise errors.InvalidRequest(reason="INVALID_PURPOSE")
-        check_size(request, LARGEST_SIZE)
+        check_size(request, LARGEST_SIZE, allow_empty=self._allow_empty)
         uploads = [u for u in self.uploads.values() if u.session.tenant_id == request.tenant_id]
         # Nobody knows here when the target of a given up session ends.
         pending = [u.session for u in uploads if u.state not in _SETTLED]
         usage = sessions.UploadUsage(
             pending_sessions=len(pending),
-            pending_bytes=sum(s.declared_size_bytes or s.max_size_bytes for s in pending),
+            pending_bytes=sum(reserved_bytes(session) for session in pending),
             stored_bytes=sum(u.session.size_bytes for u in uploads if u.state == "READY"),
         )
         return sessions.GetUploadPolicyResponse(
-            policy=default_policy(), usage=usage, route=route_of(request)
+            policy=default_policy(allow_empty=self._allow_empty),
+            usage=usage,
+            route=route_of(request),
         )
 
     def GetAttachment(self, request: Any) -> attachments.GetAttachmentResponse:
@@ -168,7 +172,7 @@ class InMemoryService:
 
     def _start(self, request: Any) -> Upload:
         session = new_session(request, str(uuid4()))
-        self.uploads[session.attachment_id] = Upload(session)
+        self.uploads[session.attachment_id] = Upload(session, allow_empty=self._allow_empty)
         return self.uploads[session.attachment_id]
 
     def _find(self, request: Any) -> Upload:

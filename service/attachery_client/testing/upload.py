@@ -39,6 +39,7 @@ class Upload:
 
     session: resources.UploadSession
     data: bytes | None = None
+    allow_empty: bool = False
 
     @property
     def state(self) -> str:
@@ -64,6 +65,9 @@ class Upload:
         self.require("PENDING")
         if self.data is None:
             raise errors.ObjectNotUploaded
+        check_size(demands, LARGEST_SIZE, allow_empty=self.allow_empty)
+        if not self.data and not self.allow_empty and not _sizes(self.session, demands):
+            return errors.EmptyObject(facts={"actualSize": "0"})
         return _mismatch(self.session, demands, self.data)
 
     def complete(self, demands: Any, *, aborted: bool = False) -> None:
@@ -108,9 +112,12 @@ class Upload:
         )
 
 
-def check_size(request: Any, most: int = MAX_SIZE) -> None:
-    if request.HasField("size_bytes") and not 1 <= request.size_bytes <= most:
-        violation = errors.Violation("size_bytes", "SIZE_OUT_OF_RANGE", f"must be 1 to {most}")
+def check_size(request: Any, most: int = MAX_SIZE, *, allow_empty: bool = False) -> None:
+    """Raises InvalidRequest for a size that no upload can have."""
+    least = 0 if allow_empty else 1
+    if request.HasField("size_bytes") and not least <= request.size_bytes <= most:
+        rule = f"must be {least} to {most}"
+        violation = errors.Violation("size_bytes", "SIZE_OUT_OF_RANGE", rule)
         raise errors.InvalidRequest(reason=violation.reason, violations=[violation])
 
 
@@ -126,7 +133,7 @@ def with_normal_filename(request: Any) -> sessions.StartUploadSessionRequest:
     return normal
 
 
-def default_policy() -> sessions.UploadPolicy:
+def default_policy(*, allow_empty: bool = False) -> sessions.UploadPolicy:
     return sessions.UploadPolicy(
         purpose="default",
         max_size_bytes=MAX_SIZE,
@@ -139,8 +146,15 @@ def default_policy() -> sessions.UploadPolicy:
         max_object_retention=duration(timedelta(days=30)),
         max_metadata_retention=duration(timedelta(days=365)),
         terminal_on_mismatch=True,
+        allow_empty=allow_empty,
         routes=[sessions.UploadRoute(name=n, max_size_bytes=most) for n, most in ROUTES],
     )
+
+
+def reserved_bytes(session: resources.UploadSession) -> int:
+    """The declared size of a session, or the most it may upload."""
+    declared = session.HasField("declared_size_bytes")
+    return session.declared_size_bytes if declared else session.max_size_bytes
 
 
 def route_of(request: Any) -> sessions.UploadRoute | None:
@@ -187,11 +201,7 @@ def _mismatch(
     request: Any,
     data: bytes,
 ) -> errors.VerificationFailed | None:
-    sizes = {declared.declared_size_bytes} if declared.HasField("declared_size_bytes") else set()
-    sizes |= {request.size_bytes} if request.HasField("size_bytes") else set()
-    if not data and not sizes:
-        return errors.EmptyObject(facts={"actualSize": "0"})
-    for size in sizes - {len(data)}:
+    for size in _sizes(declared, request) - {len(data)}:
         facts = {"expectedSize": str(size), "actualSize": str(len(data))}
         return errors.SizeMismatch(facts=facts)
     for checksums in (declared.declared_checksums, request.checksums):
@@ -200,6 +210,11 @@ def _mismatch(
                 facts = {"algorithm": name, "expected": expected, "actual": actual}
                 return errors.ChecksumMismatch(facts=facts)
     return None
+
+
+def _sizes(declared: resources.UploadSession, request: Any) -> set[int]:
+    sizes = {declared.declared_size_bytes} if declared.HasField("declared_size_bytes") else set()
+    return sizes | ({request.size_bytes} if request.HasField("size_bytes") else set())
 
 
 def _digests(data: bytes) -> dict[str, str]:

@@ -102,9 +102,13 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What an object must be: sizes (bytes), digests and type declared at Start and at Complete."""
+    """What an object must be: sizes (bytes), digests and type declared at Start and at Complete.
+
+    `min_size`: 0 where an empty object is good, else 1.
+    """
 
     sizes: tuple[int, ...]
+    min_size: int
     max_size: int
     checksums: tuple[Checksums, ...]
     content_type: str
@@ -119,7 +123,7 @@ def check_description(expected: Expectation, found: StoredObject) -> list[Check]
     checks = [Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.PASSED)]
     if found.unreadable:
         return [*checks, unreadable_check(found.unreadable)]
-    if not expected.sizes:
+    if not expected.sizes and expected.min_size:
         checks.append(_check(CheckKind.NOT_EMPTY, found.size > 0, "", found.size))
     checks += [
         _check(CheckKind.SIZE, found.size == size, size, found.size) for size in expected.sizes

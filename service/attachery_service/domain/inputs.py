@@ -171,13 +171,20 @@ def allowed_content_type(policy: Policy) -> Callable[[str], str]:
     return rule
 
 
-def size(reader: Reader, value: int | None, max_size: int, field: str = "size_bytes") -> int | None:
-    """A declared size in bytes, 1 up to `max_size`."""
-    if value is not None and not 1 <= value <= max_size:
+def size(
+    reader: Reader,
+    value: int | None,
+    max_size: int,
+    field: str = "size_bytes",
+    *,
+    min_size: int = 1,
+) -> int | None:
+    """Check a declared size in bytes: `min_size` up to `max_size`."""
+    if value is not None and not min_size <= value <= max_size:
         reader.refuse(
             field,
             "SIZE_OUT_OF_RANGE",
-            f"must be 1 to {max_size}",
+            f"must be {min_size} to {max_size}",
             maxSize=max_size,
             actualSize=value,
         )

@@ -48,13 +48,15 @@ class Policy:
     """What holds for the sessions of one purpose. Sizes in bytes.
 
     `allowed_content_types`: `image/png`, or `image/*` for all of a kind; empty for any.
-    `terminal_on_mismatch` False: bytes that are not the declared ones leave the session PENDING,
-    and its target can replace them. `delete_when_consumed`: a hold that is released as consumed,
-    and was the last, takes the bytes with it. `routes`: ways for a file to reach the system this
-    service belongs to, the smallest first.
+    `allow_empty`: an object of 0 bytes is a good upload. `terminal_on_mismatch` False: bytes that
+    are not the declared ones leave the session PENDING, and its target can replace them.
+    `delete_when_consumed`: a hold that is released as consumed, and was the last, takes the bytes
+    with it. `routes`: ways for a file to reach the system this service belongs to, the smallest
+    first.
     """
 
     max_size: int = DEFAULT_MAX_SIZE
+    allow_empty: bool = False
     size_required: bool = False
     checksum_required: bool = False
     allowed_content_types: tuple[str, ...] = ()
@@ -69,6 +71,11 @@ class Policy:
     terminal_on_mismatch: bool = True
     delete_when_consumed: bool = False
     routes: tuple[Route, ...] = DEFAULT_ROUTES
+
+    @property
+    def min_size(self) -> int:
+        """The smallest upload, in bytes."""
+        return 0 if self.allow_empty else 1
 
     def allows(self, content_type: str) -> bool:
         """Whether files of this type are taken, whatever its parameters."""

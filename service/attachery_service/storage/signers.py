@@ -53,9 +53,10 @@ class UrlSigner(Protocol):
         """A URL for a GET that is answered with these, such as `response-content-type`."""
 
     async def form(
-        self, key: str, fields: Mapping[str, str], max_size: int, seconds: int
+        self, key: str, fields: Mapping[str, str], sizes: tuple[int, int], seconds: int
     ) -> SignedForm:
-        """A form with these fields for a file of 1 to `max_size` bytes."""
+        """A form with these fields for a file of `sizes` bytes: at least the first, at most the
+        second."""
 
 
 async def choose_signer(storage: Storage) -> UrlSigner:
@@ -84,9 +85,9 @@ class OwnSigner:
         return signed_url(request, await signatory(self.credentials, self.address), seconds)
 
     async def form(
-        self, key: str, fields: Mapping[str, str], max_size: int, seconds: int
+        self, key: str, fields: Mapping[str, str], sizes: tuple[int, int], seconds: int
     ) -> SignedForm:
-        form = Form(self.address.bucket, key, fields, _conditions(fields, max_size))
+        form = Form(self.address.bucket, key, fields, _conditions(fields, sizes))
         who = await signatory(self.credentials, self.address)
         return SignedForm(self.address.form_url, signed_form(form, who, seconds))
 
@@ -109,13 +110,13 @@ class SdkSigner:
         return url
 
     async def form(
-        self, key: str, fields: Mapping[str, str], max_size: int, seconds: int
+        self, key: str, fields: Mapping[str, str], sizes: tuple[int, int], seconds: int
     ) -> SignedForm:
         form = await self.client.generate_presigned_post(
             Bucket=self.bucket,
             Key=key,
             Fields=dict(fields),
-            Conditions=_conditions(fields, max_size),
+            Conditions=_conditions(fields, sizes),
             ExpiresIn=seconds,
         )
         return SignedForm(form["url"], form["fields"])
@@ -131,9 +132,9 @@ class SdkSigner:
         )
 
 
-def _conditions(fields: Mapping[str, str], max_size: int) -> list[Any]:
+def _conditions(fields: Mapping[str, str], sizes: tuple[int, int]) -> list[Any]:
     exact = [{name: value} for name, value in fields.items()]
-    return [*exact, ["content-length-range", 1, max_size]]
+    return [*exact, ["content-length-range", *sizes]]
 
 
 def _require_signed(url: str, headers: Iterable[str]) -> None:

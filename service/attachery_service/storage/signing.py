@@ -44,7 +44,7 @@ class S3TargetSigner:
         return self.storage.options.key(tenant_id, str(attachment_id), nonce)
 
     async def sign_upload(self, request: TargetRequest) -> UploadTarget:
-        """A PUT of exactly this size, or a form for 1 to `max_size` bytes.
+        """A PUT of exactly this size, or a form for `min_size` to `max_size` bytes.
 
         Raises ValueError for a form that should write once.
         """
@@ -84,7 +84,9 @@ class S3TargetSigner:
         fields = {"Content-Type": _one_line(request.content_type)}
         fields |= dict(_checksum(request.checksums)[:1])
         signer = await self._signer()
-        form = await signer.form(request.key, fields, request.max_size, _seconds(lifetime))
+        form = await signer.form(
+            request.key, fields, (request.min_size, request.max_size), _seconds(lifetime)
+        )
         return UploadTarget(
             method="POST", url=form.url, headers={}, form_fields=form.fields, lifetime=lifetime
         )

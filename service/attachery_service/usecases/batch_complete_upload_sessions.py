@@ -348,7 +348,7 @@ def _read_items(reader: inputs.Reader, items: Sequence[BatchItem]) -> dict[UUID,
             rule = "must not stand twice in one batch"
             reader.refuse(f"{field}.attachment_id", "DUPLICATE_ATTACHMENT_ID", rule)
         checksums = inputs.checksums(reader, f"{field}.checksums", item.checksums)
-        size = inputs.size(reader, item.size, inputs.MAX_SIZE, f"{field}.size_bytes")
+        size = inputs.size(reader, item.size, inputs.MAX_SIZE, f"{field}.size_bytes", min_size=0)
         read[attachment_id] = Demands(checksums, size)
     return read
 

@@ -179,7 +179,7 @@ def _read(principal: Principal, request: CompleteRequest) -> _Command:
         "request_id", "INVALID_REQUEST_ID", inputs.request_id, request.request_id
     )
     checksums = inputs.checksums(reader, "checksums", request.checksums)
-    size = inputs.size(reader, request.size, inputs.MAX_SIZE)
+    size = inputs.size(reader, request.size, inputs.MAX_SIZE, min_size=0)
     reader.done()
     payload = {"attachment_id": ref.attachment_id, "checksums": checksums.known(), "size": size}
     key = None if request.validate_only else request_key(METHOD, request_id, payload)

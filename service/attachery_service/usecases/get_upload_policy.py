@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attachery_service.domain import inputs
-from attachery_service.domain.policy import Policy, Route
+from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy, Route
 from attachery_service.domain.quota import Limits, Quotas, Usage
 from attachery_service.ports import TenantUsage
 
@@ -37,8 +37,10 @@ class GetUploadPolicy:
         reader.take("tenant_id", "INVALID_TENANT_ID", inputs.tenant_id, tenant_id)
         rule = inputs.purpose(self.policies)
         name = reader.take("purpose", "INVALID_PURPOSE", rule, purpose)
-        inputs.size(reader, size, inputs.MAX_SIZE)
+        # An unknown purpose is refused in its turn; until then the default's limits hold.
+        policy = self.policies.get(name) or self.policies[DEFAULT_PURPOSE]
+        inputs.size(reader, size, inputs.MAX_SIZE, min_size=policy.min_size)
         reader.done()
-        used, policy = await self.usage.of(tenant_id), self.policies[name]
+        used = await self.usage.of(tenant_id)
         route = None if size is None else policy.route_of(size)
         return UploadPolicy(name, policy, route, self.quotas.of(tenant_id), used)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from attachery_service.domain import inputs
 from attachery_service.domain.checks import (
     Check,
     CheckKind,
@@ -73,9 +74,10 @@ class Intake:
         """Verify and seal what arrived; the result is sealed, or names the check that failed.
 
         A check that makes the session FAILED has failed twice, in different storage requests.
-        Raises ObjectNotUploaded, ObjectChanging, StorageUnavailable, StorageMisconfigured.
+        Raises InvalidRequest, ObjectNotUploaded, ObjectChanging, StorageUnavailable,
+        StorageMisconfigured.
         """
-        expected = _expectation(session, demands)
+        expected = self._expectation(session, demands)
         for _ in range(ATTEMPTS):
             with suppress(PreconditionChanged):
                 return await self._verify(session, expected)
@@ -83,7 +85,7 @@ class Intake:
 
     async def rehearse(self, session: UploadSession, demands: Demands) -> tuple[Check, ...]:
         """The checks of what is there now; nothing is sealed. Raises as above."""
-        expected = _expectation(session, demands)
+        expected = self._expectation(session, demands)
         try:
             described = await self.verification.describe(session.upload_key, expected)
             if described.failed_check is not None:
@@ -100,7 +102,9 @@ class Intake:
         Reads the sealed object only for a digest that is not stored. Raises ObjectMissing,
         ObjectChanged, StorageUnavailable, StorageMisconfigured.
         """
-        return await self.verification.compare(_sealed(session), _expectation(session, demands))
+        return await self.verification.compare(
+            _sealed(session), self._expectation(session, demands)
+        )
 
     def is_final(self, session: UploadSession) -> bool:
         """Whether bytes that are wrong end the session."""
@@ -163,6 +167,22 @@ class Intake:
         sniffing = self._policy(session).sniffing
         return await self.verification.read(described, found, expected, sniffing)
 
+    def _expectation(self, session: UploadSession, demands: Demands) -> Expectation:
+        """Raises InvalidRequest for a size that no upload of this session can have."""
+        declared, min_size = session.declaration, self._policy(session).min_size
+        if demands.size is not None and demands.size < min_size:
+            reader = inputs.Reader()
+            inputs.size(reader, demands.size, session.max_size, min_size=min_size)
+            reader.done()
+        sizes = (size for size in (declared.size, demands.size) if size is not None)
+        return Expectation(
+            sizes=tuple(dict.fromkeys(sizes)),
+            min_size=min_size,
+            max_size=session.max_size,
+            checksums=(declared.checksums, demands.checksums),
+            content_type=declared.content_type,
+        )
+
     def _policy(self, session: UploadSession) -> Policy:
         # A purpose may leave the file while sessions of it are pending.
         return self.policies.get(session.purpose) or self.policies[DEFAULT_PURPOSE]
@@ -215,14 +235,4 @@ def _sealed(session: UploadSession) -> StoredObject:
         content_type=session.declaration.content_type,
         content_encoding="",
         attested=verified,
-    )
-
-
-def _expectation(session: UploadSession, demands: Demands) -> Expectation:
-    declared = session.declaration
-    return Expectation(
-        sizes=tuple(dict.fromkeys(s for s in (declared.size, demands.size) if s is not None)),
-        max_size=session.max_size,
-        checksums=(declared.checksums, demands.checksums),
-        content_type=declared.content_type,
     )

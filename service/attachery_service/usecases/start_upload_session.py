@@ -88,7 +88,8 @@ class StartUploadSession:
             found.outcome.require_same_payload(key)
         if request.validate_only or found.session.state is not SessionState.PENDING:
             return Started(found.session, target=None, session_token=None)
-        target = await self.signer.sign_upload(_target(found.session))
+        min_size = self.policies[new.purpose].min_size
+        target = await self.signer.sign_upload(_target(found.session, min_size))
         return Started(found.session, target, await self.tokens.issue(found.session))
 
     def _read(self, principal: Principal, request: StartRequest) -> tuple[NewSession, str | None]:
@@ -172,7 +173,7 @@ def _read_description(reader: inputs.Reader, request: StartRequest, policy: Poli
     filename = take("filename", "INVALID_FILENAME", inputs.filename, request.filename)
     content_type = _read_type(reader, request, policy)
     _require_declared(reader, request, policy)
-    size = inputs.size(reader, request.size, policy.max_size)
+    size = inputs.size(reader, request.size, policy.max_size, min_size=policy.min_size)
     checksums = inputs.checksums(reader, "checksums", request.checksums)
     content_id = take("content_id", "INVALID_CONTENT_ID", inputs.content_id, request.content_id)
     disposition = take(
@@ -221,11 +222,12 @@ def _deadline_out_of_range(policy: Policy) -> Violation:
     return Violation("expire_time", "INVALID_EXPIRE_TIME", rule)
 
 
-def _target(session: UploadSession) -> TargetRequest:
+def _target(session: UploadSession, min_size: int) -> TargetRequest:
     return TargetRequest(
         key=session.upload_key,
         content_type=session.declaration.content_type,
         size=session.declaration.size,
+        min_size=min_size,
         max_size=session.max_size,
         checksums=session.declaration.checksums,
         write_once=session.seal is Seal.WRITE_ONCE,

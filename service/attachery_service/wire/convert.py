@@ -83,6 +83,7 @@ def policy_message(purpose: str, policy: Policy) -> upload_sessions_pb2.UploadPo
     return _Policy(
         purpose=purpose,
         max_size_bytes=policy.max_size,
+        allow_empty=policy.allow_empty,
         size_required=policy.size_required,
         checksum_required=policy.checksum_required,
         allowed_content_types=policy.allowed_content_types,

@@ -32,7 +32,8 @@ WITH {clock}, seen AS MATERIALIZED (
     SELECT $27::bigint - sessions - 1 AS sessions,
         $28::bigint - pending - asked AS pending,
         $29::bigint - pending - stored - asked AS stored,
-        asked
+        asked,
+        greatest(asked, 1) AS piece
     FROM used, (SELECT coalesce($10::bigint, $11::bigint) AS asked) AS session
 ), place AS MATERIALIZED (
     SELECT floor(random() * 16)::smallint AS shard, deadline
@@ -40,9 +41,9 @@ WITH {clock}, seen AS MATERIALIZED (
     WHERE EXISTS (SELECT FROM locked)
         AND coalesce(least(room.sessions, room.pending, room.stored), 0) >= 0
 ), {insert_session}, dealt AS (
-    -- Bytes are dealt in pieces of the size asked for, so that what is left can be used: 16 shards
-    -- with a little room each would refuse what fits in all of them. The first piece of each kind
-    -- goes to the same shard, and so on.
+    -- Bytes are dealt in pieces of the size asked for (1 byte for an empty upload), so that what is
+    -- left can be used: 16 shards with a little room each would refuse what fits in all of them. The
+    -- first piece of each kind goes to the same shard, and so on.
     UPDATE tenant_usage AS u
     SET pending_sessions = u.pending_sessions + turn.booked,
         pending_bytes = u.pending_bytes + turn.booked * room.asked,
@@ -51,15 +52,15 @@ WITH {clock}, seen AS MATERIALIZED (
                 + room.sessions / 16 + (turn.number < room.sessions % 16)::int,
             9223372036854775807),
         pending_share = coalesce(
-            u.pending_bytes + turn.booked * (room.asked + room.pending % room.asked)
-                + room.asked * (room.pending / room.asked / 16
-                    + (turn.number < room.pending / room.asked % 16)::int),
+            u.pending_bytes + turn.booked * (room.asked + room.pending % room.piece)
+                + room.piece * (room.pending / room.piece / 16
+                    + (turn.number < room.pending / room.piece % 16)::int),
             9223372036854775807),
         stored_share = coalesce(
             u.pending_bytes + u.stored_bytes
-                + turn.booked * (room.asked + room.stored % room.asked)
-                + room.asked * (room.stored / room.asked / 16
-                    + (turn.number < room.stored / room.asked % 16)::int),
+                + turn.booked * (room.asked + room.stored % room.piece)
+                + room.piece * (room.stored / room.piece / 16
+                    + (turn.number < room.stored / room.piece % 16)::int),
             9223372036854775807),
         max_pending_sessions = $27::bigint,
         max_pending_bytes = $28::bigint,
