@@ -299,8 +299,9 @@ class ContentTypeMismatch(VerificationFailed):
 
 
 class ObjectUnreadable(VerificationFailed):
-    """The uploader sent a header with which the stored bytes cannot be read; upload without it."""
-
+    summary = (
+        "The uploader sent a header with which the stored bytes cannot be read; upload without it."
+    )
     reason = "OBJECT_UNREADABLE"
 
 

@@ -41,6 +41,7 @@ AttacheryError
 ├── Unavailable                 nothing was lost, the same call may succeed later
 │   ├── StorageUnavailable
 │   ├── DatabaseUnavailable
+│   │   └── DatabaseMisconfigured    for operators; callers see a DatabaseUnavailable
 │   ├── Overloaded
 │   └── ShuttingDown
 ├── DeadlineExceeded
@@ -242,8 +243,9 @@ class ContentTypeMismatch(VerificationFailed):
 
 
 class ObjectUnreadable(VerificationFailed):
-    """The uploader sent a header with which the stored bytes cannot be read; upload without it."""
-
+    summary = (
+        "The uploader sent a header with which the stored bytes cannot be read; upload without it."
+    )
     reason = "OBJECT_UNREADABLE"
 
 
@@ -311,7 +313,7 @@ class ShuttingDown(Unavailable):
 
 
 class DatabaseMisconfigured(DatabaseUnavailable):
-    """The service's own access to the database is wrong; its operators must act."""
+    summary = "The service's own access to the database is wrong; its operators must act."
 
 
 class DeadlineExceeded(AttacheryError):
