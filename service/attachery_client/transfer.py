@@ -21,6 +21,10 @@ Digest = Literal["md5", "sha256"]
 DEFAULT_DIGESTS: tuple[Digest, ...] = ("sha256",)
 
 _CHUNK = 1024 * 1024
+# Endings that files of a quite different kind have as well: subtitles (for AAC), catalogues of
+# translations (for PowerPoint), pictures (for mail). A wrong type may be refused, none is not.
+_AMBIGUOUS_ENDINGS = (".ass", ".pot", ".art")
+
 _COMPRESSED_TYPES = {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}
 
 
@@ -109,7 +113,12 @@ def read_body(source: Path | str | bytes, algorithms: Iterable[Digest]) -> Body:
 
 
 def guess_content_type(filename: str) -> str:
-    """By the ending of the name; of a compressed file, the type of the compression."""
+    """By the ending of the name; of a compressed file, the type of the compression.
+
+    `application/octet-stream` for an ending that is unknown, or that files of two kinds have.
+    """
+    if filename.lower().endswith(_AMBIGUOUS_ENDINGS):
+        return "application/octet-stream"
     kind, compression = mimetypes.guess_type(filename)
     if compression is not None:
         kind = _COMPRESSED_TYPES.get(compression)

@@ -17,7 +17,7 @@ from attachery_service.disagreements import log_disagreement
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.domain.identity import SERVICE
 from attachery_service.domain.policy import Policy
-from attachery_service.media.sniffing import detect_types
+from attachery_service.media.sniffing import compare_type
 from attachery_service.purposes import read_policies
 from attachery_service.storage.client import Storage
 from attachery_service.storage.events import EventReader
@@ -71,8 +71,8 @@ def intake_of(core: Core, policies: Mapping[str, Policy]) -> Intake:
     objects, signer = S3ObjectStore(core.storage), S3TargetSigner(core.storage)
     return Intake(
         policies,
-        Verification(objects, detect_types),
-        Confirmation(Verification(S3SecondLook(core.storage), detect_types), core.on_disagreement),
+        Verification(objects, compare_type),
+        Confirmation(Verification(S3SecondLook(core.storage), compare_type), core.on_disagreement),
         Sealing(objects, signer),
         Disposal(objects, core.background, _log_left_object),
     )

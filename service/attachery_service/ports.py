@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from attachery_service.domain.audit import AuditedSession, ListedObject
-from attachery_service.domain.checks import Check, StoredObject
+from attachery_service.domain.checks import Check, StoredObject, TypeEvidence
 from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.errors import AttacheryError, VerificationFailed
 from attachery_service.domain.holds import Hold, NewHold
@@ -386,11 +386,11 @@ class ObjectListing(Protocol):
         """Whatever is there of one session, a thousand objects at most."""
 
 
-class TypeDetector(Protocol):
-    """Says what bytes look like."""
+class TypeComparison(Protocol):
+    """Compares a declared type with the first bytes of a file."""
 
-    def __call__(self, first_bytes: bytes) -> Sequence[str]:
-        """Media types the bytes speak for, the likeliest first; empty when they do not tell."""
+    def __call__(self, declared: str, first_bytes: bytes) -> TypeEvidence:
+        """Whether they show the declared type, and which they show. Never raises."""
 
 
 class RateLimiter(Protocol):

@@ -255,6 +255,40 @@ async def test_the_type_the_first_bytes_speak_for_is_enforced_where_the_policy_s
     assert refused.facts["detectedContentType"] == "image/png"
 
 
+@pytest.mark.parametrize(
+    ("content", "detected"),
+    [
+        (b"<!DOCTYPE html><script>alert(1)</script>", "text/plain"),
+        (b"\x7fELF\2\1\1" + bytes(57), "application/x-executable"),
+        (bytes(4096), ""),
+        ("<svg onload='alert(1)'/>".encode("utf-16"), "text/plain"),
+    ],
+    ids=["html", "elf", "zeros", "svg in utf-16"],
+)
+async def test_bytes_that_do_not_show_the_declared_signature_are_refused(
+    make_service: MakeService, content: bytes, detected: str
+) -> None:
+    service = await make_service(sniffing="enforce")
+    refused = await failure(
+        service.complete(await uploaded(service, content, content_type="image/png"))
+    )
+    assert refused.reason == "CONTENT_TYPE_MISMATCH"
+    assert refused.facts.get("detectedContentType", "") == detected
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "application/x-unheard-of"])
+async def test_a_type_that_no_bytes_can_show_is_accepted_as_inconclusive(
+    make_service: MakeService, content_type: str
+) -> None:
+    service = await make_service(sniffing="enforce")
+    attachment_id = await uploaded(service, PNG, content_type=content_type)
+    for completed in [await service.complete(attachment_id, request_id="r") for _ in range(2)]:
+        assert completed.session.state == READY
+        assert completed.checks[-1].kind == VerificationCheck.KIND_DETECTED_CONTENT_TYPE
+        assert completed.checks[-1].outcome == VerificationCheck.OUTCOME_INCONCLUSIVE
+        assert completed.attachment.detected_content_type == "image/png"
+
+
 async def test_sniffing_can_be_off(make_service: MakeService) -> None:
     service = await make_service(sniffing="off")
     completed = await service.complete(await uploaded(service, PNG))

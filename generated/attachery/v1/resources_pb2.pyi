@@ -460,7 +460,9 @@ class Attachment(google.protobuf.message.Message):
     content_type: builtins.str
     """Media type with its parameters, as declared."""
     detected_content_type: builtins.str
-    """Media type that the first bytes speak for; empty when they do not tell."""
+    """Media type whose signature the first bytes show; `text/plain` where they are text and another
+    type was declared; empty when they show none.
+    """
     size_bytes: builtins.int
     """Size in bytes."""
     content_id: builtins.str

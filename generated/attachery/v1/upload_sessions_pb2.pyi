@@ -366,6 +366,10 @@ class VerificationCheck(google.protobuf.message.Message):
         """Not as expected: the upload fails."""
         OUTCOME_REPORTED: VerificationCheck._Outcome.ValueType  # 3
         """Not as expected, which the policy only reports."""
+        OUTCOME_INCONCLUSIVE: VerificationCheck._Outcome.ValueType  # 4
+        """Nothing to compare: the first bytes show neither a match nor a mismatch, because the declared
+        type has no signature that the server knows. Never fails an upload.
+        """
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
         """What came out."""
@@ -378,6 +382,10 @@ class VerificationCheck(google.protobuf.message.Message):
     """Not as expected: the upload fails."""
     OUTCOME_REPORTED: VerificationCheck.Outcome.ValueType  # 3
     """Not as expected, which the policy only reports."""
+    OUTCOME_INCONCLUSIVE: VerificationCheck.Outcome.ValueType  # 4
+    """Nothing to compare: the first bytes show neither a match nor a mismatch, because the declared
+    type has no signature that the server knows. Never fails an upload.
+    """
 
     KIND_FIELD_NUMBER: builtins.int
     METHOD_FIELD_NUMBER: builtins.int

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from attachery_service.domain.checksums import ALGORITHMS, Algorithm, Checksums
-from attachery_service.domain.content_types import agree, essence, same
+from attachery_service.domain.content_types import essence, same
 from attachery_service.domain.errors import (
     ChecksumMismatch,
     ContentTypeMismatch,
@@ -49,11 +49,16 @@ class CheckMethod(StrEnum):
 
 
 class CheckOutcome(StrEnum):
-    """What came out; REPORTED is a mismatch the policy lets pass."""
+    """What came out.
+
+    REPORTED is a mismatch that the policy lets pass. INCONCLUSIVE says that the bytes show neither
+    a match nor a mismatch; it never fails an upload.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
     REPORTED = "reported"
+    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +154,31 @@ def check_digest(
     return [_check(kind, digest == actual, digest, actual, method) for digest in declared]
 
 
-def check_detected_type(declared: str, detected: Sequence[str], *, enforced: bool) -> Check:
-    """Whether the types that the first bytes speak for allow the declared one."""
-    allowed = not detected or any(agree(declared, candidate) for candidate in detected)
-    mismatch = CheckOutcome.FAILED if enforced else CheckOutcome.REPORTED
+@dataclass(frozen=True, slots=True)
+class TypeEvidence:
+    """What the first bytes say of a declared type.
+
+    `agrees`: whether they show it; None if they cannot tell. `detected`: the media type whose
+    signature they show, empty for none.
+    """
+
+    agrees: bool | None
+    detected: str
+
+
+def check_detected_type(declared: str, evidence: TypeEvidence, *, enforced: bool) -> Check:
+    """Whether the first bytes show the declared type."""
+    outcomes = {
+        True: CheckOutcome.PASSED,
+        None: CheckOutcome.INCONCLUSIVE,
+        False: CheckOutcome.FAILED if enforced else CheckOutcome.REPORTED,
+    }
     return Check(
         CheckKind.DETECTED_CONTENT_TYPE,
         CheckMethod.SNIFFED,
-        CheckOutcome.PASSED if allowed else mismatch,
+        outcomes[evidence.agrees],
         essence(declared),
-        detected[0] if detected else "",
+        evidence.detected,
     )
 
 

@@ -50,9 +50,11 @@ def same(one: str, other: str) -> bool:
     return _folded(one) == _folded(other)
 
 
-def agree(declared: str, detected: str) -> bool:
-    """Whether bytes that look like `detected` may be declared as `declared`."""
-    return _canonical(declared) in (OPAQUE, _canonical(detected))
+def canonical(content_type: str) -> str:
+    """One name for the names of one type: `type/subtype` in lower case, without `x-`."""
+    family, _, subtype = essence(content_type).partition("/")
+    kind = f"{family}/{subtype.removeprefix('x-')}"
+    return _SYNONYMS.get(kind, kind)
 
 
 def safe_to_serve(content_type: str, *, inline: bool) -> str:
@@ -62,12 +64,6 @@ def safe_to_serve(content_type: str, *, inline: bool) -> str:
     if inline and kind in _SAFE_INLINE:
         return "text/plain; charset=utf-8" if kind == "text/plain" else kind
     return OPAQUE
-
-
-def _canonical(content_type: str) -> str:
-    family, _, subtype = essence(content_type).partition("/")
-    kind = f"{family}/{subtype.removeprefix('x-')}"
-    return _SYNONYMS.get(kind, kind)
 
 
 def _folded(content_type: str) -> str:

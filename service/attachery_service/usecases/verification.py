@@ -24,9 +24,14 @@ from attachery_service.domain.errors import (
     VerificationFailed,
 )
 from attachery_service.domain.policy import Sniffing
-from attachery_service.ports import ObjectReads, PreconditionChanged, TypeDetector, UnreadableObject
+from attachery_service.ports import (
+    ObjectReads,
+    PreconditionChanged,
+    TypeComparison,
+    UnreadableObject,
+)
 
-# Holds every signature the detector knows but those of a few archives' ends.
+# Holds every signature that is looked for; only disk images have theirs further inside.
 SNIFFED_BYTES = 4096
 
 
@@ -60,7 +65,7 @@ class Verification:
     """Compares an object with an expectation, in two stages: nobody reads one of a wrong size."""
 
     objects: ObjectReads
-    detect_types: TypeDetector
+    compare_type: TypeComparison
 
     async def describe(self, key: str, expected: Expectation) -> Verified:
         """The checks that one look answers.
@@ -107,13 +112,14 @@ class Verification:
         verified = await self._check_digests(described, expected)
         if verified.failed_check is not None or sniffing is Sniffing.OFF:
             return verified
-        detected = self.detect_types(await self.objects.first_bytes(found, SNIFFED_BYTES))
+        first_bytes = await self.objects.first_bytes(found, SNIFFED_BYTES)
+        evidence = self.compare_type(expected.content_type, first_bytes)
         enforced = sniffing is Sniffing.ENFORCE
-        check = check_detected_type(expected.content_type, detected, enforced=enforced)
+        check = check_detected_type(expected.content_type, evidence, enforced=enforced)
         return replace(
             verified,
             checks=(*verified.checks, check),
-            detected_content_type=detected[0] if detected else None,
+            detected_content_type=evidence.detected or None,
         )
 
     async def _check_digests(self, verified: Verified, expected: Expectation) -> Verified:
