@@ -141,17 +141,21 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
         nothing: the core has answered it.
         """
         waiting = self._waiting
-        while waiting and waiting[0].remaining() == 0:
-            self._refuse(waiting.popleft(), TOO_LATE)
-        if len(waiting) > _DECIDED_PER_ROUND:
-            self._own_loop.call_soon(self._decide)
-        for _ in range(min(_DECIDED_PER_ROUND, len(waiting))):
-            call = waiting.pop()
-            refusal = self._admission.refusal()
-            if refusal is None:
-                self._admit(call, max(_TOO_LITTLE, self._admission.usual_time(call.method)))
-            else:
-                self._refuse(call, refusal)
+        try:
+            while waiting and waiting[0].remaining() == 0:
+                self._refuse(waiting.popleft(), TOO_LATE)
+            for _ in range(min(_DECIDED_PER_ROUND, len(waiting))):
+                self._decide_on(waiting.pop())
+        finally:
+            if waiting:
+                self._own_loop.call_soon(self._decide)
+
+    def _decide_on(self, call: ArrivedCall) -> None:
+        refusal = self._admission.refusal()
+        if refusal is None:
+            self._admit(call, max(_TOO_LITTLE, self._admission.usual_time(call.method)))
+        else:
+            self._refuse(call, refusal)
 
     def _admit(self, call: ArrivedCall, needed: float) -> None:
         """Starts a call, unless its caller waits for fewer seconds than it will take."""
