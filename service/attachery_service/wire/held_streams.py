@@ -18,7 +18,7 @@ from collections import deque
 
 # Explicit refusals per answered call, while connections are at their limit: costs 8 % of the CPU.
 _RELEASED_PER_ANSWER = 0.25
-# Calls. A held one takes 8 KiB.
+# Calls. A held one takes 16 KiB.
 _MOST = 16_384
 _QUIET_SECONDS = 0.1
 # Destroying a call takes 10 us: not too many in one round of the loop.
