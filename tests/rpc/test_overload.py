@@ -190,7 +190,7 @@ async def test_the_client_gets_answers_for_more_calls_than_one_connection_may_ca
 
 
 async def test_a_call_without_enough_time_is_not_started(make_service: MakeService) -> None:
-    service = await make_service(**SETTINGS)
+    service = await make_service(**SETTINGS, grpc_ask_ahead=True)
     request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id="any")
     async with asyncio.timeout(SECONDS):
         while not await shed(service, "deadline"):
@@ -203,7 +203,7 @@ async def test_a_call_without_enough_time_is_not_started(make_service: MakeServi
 async def test_a_connection_whose_calls_are_refused_is_limited_by_grpc_itself(
     make_service: MakeService,
 ) -> None:
-    service = await make_service(**SETTINGS | {"grpc_max_streams": LEAST + 32})
+    service = await make_service(**SETTINGS | {"grpc_max_streams": LEAST + 32}, grpc_ask_ahead=True)
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id
 
     async def was_refused_by_grpc() -> bool:
