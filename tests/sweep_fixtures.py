@@ -49,7 +49,7 @@ class Sweeper:
 @asynccontextmanager
 async def opened_sweeper(settings: Settings) -> AsyncIterator[Sweeper]:
     registry, bugs = CollectorRegistry(), list[BaseException]()
-    background = Background(bugs.append)
+    background = Background(bugs.append, 5.0)
     async with (
         open_database(database_options(settings)) as database,
         open_storage(storage_options(settings)) as storage,

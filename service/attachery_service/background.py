@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from attachery_service.domain.deadline import context_without_deadline
-from attachery_service.domain.errors import AttacheryError
+from attachery_service.domain.deadline import context_without_deadline, database_budget
+from attachery_service.domain.errors import AttacheryError, DatabaseUnavailable
+from attachery_service.time_limits import within
 
 T = TypeVar("T")
 
@@ -15,16 +16,28 @@ T = TypeVar("T")
 class Background:
     """Owns every task that is not awaited by a call, so that shutting down can wait for them.
 
-    `on_bug` is told of what no caller would be told.
+    `on_bug` receives each error that no caller would see. `database_timeout`: seconds that one
+    call may wait for the database, over all its statements.
     """
 
-    def __init__(self, on_bug: Callable[[BaseException], None]) -> None:
+    def __init__(self, on_bug: Callable[[BaseException], None], database_timeout: float) -> None:
         self._on_bug = on_bug
+        self._timeout = database_timeout
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which runs to its end even if the caller goes away meanwhile."""
-        return await asyncio.shield(self._start(work))
+        """The result of `work`, which runs to its end even if the caller goes away meanwhile.
+
+        `work` waits for the database only, and has a budget of its own for it, so that a slow
+        database does not lose the outcome. The caller waits no longer than the rest of its own
+        budget. Raises DatabaseUnavailable.
+        """
+        task = self._start(work)
+        try:
+            with database_budget() as budget, within(budget.left(self._timeout)):
+                return await asyncio.shield(task)
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
 
     def leave(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs `work` with nobody waiting. It must handle its own errors."""

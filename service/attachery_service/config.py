@@ -130,7 +130,9 @@ class Settings(ProcessSettings):
 
     database_url: DatabaseUrl = Field(description="postgresql://USER:PASSWORD@HOST:PORT/NAME")
     database_pool_size: PositiveInt = Field(10, description="Connections per process.")
-    database_timeout: PositiveSeconds = Field(5.0, description="Longest wait for one statement.")
+    database_timeout: PositiveSeconds = Field(
+        5.0, description="Longest wait of one call for the database, over all its statements."
+    )
     database_coalesce: bool = Field(
         default=True, description="Have calls in the same moment share statements."
     )
@@ -149,9 +151,11 @@ class Settings(ProcessSettings):
     )
     s3_access_key: str | None = None
     s3_secret_key: SecretStr | None = None
-    s3_timeout: PositiveSeconds = Field(5.0, description="Longest wait for one store operation.")
+    s3_timeout: PositiveSeconds = Field(
+        5.0, description="Longest wait of one call for object storage, but for transfers."
+    )
     s3_transfer_timeout: PositiveSeconds = Field(
-        50.0, description="Longest time to copy or read one whole object."
+        50.0, description="Longest wait of one call for copies and reads of whole objects."
     )
     s3_fast: bool = Field(
         default=True, description="Sign and look at objects past the SDK; false: all through it."

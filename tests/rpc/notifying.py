@@ -64,7 +64,7 @@ async def opened_door(
     """A worker that takes notifications, and does not sweep."""
     chosen = settings.model_copy(update={"notifications_listen": "127.0.0.1:0", **more})
     registry, bugs = CollectorRegistry(), list[BaseException]()
-    background = Background(bugs.append)
+    background = Background(bugs.append, 5.0)
     async with (
         open_database(database_options(chosen)) as database,
         open_storage(storage_options(chosen)) as storage,

@@ -605,3 +605,31 @@ async def test_a_store_that_hangs_is_told_for_every_item_within_the_callers_dead
     assert set(await states(service, ids)) == {PENDING}
     store_proxy.release()
     assert reasons(await complete(service, *ids, request_id="r-1")) == [""] * 20
+
+
+async def test_a_store_that_hangs_is_asked_for_as_many_items_as_run_at_a_time(
+    make_service: MakeService,
+    object_store: StoreUnderTest,
+    store_proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that the batch takes one storage timeout, and not one per turn."""
+    service = await make_service(
+        s3_endpoint=store_proxy.in_front_of(object_store.endpoint),
+        s3_public_endpoint=object_store.endpoint,
+        s3_timeout=1.0,
+    )
+    ids = await many_uploaded(service, 20)
+    real, described = S3ObjectStore.describe, set[str]()
+
+    async def counted(self: S3ObjectStore, key: str) -> Any:
+        described.add(key)
+        return await real(self, key)
+
+    monkeypatch.setattr(S3ObjectStore, "describe", counted)
+    store_proxy.hold()
+    results = await complete(service, *ids, request_id="r-1")
+    assert reasons(results) == ["STORAGE_UNAVAILABLE"] * 20
+    assert len(described) == 8
+    store_proxy.release()
+    assert reasons(await complete(service, *ids, request_id="r-1")) == [""] * 20

@@ -7,11 +7,12 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -312,9 +313,11 @@ class Website:
     body: bytes
     status: int = 200
     asked: int = 0
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, _: web.Request) -> web.Response:
         self.asked += 1
+        await self.answering.wait()
         # Only a redirect looks at where it leads: back to here, where it would be counted.
         there = {"Location": "/jwks"}
         return web.Response(body=self.body, status=self.status, headers=there)
@@ -342,6 +345,7 @@ async def _website(
 @asynccontextmanager
 async def _serving(context: ssl.SSLContext) -> AsyncIterator[Website]:
     site = Website("", b"")
+    site.answering.set()
     app = web.Application()
     app.router.add_get("/jwks", site.answer)
     runner = web.AppRunner(app)
@@ -481,6 +485,41 @@ async def test_a_caller_that_leaves_does_not_take_the_keys_of_others_along(
         assert (await second).name == "mailer"
         with pytest.raises(asyncio.CancelledError):
             await first
+
+
+async def test_a_silent_issuer_refuses_all_callers_after_one_attempt(
+    website: Website, signers: list[Signer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r, e, _ = signers
+    website.body = _set(r)
+    async with open_issuer(options_of(website.url)) as verify:
+        monkeypatch.setattr(key_set, "_READ_SECONDS", 0.2)
+        website.answering.clear()
+        async with asyncio.timeout(10):
+            found = await asyncio.gather(
+                *(verify(e.token(sub=f"n{n}")) for n in range(20)), return_exceptions=True
+            )
+        assert {type(error) for error in found} == {CredentialsInvalid}
+        assert website.asked == 2
+        # The keys read before are still there.
+        assert (await verify(r.token())).name == "mailer"
+        website.answering.set()
+
+
+async def test_a_file_system_that_does_not_answer_refuses_all_callers(
+    tmp_path: Path, signers: list[Signer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r, e, _ = signers
+    path = written(tmp_path / "keys.json", r.jwk())
+    async with open_issuer(options_of(path)) as verify:
+        path.unlink()
+        os.mkfifo(path)  # opening it for reading waits until somebody writes
+        monkeypatch.setattr(key_set, "_READ_SECONDS", 0.2)
+        async with asyncio.timeout(10):
+            with pytest.raises(CredentialsInvalid):
+                await verify(e.token())
+        assert (await verify(r.token())).name == "mailer"
+        path.write_bytes(b"")
 
 
 async def test_a_rotated_file_is_picked_up(

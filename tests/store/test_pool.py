@@ -154,11 +154,65 @@ async def test_who_waits_when_it_closes_is_told(pool: Pool) -> None:
         await pool.take()
 
 
-async def test_who_waits_for_a_server_that_refuses_is_told_each_for_itself() -> None:
+async def test_one_refused_connection_refuses_all_callers_when_there_is_no_other() -> None:
+    attempts = 0
+
     async def connect() -> Connection:
+        nonlocal attempts
+        attempts += 1
         return await asyncpg.connect("postgresql://u:p@127.0.0.1:1/n")
 
     pool = Pool(connect, 1)
     outcomes = await asyncio.gather(*(pool.take() for _ in range(3)), return_exceptions=True)
     assert all(isinstance(outcome, OSError) for outcome in outcomes)
+    assert attempts == 1
     await pool.close()
+
+
+async def test_a_refused_connection_leaves_callers_waiting_for_one_that_works(
+    database_url: str,
+) -> None:
+    attempts, ended = 0, asyncio.Event()
+
+    async def connect() -> Connection:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            return await asyncpg.connect(database_url)
+        if attempts > 2:
+            await ended.wait()
+        raise asyncpg.TooManyConnectionsError("full")
+
+    pool = Pool(connect, 2)
+    taken = await pool.take()
+    waiting = [asyncio.create_task(pool.take()) for _ in range(2)]
+    with pytest.raises(asyncpg.TooManyConnectionsError):
+        await waiting[0]
+    pool.give_back(taken)
+    assert await waiting[1] is taken
+    pool.give_back(taken)
+    ended.set()
+    await pool.close()
+
+
+@pytest.mark.parametrize("ends", ["cut short", "failed"])
+async def test_a_transaction_that_ends_badly_is_rolled_back_without_its_caller(
+    database: Database, raw: asyncpg.Connection[asyncpg.Record], ends: str
+) -> None:
+    await raw.execute("CREATE TABLE written (a int)")
+
+    async def write() -> None:
+        async with database.transaction() as transaction:
+            await transaction.rows("INSERT INTO written VALUES (1)")
+            if ends == "failed":
+                raise KeyError
+            await transaction.rows(NEVER)
+
+    task = asyncio.create_task(write())
+    if ends == "cut short":
+        await until_running(raw, 1)
+        task.cancel()
+    with pytest.raises((asyncio.CancelledError, KeyError)):
+        await task
+    assert await pid(database) > 0
+    assert await raw.fetchval("SELECT count(*) FROM written") == 0

@@ -25,7 +25,9 @@ _log = structlog.get_logger("attachery.issuer")
 
 _PERIOD = 300.0
 _LEAST_WAIT = 10.0
-_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+# Seconds for one read of the keys. All callers who wait for it share its result and its failure.
+_READ_SECONDS = 5.0
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 _MOST_BYTES = 256 * 1024
 
 # What anything but a set of keys makes of being read as one.
@@ -51,9 +53,13 @@ class KeySet:
         self._reading: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
-        """Raises KeySetError."""
+        """Reads the keys within 5 seconds, name resolution and slow file systems included.
+
+        Raises KeySetError.
+        """
         try:
-            self._keys = read_keys(await self._source(), self._algorithms)
+            async with asyncio.timeout(_READ_SECONDS):
+                self._keys = read_keys(await self._source(), self._algorithms)
         except Exception as error:  # whatever it is, there are no keys
             raise KeySetError(f"{self._place}: {str(error) or type(error).__name__}") from error
 
@@ -128,7 +134,7 @@ def _read(path: Path) -> bytes:
 async def _fetched(url: str) -> bytes:
     context = await asyncio.to_thread(client_context)
     async with (
-        aiohttp.ClientSession(timeout=_TIMEOUT) as http,
+        aiohttp.ClientSession(timeout=_NO_TIMEOUT) as http,
         http.get(url, ssl=context, allow_redirects=False, **aiohttp_options(url)) as answer,
     ):
         if answer.status != HTTPStatus.OK:

@@ -15,6 +15,7 @@ from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import ClientError
 
 from attachery_service.domain.errors import StorageMisconfigured
+from attachery_service.storage.credentials import share_refresh
 from attachery_service.storage.endpoints import read_endpoint
 from attachery_service.storage.faults import bounded, status_of
 from attachery_service.storage.host_names import stand_in, use_endpoint
@@ -138,6 +139,7 @@ async def _credentials(session: AioSession, options: StorageOptions) -> AioCrede
     credentials = await session.get_credentials()
     if credentials is None:
         raise StorageMisconfigured(detail="there are no credentials for the object store")
+    share_refresh(credentials)
     return credentials
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from attachery_service.domain.errors import AttacheryError, StorageUnavailable
 from attachery_service.storage.client import Storage
-from attachery_service.storage.faults import bounded, code_of, fault_of, status_of
+from attachery_service.storage.faults import code_of, fault_of, status_of, transferring
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import DeleteObjectsOutputTypeDef
@@ -29,7 +29,7 @@ Failed = dict[str, AttacheryError]
 async def delete_many(storage: Storage, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
     """Deletes objects by key; those that may still be there, each with what went wrong.
 
-    One that is not there is no error. Each thousand takes `transfer_timeout` seconds at most.
+    One that is not there is no error. Takes `transfer_timeout` seconds at most.
     Raises StorageUnavailable or StorageMisconfigured if the store refuses or leaves out an answer.
     """
     failed: Failed = {}
@@ -39,7 +39,7 @@ async def delete_many(storage: Storage, keys: Sequence[str]) -> Mapping[str, Att
 
 
 async def _delete_some(storage: Storage, keys: Sequence[str]) -> Failed:
-    with bounded(storage.options.transfer_timeout):
+    with transferring(storage.options.transfer_timeout):
         try:
             answer = await storage.s3.delete_objects(
                 Bucket=storage.options.bucket,

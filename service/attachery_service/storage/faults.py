@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
-from attachery_service.domain.deadline import time_left
+from attachery_service.domain.deadline import WaitBudget, storage_budget, transfer_budget
 from attachery_service.domain.errors import (
     AttacheryError,
     StorageMisconfigured,
@@ -73,16 +73,25 @@ _PASSING_STATUSES: Final = frozenset({
 _REFUSALS: Final = range(300, 500)
 
 
-@contextmanager
-def bounded(limit: float) -> Iterator[None]:
-    """Gives what is awaited inside `limit` seconds, fewer if the caller's deadline is nearer.
+def bounded(limit: float) -> AbstractContextManager[None]:
+    """Bounds a short request to what the call's storage budget of `limit` seconds has left.
 
-    Raises StorageUnavailable for what may pass, an exceeded limit included, and
-    StorageMisconfigured for what needs an operator. Neither repeats any of the original text, which
-    may hold keys, hosts and key ids; that stays in `__cause__`. Cancellation passes through.
+    Raises StorageUnavailable for a fault that may pass, an exceeded limit included, and
+    StorageMisconfigured for one that needs an operator. Neither repeats any of the original text,
+    which may hold keys, hosts and key ids; that stays in `__cause__`. Cancellation passes through.
     """
+    return _bounded(limit, storage_budget())
+
+
+def transferring(limit: float) -> AbstractContextManager[None]:
+    """As `bounded`, for a copy or read of a whole object, from the call's transfer budget."""
+    return _bounded(limit, transfer_budget())
+
+
+@contextmanager
+def _bounded(limit: float, budget: WaitBudget) -> Iterator[None]:
     try:
-        with within(time_left(limit)):
+        with budget, within(budget.left(limit)):
             yield
     except ClientError as error:
         raise fault_of(code_of(error), status_of(error)) from error

@@ -11,7 +11,7 @@ from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksum
 from attachery_service.domain.errors import StorageUnavailable
 from attachery_service.storage.client import Storage
 from attachery_service.storage.digests import Hash, new_hash
-from attachery_service.storage.faults import bounded
+from attachery_service.storage.faults import transferring
 from attachery_service.storage.reads import SdkReads, read
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ class ObjectHasher:
     ) -> Checksums:
         """Read the object once and compute these checksums; `request` adds to the GET.
 
-        Takes `transfer_timeout` seconds at most. Raises PreconditionChanged, StorageUnavailable,
-        StorageMisconfigured.
+        Takes at most what the call has left of `transfer_timeout` seconds. Raises
+        PreconditionChanged, StorageUnavailable, StorageMisconfigured.
         """
         if not algorithms:
             return NO_CHECKSUMS
         hashes = {algorithm: new_hash(algorithm) for algorithm in algorithms}
-        with bounded(self._timeout):
+        with transferring(self._timeout):
             async with self._slots:
                 size = await self._feed(hashes.values(), source, **request)
         if size != source.size:

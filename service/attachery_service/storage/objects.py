@@ -14,7 +14,7 @@ from attachery_service.storage.client import Storage
 from attachery_service.storage.deletion import delete_many
 from attachery_service.storage.descriptions import described
 from attachery_service.storage.fast_reads import choose_reads
-from attachery_service.storage.faults import bounded, status_of
+from attachery_service.storage.faults import bounded, status_of, transferring
 from attachery_service.storage.hashing import ObjectHasher
 from attachery_service.storage.reads import Reads, SdkReads, changed_or, quoted
 from attachery_service.storage.second_look import S3SecondLook
@@ -23,8 +23,9 @@ from attachery_service.storage.second_look import S3SecondLook
 class S3ObjectStore:
     """Objects by key in one bucket.
 
-    Every method takes `operation_timeout` seconds at most, but `copy`, `digest` and `delete_many`
-    take `transfer_timeout`; all raise StorageUnavailable or StorageMisconfigured.
+    All methods of one call share a budget of `operation_timeout` seconds; `copy`, `digest` and
+    `delete_many` share another one of `transfer_timeout`, since their duration grows with the
+    object. All raise StorageUnavailable or StorageMisconfigured.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -58,7 +59,7 @@ class S3ObjectStore:
 
         Raises PreconditionChanged if the source is gone or another object by now.
         """
-        with bounded(self._transfer_timeout):
+        with transferring(self._transfer_timeout):
             try:
                 answer = await self._s3.copy_object(
                     Bucket=self._bucket,
@@ -82,7 +83,7 @@ class S3ObjectStore:
     async def delete_many(self, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
         """Deletes objects; those that may still be there, each with what went wrong.
 
-        One that is not there is no error. Each thousand takes `transfer_timeout` seconds at most.
+        One that is not there is no error. Takes `transfer_timeout` seconds at most.
         """
         return await delete_many(self._storage, keys)
 

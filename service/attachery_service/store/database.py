@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from attachery_service.domain.deadline import time_left
+from attachery_service.domain.deadline import WaitBudget, database_budget
 from attachery_service.store.connecting import connect, log_parameters
 from attachery_service.store.database_url import read_database_url
 from attachery_service.store.faults import FAULTS, bounded, in_words
@@ -41,11 +40,15 @@ class DatabaseOptions:
 
 
 class Database:
-    """Runs one statement at a time. Every method raises DatabaseUnavailable."""
+    """Runs one statement at a time. Every method raises DatabaseUnavailable.
 
-    def __init__(self, pool: Pool, statement_timeout: float) -> None:
+    `timeout`: seconds that one call may wait for the database, over all its statements. Outside of
+    calls, it is the limit of each statement.
+    """
+
+    def __init__(self, pool: Pool, timeout: float) -> None:
         self._pool = pool
-        self._timeout = statement_timeout
+        self.timeout = timeout
 
     async def row(self, statement: str, *values: object) -> Row | None:
         return await self._run(asyncpg.Connection.fetchrow, statement, values)
@@ -55,43 +58,57 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Several statements that all happen, or none; each sees what was done before it."""
-        with bounded(self._timeout):
+        """Several statements that all happen, or none; each sees what was done before it.
+
+        After an error the pool rolls back in the background: the caller does not wait for an
+        answer to ROLLBACK, which a silent server would never give.
+        """
+        with bounded(self.timeout):
             connection = await self._pool.take()
             try:
-                async with connection.transaction():
-                    yield Transaction(connection)
-            except BaseException as error:
-                self._put_away(connection, error)
+                await connection.execute("BEGIN")
+                yield Transaction(connection)
+                await connection.execute("COMMIT")
+            except BaseException:
+                self._pool.clear(connection)
                 raise
             self._pool.give_back(connection)
 
     async def rehearse(self, statement: str, *values: object) -> Row | None:
         """The row the statement would give; nothing of it stays."""
-        return await self._run(_rehearsed, statement, values)
+        with bounded(self.timeout):
+            connection = await self._pool.take()
+            try:
+                await connection.execute("BEGIN")
+                return await connection.fetchrow(statement, *values)
+            finally:
+                self._pool.clear(connection)
 
     async def _run(
         self, run: Callable[..., Awaitable[T]], statement: str, values: tuple[object, ...]
     ) -> T:
         try:
-            connection = self._pool.take_idle() or await self._waited_for()
-            try:
-                # The driver's own timer: asyncio's would cost a tenth of the statement more.
-                result = await run(connection, statement, *values, timeout=self._seconds())
-            except BaseException as error:
-                self._put_away(connection, error)
-                raise
-            self._pool.give_back(connection)
+            with database_budget() as budget:
+                connection = self._pool.take_idle() or await self._waited_for(budget)
+                try:
+                    # The driver's own timer: asyncio's would cost a tenth of the statement more.
+                    result = await run(
+                        connection, statement, *values, timeout=self._seconds(budget)
+                    )
+                except BaseException as error:
+                    self._put_away(connection, error)
+                    raise
+                self._pool.give_back(connection)
         except FAULTS as fault:
             raise in_words(fault) from fault
         return result
 
-    async def _waited_for(self) -> Connection:
-        with within(self._seconds()):
+    async def _waited_for(self, budget: WaitBudget) -> Connection:
+        with within(self._seconds(budget)):
             return await self._pool.take()
 
-    def _seconds(self) -> float:
-        seconds = time_left(self._timeout)
+    def _seconds(self, budget: WaitBudget) -> float:
+        seconds = budget.left(self.timeout)
         if seconds <= 0:
             raise TimeoutError
         return seconds
@@ -139,18 +156,3 @@ async def open_database(options: DatabaseOptions) -> AsyncIterator[Database]:
         yield Database(pool, options.statement_timeout)
     finally:
         await pool.close()
-
-
-async def _rehearsed(
-    connection: Connection,
-    statement: str,
-    *values: object,
-    timeout: float,  # noqa: ASYNC109 - as asyncpg's own methods have it
-) -> Row | None:
-    async with asyncio.timeout(timeout):
-        transaction = connection.transaction()
-        await transaction.start()
-        try:
-            return await connection.fetchrow(statement, *values)
-        finally:
-            await transaction.rollback()

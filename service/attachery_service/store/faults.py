@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from attachery_service.domain.deadline import time_left
+from attachery_service.domain.deadline import database_budget
 from attachery_service.domain.errors import AttacheryError, MalformedRequest
 from attachery_service.store.explaining import explained
 from attachery_service.time_limits import within
@@ -43,9 +43,12 @@ def in_words(fault: BaseException) -> AttacheryError:
 
 @contextmanager
 def bounded(limit: float) -> Iterator[None]:
-    """Bounds the block to `limit` seconds or what the call's deadline leaves. Raises `in_words`."""
+    """Bounds the block to what the call's database budget of `limit` seconds has left.
+
+    Raises `in_words`.
+    """
     try:
-        with within(time_left(limit)):
+        with database_budget() as budget, within(budget.left(limit)):
             yield
     except FAULTS as fault:
         raise in_words(fault) from fault

@@ -1,8 +1,11 @@
-"""Keys kept for seconds, so that not every call asks the database who is calling."""
+"""Caches of keys, so that not every call reads its caller's key from the database.
+
+While the database does not answer, no key older than the cache time is used: a revoked key is
+refused within that time, in an outage too. Concurrent callers share one read and its failure.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,6 +16,8 @@ from typing import Generic, TypeVar
 from attachery_service.domain.session_tokens import TokenKey
 from attachery_service.ports import StoredKey, TimedKey
 from attachery_service.recent import Recent
+from attachery_service.single_flight import SingleFlight
+from attachery_service.store.faults import bounded
 from attachery_service.store.keys import PostgresApiKeys, to_stored_key
 from attachery_service.store.rows import Row
 from attachery_service.store.token_keys import PostgresTokenKeys
@@ -34,21 +39,25 @@ class _Entry(Generic[_Value]):
 
 
 class _Cache(Generic[_Key, _Value]):
-    """What `read` has found, for `seconds`."""
+    """Keeps the results of `read` for `seconds`. A caller waits at most `timeout` seconds."""
 
-    def __init__(self, read: Callable[[_Key], Awaitable[_Value]], seconds: float) -> None:
-        self._read = read
+    def __init__(
+        self, read: Callable[[_Key], Awaitable[_Value]], seconds: float, timeout: float
+    ) -> None:
+        self._reads = SingleFlight(read, seconds)
         self._seconds = seconds
+        self._timeout = timeout
         self._entries: Recent[_Key, _Entry[_Value]] = Recent(_MOST)
 
     async def get(self, key: _Key) -> tuple[_Value, float]:
-        """The value, and how many seconds ago it was read."""
+        """The value, and how many seconds ago its read began. Raises DatabaseUnavailable."""
         entry, now = self._entries.get(key), time.monotonic()
         if entry is not None and now < entry.read_at + self._seconds:
             return entry.value, now - entry.read_at
-        value = await self._read(key)
-        self._entries.put(key, _Entry(value, time.monotonic()))
-        return value, 0.0
+        with bounded(self._timeout):
+            value, began = await self._reads.get(key)
+        self._entries.put(key, _Entry(value, began))
+        return value, time.monotonic() - began
 
 
 class KeyCache:
@@ -62,10 +71,11 @@ class KeyCache:
     def __init__(self, keys: PostgresApiKeys, seconds: float) -> None:
         self._keys = keys
         self._seconds = seconds
-        self._single = _Cache(keys.find, seconds)
+        self._timeout = keys.database.timeout
+        self._single = _Cache(keys.find, seconds, self._timeout)
+        self._reads = SingleFlight(keys.find_all, seconds)
         self._rows: Mapping[str, Row] = {}
         self._read_at = -math.inf
-        self._reading = asyncio.Lock()
         self._stored: dict[str, StoredKey] = {}
 
     async def find(self, key_id: str) -> StoredKey | None:
@@ -81,12 +91,12 @@ class KeyCache:
         return stored
 
     async def _read_all(self) -> None:
-        async with self._reading:  # one asks, the others wait for it
-            now = time.monotonic()
-            if now >= self._read_at + self._seconds:
-                rows = await self._keys.find_all(_MOST_AT_ONCE + 1)
-                self._rows = rows if len(rows) <= _MOST_AT_ONCE else {}
-                self._read_at, self._stored = now, {}
+        """Raises DatabaseUnavailable."""
+        with bounded(self._timeout):
+            rows, began = await self._reads.get(_MOST_AT_ONCE + 1)
+        if began > self._read_at:  # the first of the callers who shared the read
+            self._rows = rows if len(rows) <= _MOST_AT_ONCE else {}
+            self._read_at, self._stored = began, {}
 
 
 class TokenKeyCache:
@@ -94,7 +104,9 @@ class TokenKeyCache:
     that no call has to ask for the time."""
 
     def __init__(self, keys: PostgresTokenKeys, seconds: float) -> None:
-        self._cache: _Cache[str | None, TimedKey | None] = _Cache(keys.find, seconds)
+        self._cache: _Cache[str | None, TimedKey | None] = _Cache(
+            keys.find, seconds, keys.database.timeout
+        )
 
     async def newest(self) -> TokenKey | None:
         found, _ = await self._cache.get(None)

@@ -75,7 +75,8 @@ class Pool:
             self._idle.append((connection, time.monotonic()))
 
     def clear(self, connection: Connection) -> None:
-        """For the next caller, once the server is through with the statement that was cut short."""
+        """Resets the connection in the background (cancels its statement, rolls its transaction
+        back), then returns it to the pool."""
         self._leave(self._reset(connection))
 
     async def close(self) -> None:
@@ -103,12 +104,18 @@ class Pool:
         try:
             connection = await self._connect()
         except Exception as error:
-            if (place := self._first_waiting()) is not None:
-                place.set_exception(error)
+            self._fail_waiting(error)
             self._free_place()
         else:
             self._open.add(connection)
             self.give_back(connection)
+
+    def _fail_waiting(self, error: Exception) -> None:
+        """Refuses the first waiting caller; all of them if there is no connection to wait for."""
+        while (place := self._first_waiting()) is not None:
+            place.set_exception(error)
+            if self._open:
+                return
 
     def _first_waiting(self) -> asyncio.Future[Connection] | None:
         while self._waiting:
@@ -123,7 +130,13 @@ class Pool:
 
     async def _reset(self, connection: Connection) -> None:
         try:
-            await connection.reset(timeout=_LAST_WORD_SECONDS)
+            async with asyncio.timeout(_LAST_WORD_SECONDS):
+                # Waits until the server has ended the statement that was cut short, and answers
+                # whether a transaction is open; asyncpg's reset would report one as an error.
+                await connection.execute("")
+                if connection.is_in_transaction():
+                    await connection.execute("ROLLBACK")
+                await connection.reset()
         except Exception:
             await self._end(connection)
         else:

@@ -51,9 +51,10 @@ class PostgresSessions:
         self._complete: Callable[[Ending], Awaitable[UploadSession | None]] = self._complete_one
         if coalesce:
             shared, kind = SharedStatements(database), attrgetter("kind")
-            self._start = Together(self._start_one, shared.start, kind).ask
-            self._find = Together(self._find_one, shared.find).ask
-            self._complete = Together(self._complete_one, shared.complete, kind).ask
+            timeout = database.timeout
+            self._start = Together(self._start_one, shared.start, kind, timeout).ask
+            self._find = Together(self._find_one, shared.find, timeout=timeout).ask
+            self._complete = Together(self._complete_one, shared.complete, kind, timeout).ask
 
     async def start(
         self, new: NewSession, request: RequestKey | None, limits: Limits, *, rehearsal: bool

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from attachery_service.domain.deadline import context_without_deadline, time_left
+from attachery_service.domain.deadline import context_without_deadline, database_budget
 from attachery_service.domain.errors import DatabaseUnavailable, Unavailable
 from attachery_service.time_limits import within
 
@@ -40,7 +40,8 @@ _Company = list[_Member[_Question, _Answer]]
 class Together(Generic[_Question, _Answer]):
     """Asks by `alone`, or by `together`, which need not answer every question.
 
-    Only questions of the same `kind` are asked together.
+    Only questions of the same `kind` are asked together. `timeout`: seconds that one call may wait
+    for the database, over all its statements.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Together(Generic[_Question, _Answer]):
         alone: Callable[[_Question], Awaitable[_Answer | None]],
         together: Callable[[Sequence[_Question]], Awaitable[Mapping[_Question, _Answer]]],
         kind: Callable[[_Question], Hashable] = lambda _: None,
+        timeout: float = math.inf,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._alone = alone
         self._together = together
         self._kind = kind
+        self._timeout = timeout
         self._companies: dict[Hashable, _Company[_Question, _Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -72,8 +75,8 @@ class Together(Generic[_Question, _Answer]):
         answer: asyncio.Future[_Answer | None] = self._loop.create_future()
         company.append(_Member(question, answer))
         try:
-            # The statement has its own time, each who waits for it what its call has left.
-            with within(time_left(math.inf)):
+            # The statement has its own time limit, each call that waits for it its own budget.
+            with database_budget() as budget, within(budget.left(self._timeout)):
                 found = await answer
         except TimeoutError as error:
             raise DatabaseUnavailable from error

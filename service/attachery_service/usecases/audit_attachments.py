@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from attachery_service.domain import inputs
 from attachery_service.domain.audit import START, AuditPlace, Finding
-from attachery_service.domain.deadline import time_left
+from attachery_service.domain.deadline import renew_budgets, time_left
 from attachery_service.domain.errors import Violation
 from attachery_service.usecases.audit import PART_SIZE, Audit
 
@@ -51,6 +51,7 @@ class AuditAttachments:
                     part.next_place.token(tenant_id) if part.next_place else "",
                 )
                 rounds -= 1
+                renew_budgets()  # a part that is done is no reason to have less time for the next
                 short = time_left(math.inf) < enough_time or len(page.findings) >= _MANY_FINDINGS
                 if not rounds or short:
                     break

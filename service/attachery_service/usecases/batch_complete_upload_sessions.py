@@ -17,6 +17,7 @@ from attachery_service.domain.errors import (
     DatabaseUnavailable,
     ObjectChanging,
     ObjectNotUploaded,
+    StorageUnavailable,
     VerificationFailed,
 )
 from attachery_service.domain.idempotency import RequestKey, given, request_key
@@ -32,7 +33,7 @@ from attachery_service.usecases.intake import (
     recorded,
     rejection_of,
 )
-from attachery_service.usecases.sharing import share_time
+from attachery_service.usecases.sharing import AT_A_TIME, share_time
 from attachery_service.usecases.verification import Verified
 
 METHOD = "BatchCompleteUploadSessions"
@@ -137,11 +138,23 @@ class BatchCompleteUploadSessions:
         return found
 
     async def _take_in(self, batch: _Batch, pending: Sequence[UploadSession]) -> _Arrivals:
+        """Verifies and seals the objects, several at a time.
+
+        Each item has a storage budget of its own, as if it was completed alone. Once as many items
+        in a row as run at a time have found object storage unavailable, the rest is answered the
+        same without a request, so that a storage outage costs one budget and not one per turn.
+        """
         arrivals: dict[UUID, _Arrival] = {}
+        faults = 0
 
         async def take_in(session: UploadSession) -> None:
-            demands = batch.items[session.attachment_id]
-            arrivals[session.attachment_id] = await self._arrival(session, demands)
+            nonlocal faults
+            if faults >= AT_A_TIME:
+                arrival = _Arrival(session, None, StorageUnavailable())
+            else:
+                arrival = await self._arrival(session, batch.items[session.attachment_id])
+            faults = faults + 1 if isinstance(arrival.error, StorageUnavailable) else 0
+            arrivals[session.attachment_id] = arrival
 
         try:
             await share_time(pending, take_in)

@@ -14,6 +14,7 @@ from bench.scenarios import (
     holds,
     keys,
     mixed,
+    outage,
     overload,
     sizes,
     stores,
@@ -43,6 +44,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "sizes": sizes.sizes,
     "sweep": sweep.sweep,
     "stores": stores.stores,
+    "outage": outage.outage,
 }
 
 # Those that start all kinds of servers there are, and take under two minutes.
