@@ -162,6 +162,23 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement that is sent."""
+    statements: list[str] = []
+
+    def noted(real: Any) -> Any:
+        async def run(self: Database, statement: str, *values: object) -> Any:
+            statements.append(statement)
+            return await real(self, statement, *values)
+
+        return run
+
+    monkeypatch.setattr(Database, "row", noted(Database.row))
+    monkeypatch.setattr(Database, "rows", noted(Database.rows))
+    return statements
+
+
 def anew(sessions: Sequence[NewSession]) -> list[NewSession]:
     return [replace(each, attachment_id=uuid4()) for each in sessions]
 
@@ -425,3 +442,30 @@ async def test_nobody_finds_what_is_anothers(world: World) -> None:
         for tenant_id in (TENANT, "other", TENANT, "another")
     )
     assert [each is None for each in await asyncio.gather(*calls)] == [False, True, False, True]
+
+
+async def test_unknown_ids_cost_one_statement_for_all_of_them(
+    world: World, sent: list[str]
+) -> None:
+    request = RequestKey("Complete", "r", b"d")
+    finds = [world.together.find(TENANT, uuid4(), given) for given in (None, request) * 4]
+    assert await asyncio.gather(*finds) == [None] * 8
+    assert sent == [query("find_upload_sessions")]
+
+
+async def test_sessions_that_cannot_become_ready_cost_one_statement_for_all_of_them(
+    world: World, sent: list[str]
+) -> None:
+    pending = [found.session for found in await started(world.together, anew([PLAIN] * 3)) if found]
+    await world.raw.execute("DELETE FROM upload_sessions")
+    sent.clear()
+    completion = Completion(
+        sealed=SealedObject("k", "e"),
+        size=7,
+        checksums=Checksums(),
+        detected_content_type=None,
+        checks=CHECKS,
+    )
+    calls = [world.together.complete(each, completion, None, "tester") for each in pending]
+    assert await asyncio.gather(*calls) == [None] * 3
+    assert sent == [query("complete_upload_sessions")]

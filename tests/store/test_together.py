@@ -70,6 +70,19 @@ async def test_who_gets_no_answer_asks_alone() -> None:
     assert source.alone == [1, 3]
 
 
+async def test_that_there_is_no_such_row_is_an_answer() -> None:
+    source = Source()
+
+    async def find_all(keys: Sequence[int]) -> Mapping[int, str | None]:
+        source.together.append(list(keys))
+        return {key: EVEN.get(key) for key in keys}
+
+    together = Together(source.find_one, find_all)
+    assert await asyncio.gather(*(together.ask(n) for n in range(4))) == ["0", None, "2", None]
+    assert source.together == [[0, 1, 2, 3]]
+    assert source.alone == []
+
+
 async def test_only_questions_of_one_kind_are_asked_together() -> None:
     source = Source()
     together = Together(source.find_one, source.find_many, lambda n: n % 3)

@@ -60,18 +60,24 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class SharedStatements:
-    """Each answers those it can; of several that are after the same thing, the first."""
+    """Each answers the questions it can, with None where there is no such row to find or change.
+
+    Of several questions with the same request id or session, it answers the first.
+    """
 
     database: Database
 
-    async def find(self, wanted: Sequence[Wanted]) -> Mapping[Wanted, Found]:
+    async def find(self, wanted: Sequence[Wanted]) -> Mapping[Wanted, Found | None]:
         tenants, ids = [w.tenant_id for w in wanted], [w.attachment_id for w in wanted]
         methods = [w.request and w.request.method for w in wanted]
         requests = [w.request and w.request.request_id for w in wanted]
         rows = await self.database.rows(
             query("find_upload_sessions"), tenants, ids, methods, requests, REQUEST_ID_LIFETIME
         )
-        return {wanted[row["place"] - 1]: Found(to_session(row), to_outcome(row)) for row in rows}
+        found: dict[Wanted, Found | None] = dict.fromkeys(wanted)
+        for row in rows:
+            found[wanted[row["place"] - 1]] = Found(to_session(row), to_outcome(row))
+        return found
 
     async def start(self, beginnings: Sequence[Beginning]) -> Mapping[Beginning, Found]:
         first = beginnings[0]
@@ -91,7 +97,7 @@ class SharedStatements:
         started = {row["attachment_id"]: Found(to_session(row), outcome=None) for row in rows}
         return {b: started[i] for b in chosen if (i := b.new.attachment_id) in started}
 
-    async def complete(self, endings: Sequence[Ending]) -> Mapping[Ending, UploadSession]:
+    async def complete(self, endings: Sequence[Ending]) -> Mapping[Ending, UploadSession | None]:
         first = endings[0]
         chosen = _first_of(endings, lambda e: e.request and e.request.request_id)
         chosen = _first_of(chosen, lambda e: e.pending.attachment_id)
@@ -112,7 +118,8 @@ class SharedStatements:
             *zip(*columns, strict=True),
         )
         ready = {row["attachment_id"]: to_session(row) for row in rows}
-        return {e: ready[i] for e in chosen if (i := e.pending.attachment_id) in ready}
+        # The single statement claims a row and its request id under the same conditions.
+        return {e: ready.get(e.pending.attachment_id) for e in chosen}
 
 
 _Question = TypeVar("_Question")

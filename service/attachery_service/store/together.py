@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Generic, TypeVar
 
 import structlog
@@ -24,6 +25,13 @@ _Answer = TypeVar("_Answer")
 
 _log = structlog.get_logger("attachery.store")
 
+
+class _Unanswered(Enum):
+    """What a shared statement says of a question that it leaves to the single one."""
+
+    YES = 0
+
+
 # More would make the first wait for the decoding of the last.
 _MOST = 32
 
@@ -31,14 +39,16 @@ _MOST = 32
 @dataclass(frozen=True, slots=True)
 class _Member(Generic[_Question, _Answer]):
     question: _Question
-    answer: asyncio.Future[_Answer | None]
+    answer: asyncio.Future[_Answer | _Unanswered | None]
 
 
 _Company = list[_Member[_Question, _Answer]]
 
 
 class Together(Generic[_Question, _Answer]):
-    """Asks by `alone`, or by `together`, which need not answer every question.
+    """Asks by `alone`, or by `together`, whose result has an entry for each question it answers.
+
+    None is an answer: there is no such row. A question without an entry is asked again by `alone`.
 
     Only questions of the same `kind` are asked together. `timeout`: seconds that one call may wait
     for the database, over all its statements.
@@ -47,7 +57,7 @@ class Together(Generic[_Question, _Answer]):
     def __init__(
         self,
         alone: Callable[[_Question], Awaitable[_Answer | None]],
-        together: Callable[[Sequence[_Question]], Awaitable[Mapping[_Question, _Answer]]],
+        together: Callable[[Sequence[_Question]], Awaitable[Mapping[_Question, _Answer | None]]],
         kind: Callable[[_Question], Hashable] = lambda _: None,
         timeout: float = math.inf,
     ) -> None:
@@ -72,7 +82,7 @@ class Together(Generic[_Question, _Answer]):
             company = self._companies[kind] = []
             # At the end of this round, in which all come who are ready.
             self._loop.call_soon(self._close, kind, company)
-        answer: asyncio.Future[_Answer | None] = self._loop.create_future()
+        answer: asyncio.Future[_Answer | _Unanswered | None] = self._loop.create_future()
         company.append(_Member(question, answer))
         try:
             # The statement has its own time limit, each call that waits for it its own budget.
@@ -80,14 +90,14 @@ class Together(Generic[_Question, _Answer]):
                 found = await answer
         except TimeoutError as error:
             raise DatabaseUnavailable from error
-        return await self._alone(question) if found is None else found
+        return await self._alone(question) if isinstance(found, _Unanswered) else found
 
     def _close(self, kind: Hashable, company: _Company[_Question, _Answer]) -> None:
         if self._companies.get(kind) is company:
             del self._companies[kind]
         staying = [each for each in company if not each.answer.done()]
         if len(staying) == 1:
-            staying[0].answer.set_result(None)
+            staying[0].answer.set_result(_Unanswered.YES)
         elif staying:
             # A task of its own: whoever leaves takes nobody's answer along.
             work = self._run(staying)
@@ -96,7 +106,7 @@ class Together(Generic[_Question, _Answer]):
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self, company: Sequence[_Member[_Question, _Answer]]) -> None:
-        found: Mapping[_Question, _Answer] = {}
+        found: Mapping[_Question, _Answer | None] = {}
         fault: type[Unavailable] | None = None
         try:
             found = await self._together([each.question for each in company])
@@ -109,6 +119,6 @@ class Together(Generic[_Question, _Answer]):
             if each.answer.done():
                 continue
             if fault is None:
-                each.answer.set_result(found.get(each.question))
+                each.answer.set_result(found.get(each.question, _Unanswered.YES))
             else:
                 each.answer.set_exception(fault())
