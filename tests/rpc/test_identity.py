@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import grpc
 import pytest
@@ -84,6 +85,72 @@ async def test_n5_every_bad_credential_gets_the_same_answer(
     refused = await failure(service.get(UNKNOWN))
     assert refused.code is grpc.StatusCode.UNAUTHENTICATED
     assert refused.reason == "CREDENTIALS_INVALID"
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("other", ["the same", "Bearer x", "Basic abc", ""])
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_call_with_two_credentials_is_refused_whichever_is_right(
+    service: ServiceUnderTest, other: str, first: bool
+) -> None:
+    right = service.metadata[0]
+    wrong = right if other == "the same" else ("authorization", other)
+    service.metadata = (right, wrong) if first else (wrong, right)
+    refused = await failure(service.get(UNKNOWN))
+    assert refused.code is grpc.StatusCode.UNAUTHENTICATED
+    assert refused.reason == "CREDENTIALS_INVALID"
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("joined", ["{0},{0}", "{0}, {0}", "{0},Bearer x", "Bearer x, {0}"])
+async def test_credentials_that_a_proxy_has_joined_are_refused(
+    service: ServiceUnderTest, joined: str
+) -> None:
+    service.metadata = (("authorization", joined.format(service.metadata[0][1])),)
+    assert (await failure(service.get(UNKNOWN))).reason == "CREDENTIALS_INVALID"
+
+
+@pytest.mark.bad_input
+async def test_a_binary_key_of_a_similar_name_is_no_credential(service: ServiceUnderTest) -> None:
+    right = service.metadata[0]
+    binary: Any = ("authorization-bin", right[1].encode())
+    service.metadata = (binary,)
+    assert (await failure(service.get(UNKNOWN))).reason == "CREDENTIALS_MISSING"
+    service.metadata = (right, binary)
+    assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("other", ["one", "two", "not valid", ""])
+async def test_a_call_with_two_request_ids_is_refused_and_gets_a_new_one(
+    service: ServiceUnderTest, other: str
+) -> None:
+    ids = (("x-request-id", "one"), ("x-request-id", other))
+    service.metadata = (*service.metadata, *ids)
+    refused = await failure(service.get(UNKNOWN))
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refused.violations == [("x-request-id", "INVALID_REQUEST_ID")]
+    assert UUID(refused.request_id).version == 4
+    # Who may not call learns nothing of it.
+    service.metadata = ids
+    refused = await failure(service.get(UNKNOWN))
+    assert refused.reason == "CREDENTIALS_MISSING"
+    assert UUID(refused.request_id).version == 4
+
+
+@pytest.mark.bad_input
+async def test_request_ids_that_a_proxy_has_joined_are_replaced(service: ServiceUnderTest) -> None:
+    service.metadata = (*service.metadata, ("x-request-id", "one,two"))
+    refused = await failure(service.get(UNKNOWN))
+    assert refused.reason == "ATTACHMENT_NOT_FOUND"
+    assert UUID(refused.request_id).version == 4
+
+
+async def test_other_metadata_may_be_repeated(service: ServiceUnderTest) -> None:
+    more: Any = (("baggage", "a=1"), ("baggage", "b=2"), ("x-request-id-bin", b"one"))
+    service.metadata = (*service.metadata, ("x-request-id", "one"), *more)
+    refused = await failure(service.get(UNKNOWN))
+    assert (refused.reason, refused.request_id) == ("ATTACHMENT_NOT_FOUND", "one")
 
 
 @pytest.mark.bad_input

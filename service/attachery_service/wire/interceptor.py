@@ -206,6 +206,7 @@ class _Method:
             return self._parsed(raw)
         call.principal = await self._caller(call, context)
         call.principal.require_scope(self.scope, about_one_session=self.name in OF_ONE_SESSION)
+        call.require_one_request_id()
         request: TenantRequest = self._parsed(raw)
         call.principal.require_tenant(request.tenant_id)
         call.tenant_id = request.tenant_id
