@@ -21,6 +21,9 @@ from attachery_service.wire.sockets import Connection, Peer, connections_to, sto
 _LOOK_SECONDS: Final = 0.01
 # Looks in a row without a new call: by then the core has handed over all that it had received.
 _QUIET_LOOKS: Final = 5
+# The same where calls were at work when the stop began: their callers may call again, and a caller
+# on a busy machine takes a while for it. With 5 looks, 811 of 5,760 such calls got no reason.
+_BUSY_QUIET_LOOKS: Final = 25
 # Callers that repeat refused calls without a pause are disconnected after this time, in seconds.
 _LONGEST_REFUSAL: Final = 5.0
 # How long a connection waits for its streams to end, and then for its caller to close it, in looks.
@@ -66,9 +69,10 @@ async def _core_is_empty(port: int, in_flight: InFlight, admission: Admission) -
     """
     loop = asyncio.get_running_loop()
     end, quiet, before = loop.time() + _LONGEST_REFUSAL, 0, admission.refused
+    looks = _BUSY_QUIET_LOOKS if admission.at_work else _QUIET_LOOKS
     if not connections_to(port):
         return
-    while quiet < _QUIET_LOOKS and loop.time() < end:
+    while quiet < looks and loop.time() < end:
         await asyncio.sleep(_LOOK_SECONDS)
         # An admitted call that has not begun is waiting for its request message.
         is_quiet = admission.refused == before and admission.at_work <= in_flight.calls
