@@ -62,6 +62,11 @@ def test_an_honest_text_is_accepted(declared: str, content: bytes) -> None:
     assert is_text(content)
 
 
+def test_an_empty_file_is_an_honest_text() -> None:
+    assert outcome("text/plain", b"") is PASSED
+    assert outcome("application/json", b"") is PASSED
+
+
 @pytest.mark.parametrize("text", TREACHEROUS)
 def test_a_text_that_begins_with_the_letters_of_a_signature_is_text(text: bytes) -> None:
     assert outcome("text/plain", text) is PASSED
@@ -128,7 +133,8 @@ def test_bytes_that_no_encoding_has_are_no_text(content: bytes) -> None:
     [("application/octet-stream", PNG), ("application/octet-stream", b"text"),
      ("application/x-unheard-of", bytes(100)), ("application/x-unheard-of", PNG),
      ("application/x-unheard-of", b"text"), ("image/x-unheard-of", JPEG),
-     ("image/png", b""), ("text/plain", b""), ("text/vnd.trolltech.linguist", b"\x47" + bytes(9)),
+     ("image/png", b""), ("application/octet-stream", b""),
+     ("text/vnd.trolltech.linguist", b"\x47" + bytes(9)),
      ("application/vnd.apple.installer+xml", b"xar!\0\x1c"),
      ("application/x-msdos-program", b"@echo off"),
      ("application/vnd.ms-excel", b"a;b\r\n1;2\r\n"), ("video/mp2t", b"export const a = 1;\n")],

@@ -73,10 +73,11 @@ def compare_type(declared: str, first_bytes: bytes) -> TypeEvidence:
     `agrees` is None where nothing can be told: no bytes, a type without a signature, or one that
     only puremagic knows and that is not there.
     """
+    if not first_bytes:
+        # An empty file is a text; of anything else it shows nothing.
+        return TypeEvidence(True if _is_text_type(canonical(declared)) else None, "")
     detected = detect_types(first_bytes)
     found = detected[0] if detected else ""
-    if not first_bytes:
-        return TypeEvidence(None, "")
     agrees = _agrees(canonical(declared), first_bytes, detected)
     if agrees is False and not found and is_text(first_bytes):
         found = _PLAIN_TEXT
