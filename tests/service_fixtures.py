@@ -184,8 +184,9 @@ class MakeService(Protocol):
     async def __call__(self, **settings: Any) -> ServiceUnderTest: ...
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def logs_as_in_production() -> None:
+    """Configures them anew for each test, which forgets the tracebacks that were written."""
     configure_logs()
 
 

@@ -89,6 +89,7 @@ class App:
     seal: Seal
     background: Background
     asks_ahead: bool
+    health: Health
 
 
 @asynccontextmanager
@@ -108,7 +109,9 @@ async def open_app(
         seal = await _choose_seal(settings, storage)
         background, health = Background(_log_bug, settings.database_timeout), Health(SERVICES)
         registry = CollectorRegistry()
-        metrics_listen = stack.enter_context(serve_metrics(registry, settings.metrics_listen))
+        metrics_listen = stack.enter_context(
+            serve_metrics(registry, settings.metrics_listen, lambda: health.serving)
+        )
         limiter = await stack.enter_async_context(_open_rate_limiter(settings, registry))
         verifier = await stack.enter_async_context(_open_issuer(settings))
         parts = _Parts(
@@ -128,13 +131,15 @@ async def open_app(
         )
         stack.push_async_callback(_drain, parts, server)
         health.set_serving(serving=True)
-        watch = asyncio.create_task(_watch_database(parts))
+        watch = asyncio.create_task(_watch_database(database, health, settings.health_interval))
         stack.callback(watch.cancel)
         if with_worker:
             await stack.enter_async_context(sweeping(_core(parts), registry))
             await stack.enter_async_context(notified(_core(parts), registry))
         host = settings.listen.rpartition(":")[0]
-        app = App(f"{host}:{server.port}", metrics_listen, seal, background, server.asks_ahead)
+        app = App(
+            f"{host}:{server.port}", metrics_listen, seal, background, server.asks_ahead, health
+        )
         yield app
 
 
@@ -158,16 +163,22 @@ async def open_worker(settings: Settings) -> AsyncIterator[Worker]:
         await require_schema(database)
         storage = await stack.enter_async_context(open_storage(storage_options(settings)))
         _log_wrong_credentials(await reach(storage))
-        registry = CollectorRegistry()
+        registry, health = CollectorRegistry(), Health(())
         background = Background(_log_bug, settings.database_timeout)
-        metrics_listen = stack.enter_context(serve_metrics(registry, settings.metrics_listen))
+        metrics_listen = stack.enter_context(
+            serve_metrics(registry, settings.worker_metrics_listen, lambda: health.serving)
+        )
         stack.push_async_callback(_finish, background, settings.drain_time)
         core = Core(settings, database, storage, background, Disagreements(registry))
         await stack.enter_async_context(sweeping(core, registry))
         notifications_listen = await stack.enter_async_context(notified(core, registry))
+        health.set_serving(serving=True)
+        watch = asyncio.create_task(_watch_database(database, health, settings.health_interval))
         _log.info("sweeping", metrics=metrics_listen, notifications=notifications_listen)
         yield Worker(metrics_listen, notifications_listen)
         _log.info("draining")
+        watch.cancel()
+        health.set_serving(serving=False)
 
 
 def database_options(settings: Settings) -> DatabaseOptions:
@@ -348,16 +359,16 @@ async def _finish(background: Background, seconds: float) -> None:
         _log.warning("work left undone")
 
 
-async def _watch_database(parts: _Parts) -> None:
+async def _watch_database(database: Database, health: Health, interval: float) -> None:
     """Keeps health in step with the database, without which no call can be answered."""
     while True:
-        await asyncio.sleep(parts.settings.health_interval)
-        fault = await _database_fault(parts.database)
-        if parts.health.serving and fault is not None:
+        await asyncio.sleep(interval)
+        fault = await _database_fault(database)
+        if health.serving and fault is not None:
             _log_database_fault(fault)
-        elif not parts.health.serving and fault is None:
+        elif not health.serving and fault is None:
             _log.info("database available")
-        parts.health.set_serving(serving=fault is None)
+        health.set_serving(serving=fault is None)
 
 
 def _log_wrong_credentials(detail: str | None) -> None:

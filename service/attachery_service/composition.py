@@ -147,7 +147,8 @@ async def notified(core: Core, registry: CollectorRegistry) -> AsyncIterator[str
 
 
 def _log_left_object(key: str, error: AttacheryError) -> None:
-    _log.warning("object not deleted", key=key, reason=error.reason)
+    """Once per reason and minute: the sweep deletes what is left, and counts it."""
+    _log.warning("object not deleted", key=key, reason=error.reason, repeats=error.reason)
 
 
 def _log_auto_complete(attachment_id: UUID, outcome: str) -> None:

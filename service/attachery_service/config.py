@@ -109,7 +109,10 @@ class Settings(ProcessSettings):
 
     listen: Address = Field("127.0.0.1:50051", description="HOST:PORT for gRPC; port 0 picks one.")
     metrics_listen: Address | None = Field(
-        None, description="HOST:PORT for Prometheus; off if unset."
+        None, description="HOST:PORT of serve for Prometheus and probes; off if unset."
+    )
+    worker_metrics_listen: Address | None = Field(
+        None, description="The same of worker, so that both can run with the same environment."
     )
     reflection: bool = Field(default=True, description="Serve the contract to grpcurl.")
     grpc_ask_ahead: bool = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -12,6 +13,8 @@ from datetime import UTC, datetime
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
+
+from attachery_service.traceback_limit import TracebackLimit, place_of
 
 # Signed URLs and keys are credentials for whoever reads them. What stands before a secret, in a
 # URL, a header or the text of a dict, is kept, and may be quoted or escaped in any way.
@@ -32,6 +35,7 @@ _SECRETS = re.compile(
 
 _level: int = logging.INFO
 _console: structlog.dev.ConsoleRenderer | None = None
+_limit = TracebackLimit()
 
 # Made once: `json.dumps` makes one for each line, and takes twice as long.
 _JSON = json.JSONEncoder(default=repr)
@@ -60,7 +64,8 @@ def configure_logs(level: str = "info", *, human: bool = False) -> None:
 
     `human`: lines for a terminal in place of JSON; coloured unless NO_COLOR is set.
     """
-    global _level, _console  # noqa: PLW0603 - as the configuration they go with
+    global _level, _console, _limit  # noqa: PLW0603 - as the configuration they go with
+    _limit = TracebackLimit()
     _level = logging.getLevelName(level.upper())
     colors = not os.environ.get("NO_COLOR")
     _console = structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24) if human else None
@@ -69,6 +74,7 @@ def configure_logs(level: str = "info", *, human: bool = False) -> None:
             structlog.processors.add_log_level,
             _add_logger_name,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _limit_tracebacks,
             structlog.processors.format_exc_info,
             _render,
         ],
@@ -82,11 +88,67 @@ def configure_logs(level: str = "info", *, human: bool = False) -> None:
     logging.captureWarnings(capture=True)
 
 
+def _limit_tracebacks(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Drops an event with a traceback if one of its kind was written within the last minute.
+
+    The kind is where the exception was raised, and the event's name and reason. An event without an
+    exception names its kind as `repeats`, should it happen in every call of an outage.
+    """
+    error = _exception_of(event.get("exc_info"))
+    repeats = event.pop("repeats", None)
+    if error is None and repeats is None:
+        return event
+    kind = _kind(event["logger"], event["event"], event.get("reason"), error, repeats)
+    if not _limit.admit(kind):
+        raise structlog.DropEvent
+    return event
+
+
+def _exception_of(exc_info: object) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    given = exc_info if isinstance(exc_info, tuple) else sys.exc_info()
+    return given[1] if exc_info else None
+
+
+def _kind(
+    logger: str, event: str, reason: object, error: BaseException | None, repeats: object = None
+) -> tuple[object, ...]:
+    place = place_of(error.__traceback__) if error is not None else repeats
+    return logger, event, reason, type(error).__name__ if error is not None else None, place
+
+
+def _write_suppressed(*, at_end: bool = False) -> None:
+    """Writes how many events of each kind were dropped."""
+    for kind, count in _limit.take(at_end=at_end):
+        logger, event, reason, error, _ = kind if isinstance(kind, tuple) else (kind,) * 5
+        line: EventDict = {
+            "event": "suppressed",
+            "level": "warning",
+            "logger": logger,
+            "of": event,
+            "reason": reason,
+            "cause": error,
+            "count": count,
+            "timestamp": _now(),
+        }
+        _write(_render(None, "warning", line))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+atexit.register(_write_suppressed, at_end=True)
+
+
 def _write(line: str) -> None:
     """To standard error as it is now, for tests and supervisors may replace it.
 
     When nobody reads the log any more, that is no reason to fail a call.
     """
+    if _limit.is_due():
+        _write_suppressed()
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{line}\n")
 
@@ -108,9 +170,16 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            _write(self.format(record))
+            if self._is_admitted(record):
+                _write(self.format(record))
         except Exception:
             self.handleError(record)
+
+    def _is_admitted(self, record: logging.LogRecord) -> bool:
+        error = _exception_of(record.exc_info)
+        if error is None:
+            return True
+        return _limit.admit(_kind(record.name, str(record.msg), None, error))
 
 
 def _factory(*names: str) -> _Logger:

@@ -34,7 +34,7 @@ async def test_a_worker_completes_what_it_is_told_of(
         update={
             "notifications_listen": LOOPBACK,
             "notifications_token": SecretStr(TOKEN),
-            "metrics_listen": LOOPBACK,
+            "worker_metrics_listen": LOOPBACK,
         }
     )
     async with open_worker(settings) as worker:

@@ -109,7 +109,7 @@ async def test_it_sweeps_says_so_and_counts(
     service: ServiceUnderTest, start_worker: StartWorker
 ) -> None:
     attachment_id = await uploaded(service)
-    worker = await start_worker(metrics_listen="127.0.0.1:0")
+    worker = await start_worker(worker_metrics_listen="127.0.0.1:0")
     await service.age(attachment_id, HOUR)
     await becomes_true(is_settled(service))
     listen = worker.events("sweeping")[0]["metrics"]

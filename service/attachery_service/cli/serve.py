@@ -10,10 +10,11 @@ import structlog
 
 from attachery_service.app import App, open_app
 from attachery_service.cli.signals import Stop, stop_signals
-from attachery_service.cli.workers import SERVING, supervise
+from attachery_service.cli.workers import NOT_SERVING, SERVING, supervise
 from attachery_service.config import Settings
 from attachery_service.logs import configure_logs
 from attachery_service.process import in_force, settle
+from attachery_service.wire.health import Health
 
 _log = structlog.get_logger("attachery.serve")
 
@@ -35,20 +36,30 @@ async def run(options: argparse.Namespace) -> int:
 
 def announce(app: App, settings: Settings) -> None:
     """Tells once that calls are taken, and of what may depend on this machine."""
-    told = {"listen": app.listen, "seal": app.seal.value, "grpc_ask_ahead": app.asks_ahead}
+    where = {"listen": app.listen, "metrics": app.metrics_listen}
+    told = {"seal": app.seal.value, "grpc_ask_ahead": app.asks_ahead}
     tls = settings.tls_certificate is not None
-    _log.info("serving", **told, tls=tls, **in_force())
+    _log.info("serving", **where, **told, tls=tls, **in_force())
 
 
 async def _work(settings: Settings) -> int:
     """As one of several, see workers.py."""
     with stop_signals() as stop:
         _stop_at_end_of_input(stop)
-        async with open_app(settings, share_port=True):
+        async with open_app(settings, share_port=True) as app:
             settle(settings)
-            print(SERVING, flush=True)
+            telling = asyncio.create_task(_tell_health(app.health))
             await stop.wait()
+            telling.cancel()
     return 0
+
+
+async def _tell_health(health: Health) -> None:
+    """Tells the supervisor, by a line, that this process serves or that it does not."""
+    while True:
+        changed = health.changed
+        print(SERVING if health.serving else NOT_SERVING, flush=True)
+        await changed.wait()
 
 
 def _stop_at_end_of_input(stop: Stop) -> None:

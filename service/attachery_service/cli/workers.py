@@ -1,7 +1,9 @@
 """`attachery serve --workers N`: several processes on one port, and one that keeps them alive.
 
 A worker is this same command, told by its standard input when to end: at its end of file, which
-comes with the supervisor's own death too. It tells by a line on standard output that it serves.
+comes with the supervisor's own death too. It tells by lines on standard output whether it serves.
+The supervisor's `/readyz` answers 200 while at least one of them serves: the kernel gives
+connections only to those that listen.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from attachery_service.process import in_force
 _log = structlog.get_logger("attachery.workers")
 
 SERVING = "serving"
+NOT_SERVING = "not serving"
 
 # In seconds. One that served for so long has not failed to start.
 _PROVEN = 10.0
@@ -43,12 +46,15 @@ class WorkersError(RuntimeError):
 
 async def supervise(settings: Settings, count: int) -> int:
     """Keeps `count` workers serving until it is told to stop. Raises OSError, WorkersError."""
+    ready: set[int] = set()
     with (
         stop_signals() as stop,
         reserved_port(settings.listen) as listen,
         TemporaryDirectory(prefix="attachery-") as folder,
         _metrics(settings, folder) as registry,
-        serve_metrics(registry, settings.metrics_listen) as metrics_listen,
+        serve_metrics(
+            registry, settings.metrics_listen, lambda: bool(ready) and not stop.asked
+        ) as metrics_listen,
     ):
         environment = {
             **os.environ,
@@ -57,7 +63,7 @@ async def supervise(settings: Settings, count: int) -> int:
             "PROMETHEUS_MULTIPROC_DIR": folder,
         }
         grace = settings.drain_delay + settings.drain_time + _LAST_WORD
-        crew = _Crew(environment, folder, grace, _Counts(registry, count))
+        crew = _Crew(environment, folder, grace, _Counts(registry, count), ready)
         try:
             await _keep_all(crew, count, stop, {"listen": listen, "metrics": metrics_listen})
         except ExceptionGroup as group:
@@ -106,6 +112,7 @@ class _Crew:
     folder: str
     grace: float
     counts: _Counts
+    ready: set[int]  # process ids of the workers that can answer calls
 
     async def keep_one(self, served: asyncio.Event) -> None:
         """One worker after the other. Raises WorkersError when the first does not get to serve, or
@@ -128,18 +135,30 @@ class _Crew:
         loop = asyncio.get_running_loop()
         async with _running_worker(self.environment, self.grace) as process:
             try:
-                if not await _says_it_serves(process):
+                if not await self._next_word(process):
                     return 0.0, await process.wait()
                 served.set()
                 since = loop.time()
                 self.counts.serving.inc()
                 try:
+                    while await self._next_word(process):
+                        pass
                     code = await process.wait()
                     return loop.time() - since, code
                 finally:
                     self.counts.serving.dec()
             finally:
+                self.ready.discard(process.pid)
                 mark_process_dead(process.pid, self.folder)  # type: ignore[no-untyped-call]
+
+    async def _next_word(self, process: asyncio.subprocess.Process) -> bool:
+        """Notes whether the worker says that it serves; False when it has ended."""
+        line = await process.stdout.readline() if process.stdout is not None else b""
+        if line.decode().strip() == SERVING:
+            self.ready.add(process.pid)
+        else:
+            self.ready.discard(process.pid)
+        return line != b""
 
 
 @asynccontextmanager
@@ -167,11 +186,6 @@ async def _running_worker(
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
-
-
-async def _says_it_serves(process: asyncio.subprocess.Process) -> bool:
-    """False when it has ended."""
-    return process.stdout is not None and await process.stdout.readline() != b""
 
 
 @contextmanager

@@ -70,9 +70,8 @@ class JwtVerifier:
             principal = self._options.names.principal(claims)
             self._keep(digest, _Known(principal, min(float(claims["exp"]), now + _LONGEST_KNOWN)))
         except _REFUSALS as error:
-            # The kind says enough, and the text may quote the token.
-            _log.info("token refused", cause=type(error).__name__)
-            raise CredentialsInvalid from None
+            # The call's line in the log names the type of the cause; its text may quote the token.
+            raise CredentialsInvalid from error
         return principal
 
     async def _verified(self, token: str) -> dict[str, Any]:

@@ -38,9 +38,9 @@ _current: ContextVar[Call] = ContextVar("call")
 class Call:
     """One RPC; what its later stages find out is filled in as they do.
 
-    `repeated`: the keys that its metadata has more than once. The metadata key of the credential,
-    and that of the request id, must not be among them: a proxy may have judged another entry than
-    the service would.
+    `cause`: the type of the exception that made it fail. `repeated`: the keys that its metadata
+    has more than once. Those of the credential and the request id must not be among them: a proxy
+    may have judged another entry than the service would.
     """
 
     method: str
@@ -51,6 +51,7 @@ class Call:
     principal: Principal | None = None
     tenant_id: str | None = None
     allowance: Allowance | None = None
+    cause: str = ""
     repeated: Collection[str] = ()
 
     @classmethod

@@ -31,7 +31,7 @@ from attachery_service.ports import RateLimiter
 from attachery_service.time_limits import within
 from attachery_service.wire.admission import Admission, Slot, current_slot
 from attachery_service.wire.call import Call, Context, current_call
-from attachery_service.wire.call_log import LONGEST_TENANT, log_call
+from attachery_service.wire.call_log import cause_of, log_call, log_fault, names_of
 from attachery_service.wire.in_flight import InFlight
 from attachery_service.wire.metrics import RpcMetrics
 from attachery_service.wire.peers import peer_of
@@ -138,6 +138,7 @@ class _Method:
             answer = await self._answer(call, raw, context)
         except AttacheryError as error:
             code, reason, failure = code_of(error), error.reason, error
+            call.cause = cause_of(error)
         else:
             code = grpc.StatusCode.OK
             context.set_trailing_metadata(trailers_of(call))
@@ -168,9 +169,7 @@ class _Method:
                 response = await self.behaviour(request, context)
                 return self._serialized(response)
         except AttacheryError as error:
-            if error.__cause__ is not None:
-                facts = {"facts": error.facts, "reason": error.reason}
-                _log.warning("fault", **_names(call), **facts, exc_info=error.__cause__)
+            log_fault(call, error)
             raise
         except TimeoutError as error:
             raise DeadlineExceeded from error
@@ -182,10 +181,10 @@ class _Method:
                     task.uncancel()
                     raise ShuttingDown from None
                 raise
-            _log.exception("leaked cancellation", **_names(call))
+            _log.exception("leaked cancellation", **names_of(call))
             raise UnexpectedError from None
         except Exception as error:
-            _log.exception("bug", **_names(call))
+            _log.exception("bug", **names_of(call))
             raise UnexpectedError from error
 
     def _limit(self, context: Context) -> float:
@@ -261,14 +260,3 @@ async def _abort(context: Context, call: Call, error: AttacheryError) -> None:
 async def _refuse(context: Context, refusal: Refusal) -> None:
     trailers = refusal.trailers(current_call().request_id)
     await context.abort(refusal.code, refusal.message, trailers)
-
-
-def _names(call: Call) -> dict[str, object]:
-    return {
-        "method": call.method,
-        "request_id": call.request_id,
-        "tenant": call.tenant_id and call.tenant_id[:LONGEST_TENANT],
-        "principal": call.principal.name if call.principal else None,
-        "peer": call.peer,
-        "attempt": call.attempt,
-    }

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import structlog
 from google.rpc import status_pb2
 
 from attachery.v1 import upload_sessions_pb2 as pb
 from attachery.v1 import upload_sessions_pb2_grpc
-from attachery_service.domain.errors import AttacheryError
 from attachery_service.usecases.batch_complete_upload_sessions import (
     Answer,
     BatchCompleteRequest,
@@ -28,6 +26,7 @@ from attachery_service.usecases.list_upload_sessions import ListRequest, ListUpl
 from attachery_service.usecases.start_upload_session import StartRequest, StartUploadSession
 from attachery_service.wire.attachment_view import AttachmentView
 from attachery_service.wire.call import Context, current_call, current_principal
+from attachery_service.wire.call_log import log_fault
 from attachery_service.wire.convert import (
     check_messages,
     disposition_name,
@@ -42,8 +41,6 @@ from attachery_service.wire.receivable import completed_size, require_receivable
 from attachery_service.wire.sessions import session_message
 from attachery_service.wire.status import to_status
 from attachery_service.wire.times import given_timedelta, to_datetime
-
-_log = structlog.get_logger("attachery.rpc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,25 +186,9 @@ def _batch_result(
             response=_completed(answer, view),
         )
     call = current_call()
-    _log_fault(attachment_id, answer)
+    log_fault(call, answer, attachment_id=attachment_id)
     status = to_status(answer, call.request_id)
     return pb.BatchCompleteUploadSessionsResult(attachment_id=attachment_id, status=status)
-
-
-def _log_fault(attachment_id: str, error: AttacheryError) -> None:
-    """What its status does not tell the caller, told to the operators."""
-    if error.__cause__ is not None:
-        call = current_call()
-        _log.warning(
-            "fault",
-            method=call.method,
-            request_id=call.request_id,
-            tenant=call.tenant_id,
-            attachment_id=attachment_id,
-            reason=error.reason,
-            facts=error.facts,
-            exc_info=error.__cause__,
-        )
 
 
 def _complete_request(request: pb.CompleteUploadSessionRequest) -> CompleteRequest:
