@@ -206,7 +206,7 @@ async def test_every_broken_field_of_every_item_is_told_at_once(
             service,
             good,
             "no-uuid",
-            Item(attachment_id=UNKNOWN, size_bytes=0),
+            Item(attachment_id=UNKNOWN, size_bytes=-1),
             Item(attachment_id=UNKNOWN[:-1] + "1", checksums=resources_pb2.Checksums(md5="xyz")),
         )
     )
