@@ -29,3 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1,
         help="how often the tests of tests/ops/test_shutdown.py stop or restart servers",
     )
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The length of bytes in place of the bytes: for terminals, and the same in every worker."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 12 else None

@@ -19,7 +19,7 @@ def zip_of(*names: str) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name in names:
-            archive.writestr(name, "content")
+            archive.writestr(zipfile.ZipInfo(name), "content")
     return out.getvalue()
 
 
@@ -85,7 +85,7 @@ HONEST: list[tuple[str, bytes]] = [
     ("image/x-portable-pixmap", b"P6\n1 1\n255\n\0\0\0"),
     ("image/x-portable-bitmap", b"P1\n1 1\n0\n"),
     ("image/svg+xml", b'<svg xmlns="http://www.w3.org/2000/svg"/>'),
-    ("image/svg+xml", gzip.compress(b"<svg/>")), ("image/vnd.dwg", b"AC1015\0\0\0\0\0\6"),
+    ("image/svg+xml", gzip.compress(b"<svg/>", mtime=0)), ("image/vnd.dwg", b"AC1015\0\0\0\0\0\6"),
     ("image/emf", b"\1\0\0\0" + bytes(36) + b" EMF"), ("image/wmf", b"\xd7\xcd\xc6\x9a\0\0"),
     ("audio/wav", b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0"),
     ("audio/x-wav", b"RF64\xff\xff\xff\xffWAVEds64\0"),
@@ -128,7 +128,8 @@ HONEST: list[tuple[str, bytes]] = [
     ("application/vnd.android.package-archive", ZIP), ("application/vnd.google-earth.kmz", ZIP),
     ("model/3mf", ZIP), ("application/x.unheard-of+zip", ZIP),
     ("application/vnd.comicbook-rar", ZIP),
-    ("application/gzip", gzip.compress(b"hello")), ("application/x-tar", tar("w:gz")),
+    ("application/gzip", gzip.compress(b"hello", mtime=0)),
+    ("application/x-tar", gzip.compress(tar(), mtime=0)),
     ("application/x-tar", tar()), ("application/x-tar", old_tar()),
     ("application/x-tar", tar("w:bz2")),
     ("application/x-bzip2", bz2.compress(b"hello")), ("application/x-xz", lzma.compress(b"hello")),
@@ -241,7 +242,7 @@ HOSTILE = {
     "html after a mark": b"\xef\xbb\xbf" + HTML,
     "html in utf-16": HTML.decode().encode("utf-16"),
     "svg": SVG,
-    "svgz": gzip.compress(SVG),
+    "svgz": gzip.compress(SVG, mtime=0),
     "javascript": b"fetch('//evil.example')",
     "javascript that begins like a gif": b"GIF89a/*<svg/onload=alert(1)>*/=alert(1)//;",
     "php": b"<?php system($_GET['c']); ?>",
