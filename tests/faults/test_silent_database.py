@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from pydantic import SecretStr
@@ -30,6 +31,10 @@ from service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 CALLERS = 64
+BLOCKED = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE application_name = 'attachery' AND wait_event_type = 'Lock'
+"""
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,32 @@ async def test_every_kind_of_call_waits_one_database_timeout_and_no_longer(
         waited = await asyncio.gather(*map(seconds, every_kind_of_call(service)))
     assert max(waited) < 3.5, waited
     assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
+
+
+async def test_a_call_does_not_wait_for_the_answer_to_its_rollback(
+    make_service: MakeService, own_postgres: OwnPostgres
+) -> None:
+    """The server falls silent while a statement of a transaction waits for a lock."""
+    service = await make_service(
+        database_url=SecretStr(own_postgres.url), database_timeout=3.0, key_cache_time=60.0
+    )
+    await service.start(size_bytes=1)
+    request = apb.ReleaseHoldRequest(tenant_id=TENANT, hold_id=UNKNOWN)
+    connection = await asyncpg.connect(own_postgres.url)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE holds IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        call = service.attachments.ReleaseHold(request, metadata=service.metadata)
+        released = asyncio.ensure_future(failure(call))
+        async with asyncio.timeout(2):
+            while not await connection.fetchval(BLOCKED):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        with own_postgres.silent():
+            refused = await released
+            waited = time.monotonic() - began
+    await connection.close()
+    assert refused.reason == "DATABASE_UNAVAILABLE"
+    assert waited < 4.5
 
 
 async def test_a_call_with_less_time_than_the_timeout_is_refused_before_its_deadline(

@@ -194,7 +194,7 @@ async def test_calls_at_once_share_statements_and_none_sees_what_is_anothers(
         size: int = session.declared_size_bytes
         return size
 
-    wanted = [*ids, UNKNOWN] * 10
+    wanted = [*ids, UNKNOWN] * 5  # fewer than load shedding lets through
     found = await asyncio.gather(*(size_of(each) for each in wanted))
-    assert found == [*range(1, 21), grpc.StatusCode.NOT_FOUND] * 10
+    assert found == [*range(1, 21), grpc.StatusCode.NOT_FOUND] * 5
     assert 1 <= statements <= len(wanted)
