@@ -215,6 +215,21 @@ async def lying_store(truthful_endpoint: str, lie: Lie) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def delayed_store(
+    truthful_endpoint: str, before: Callable[[web.BaseRequest], Awaitable[None]]
+) -> AsyncIterator[str]:
+    """The endpoint of a proxy that awaits `before` and then passes the request on."""
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+
+        async def handle(request: web.BaseRequest) -> web.Response:
+            await before(request)
+            return _as_response(await _pass_on(http, truthful_endpoint, request))
+
+        async with running(handle) as endpoint:
+            yield endpoint
+
+
+@asynccontextmanager
 async def hasty_store(truthful_endpoint: str, raw_s3: S3Client) -> AsyncIterator[str]:
     """A store that looks at `If-None-Match` when a PUT begins, and not again when it ends."""
     taken: set[str] = set()

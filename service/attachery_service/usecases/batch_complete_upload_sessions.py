@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from attachery_service.background import Background
@@ -101,6 +101,14 @@ _Endings = Mapping[UUID, _Ending]
 
 
 @dataclass(frozen=True, slots=True)
+class _Ended:
+    """The answers that are final, and the sessions to take in once more."""
+
+    answers: Mapping[UUID, Answer]
+    again: Sequence[UploadSession] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BatchCompleteUploadSessions:
     """One statement reads, one changes, however many sessions; the store is asked in between."""
 
@@ -121,13 +129,19 @@ class BatchCompleteUploadSessions:
         found = await self._find(batch)
         # While nothing has changed: of what has, the caller must be able to receive the answer.
         require_receivable([each.session for each in found.sessions.values()])
-        known = _known_answers(batch, found)
-        arrivals = await self._take_in(
-            batch, [each.session for i, each in found.sessions.items() if i not in known]
-        )
-        # From here on nothing is lost, whatever becomes of the caller.
-        ended = await self.background.finish(self._end(batch, principal.name, known, arrivals))
-        answers = {**known, **ended}
+        answers = _known_answers(batch, found)
+        sessions: Sequence[UploadSession] = [
+            each.session for i, each in found.sessions.items() if i not in answers
+        ]
+        for is_last in (False, True):
+            arrivals = await self._take_in(batch, sessions)
+            # The caller's cancellation or deadline cannot lose this outcome.
+            ended = await self.background.finish(
+                self._end(batch, principal.name, answers, arrivals, is_last=is_last)
+            )
+            answers, sessions = {**answers, **ended.answers}, ended.again
+            if not sessions:
+                break
         return [(i, answers[i]) for i in batch.items]
 
     async def _find(self, batch: _Batch) -> FoundBatch:
@@ -178,11 +192,13 @@ class BatchCompleteUploadSessions:
         known: Mapping[UUID, Answer],
         arrivals: _Arrivals,
         *,
-        is_last: bool = False,
-    ) -> Mapping[UUID, Answer]:
-        """What becomes of the sessions that were PENDING, or READY by the service.
+        is_last: bool,
+    ) -> _Ended:
+        """Store the outcomes of the sessions that were PENDING, or READY by the service.
 
-        Sessions that the service has completed meanwhile are claimed, unless this `is_last`.
+        Waits for the database only. `known` holds the answers of all other items: an error among
+        them keeps an atomic batch from completing anything. Sessions that the service has completed
+        meanwhile are returned to be taken in again, unless this attempt `is_last`.
         """
         endings = self._endings(batch, known, arrivals)
         good = {i for i, end in endings.items() if isinstance(end, Completion)}
@@ -193,23 +209,12 @@ class BatchCompleteUploadSessions:
         left = {i: arrival for i, arrival in arrivals.items() if i not in changed}
         found = await self._find_overtaken(batch, endings, left)
         if found is None:
-            return {**answers, **_left_answers(batch, endings, left, {})}
-        again = set() if is_last else _to_do_again(batch, found, left, changed)
-        if again:
-            left = {i: arrival for i, arrival in left.items() if i not in again}
-            answers |= await self._end_again(batch, actor, found, again)
+            return _Ended({**answers, **_left_answers(batch, endings, left, {})})
         there = _known_answers(batch, found)
-        return {**answers, **_left_answers(batch, endings, left, there)}
-
-    async def _end_again(
-        self, batch: _Batch, actor: str, found: FoundBatch, again: Collection[UUID]
-    ) -> Mapping[UUID, Answer]:
-        """Answer these items anew, for what was found of them last."""
-        part = replace(batch, items={i: batch.items[i] for i in again})
-        known = _known_answers(part, found)
-        sessions = [found.sessions[i].session for i in again if i not in known]
-        arrivals = await self._take_in(part, sessions)
-        return {**known, **await self._end(part, actor, known, arrivals, is_last=True)}
+        answers |= _left_answers(batch, endings, left, there)
+        if is_last:
+            return _Ended(answers)
+        return _to_do_again(batch, found, left, there, {**known, **answers})
 
     async def _change(
         self, batch: _Batch, actor: str, endings: _Endings
@@ -265,21 +270,29 @@ class BatchCompleteUploadSessions:
 
 
 def _to_do_again(
-    batch: _Batch, found: FoundBatch, left: _Arrivals, changed: Collection[UUID]
-) -> set[UUID]:
-    """The items to answer anew because the service has just completed their sessions by itself.
+    batch: _Batch,
+    found: FoundBatch,
+    left: _Arrivals,
+    there: Mapping[UUID, Answer],
+    answers: Mapping[UUID, Answer],
+) -> _Ended:
+    """Choose the sessions to take in again because the service has just completed some itself.
 
-    All of an atomic batch, of which nothing has changed.
+    Only those of which this is true, and in an atomic batch the rest that it can still complete:
+    without a failed item it has changed nothing so far. `answers`: the latest of every item.
     """
-    sessions = {i: each.session for i, each in found.sessions.items() if i in left}
-    claimable = {
-        i
-        for i, session in sessions.items()
-        if session.can_be_claimed and not left[i].session.can_be_claimed
-    }
-    if not batch.atomic:
-        return claimable
-    return set(left) if claimable and not changed else set()
+    now = {i: found.sessions[i].session for i in left if i not in there}
+    again = {i for i in now if now[i].can_be_claimed and not left[i].session.can_be_claimed}
+    rest = [answer for i, answer in answers.items() if i not in again]
+    if again and batch.atomic and not any(map(_is_failure, rest)):
+        again = set(now)
+    final = {i: answer for i, answer in answers.items() if i not in again}
+    return _Ended(final, [now[i] for i in again])
+
+
+def _is_failure(answer: Answer) -> bool:
+    """Whether an item has failed, and not merely stopped because of another one."""
+    return isinstance(answer, AttacheryError) and not isinstance(answer, BatchAborted)
 
 
 def _left_answers(

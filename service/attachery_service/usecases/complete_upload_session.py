@@ -86,25 +86,33 @@ class CompleteUploadSession:
         except (ObjectNotUploaded, ObjectChanging) as error:
             # Another call may have sealed, or given up, the object under our hands.
             return await self._answer_what_is_there(command, error)
-        # From here on nothing is lost, whatever becomes of the caller.
-        return await self.background.finish(self._end(command, session, verified))
+        # The caller's cancellation or deadline cannot lose this outcome.
+        completed = await self.background.finish(self._end(command, session, verified))
+        if completed is None:
+            return await self._answer_what_is_there(command, DatabaseUnavailable())
+        return completed
 
     async def _end(
         self, command: _Command, session: UploadSession, verified: Verified
-    ) -> Completed:
+    ) -> Completed | None:
+        """Store the outcome; None if another call has changed the session first.
+
+        Waits for the database only. Raises VerificationFailed, DatabaseUnavailable.
+        """
         if verified.error is not None:
-            return await self._make_failed(command, session, verified, verified.error)
+            await self._make_failed(command, session, verified, verified.error)
+            return None
         return await self._make_ready(command, session, verified)
 
     async def _make_ready(
         self, command: _Command, session: UploadSession, verified: Verified
-    ) -> Completed:
+    ) -> Completed | None:
         completion = completion_of(verified, is_claimable=command.principal is SERVICE)
         actor = command.principal.name
         ready = await self.sessions.complete(session, completion, command.request, actor)
         if ready is None:
             self.intake.drop_copy(session, verified.found.key)
-            return await self._answer_what_is_there(command, DatabaseUnavailable())
+            return None
         self.intake.drop_source(session)
         return Completed(ready, verified.checks)
 
@@ -114,14 +122,14 @@ class CompleteUploadSession:
         session: UploadSession,
         verified: Verified,
         error: VerificationFailed,
-    ) -> Completed:
+    ) -> None:
         self.intake.drop_copy(session, verified.found.key)
         if not self.intake.is_final(session):
             raise error
         rejection, actor = rejection_of(verified, error), command.principal.name
         failed = await self.sessions.fail(session, rejection, command.request, actor)
         if failed is None:
-            return await self._answer_what_is_there(command, DatabaseUnavailable())
+            return
         self.intake.drop_upload(session)
         raise error
 
