@@ -10,12 +10,14 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery_client import AttacheryClient
+from attachery_service.wire import accepting
 from attachery_service.wire.concurrency import LEAST
 from failures import Failure, failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
@@ -222,3 +224,28 @@ async def test_a_connection_whose_calls_are_refused_is_limited_by_grpc_itself(
         while await was_refused_by_grpc():
             pass
     assert (await service.get(attachment_id)).attachment_id == attachment_id
+
+
+@pytest.mark.parametrize("is_late", [True, False], ids=["later", "at-once"])
+async def test_calls_are_accepted_after_the_core_has_failed_all_requests_for_them(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch, *, is_late: bool
+) -> None:
+    failing = iter(range(40))
+
+    async def failing_at_first(server: Any, method: bytes) -> Any:
+        if method.endswith(b"/GetUploadSession") and next(failing, None) is not None:
+            if is_late:
+                failed = asyncio.get_running_loop().create_future()
+                failed.get_loop().call_soon(failed.set_exception, cygrpc._RequestCallError())
+                await failed
+            raise cygrpc.InternalError
+        return await cygrpc.AioServer._request_registered_call(server, method)
+
+    monkeypatch.setattr(
+        accepting._AskingAhead, "_request_registered_call", failing_at_first, raising=False
+    )
+    service = await make_service(**SETTINGS, grpc_ask_ahead=True)
+    attachment_id = (await service.start(size_bytes=1)).session.attachment_id
+    async with asyncio.timeout(SECONDS):
+        assert (await service.get(attachment_id)).attachment_id == attachment_id
+    assert next(failing, None) is None

@@ -30,6 +30,8 @@ from attachery_service.wire.wake_ups import coalesced_wake_ups
 
 # Nothing can be done for a call in less time, in seconds.
 _TOO_LITTLE = 0.02
+# How long the server waits before it replaces requests that the core has failed, in seconds.
+_RETRY_SECONDS = 0.1
 # Refusals in one round of the event loop: 2 ms, in which no call at work gets on.
 _DECIDED_PER_ROUND = 32
 
@@ -114,8 +116,20 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
             return
         count = requests.missing()
         requests.open += count
+        accept, failed = partial(self._accept, requests), partial(self._replace_later, requests)
         for _ in range(count):
-            drive(self._request_registered_call(requests.method), partial(self._accept, requests))
+            drive(self._request_registered_call(requests.method), accept, failed)
+
+    def _replace_later(self, requests: OpenRequests) -> None:
+        """Replaces a request that the core has failed; after a pause, as the next may fail too."""
+        requests.open -= 1
+        if not (requests.is_retrying or self._stopping):
+            requests.is_retrying = True
+            self._own_loop.call_later(_RETRY_SECONDS, self._replace, requests)
+
+    def _replace(self, requests: OpenRequests) -> None:
+        requests.is_retrying = False
+        self._refill(requests)
 
     def _accept(self, requests: OpenRequests, state: Any) -> None:
         """Starts a call, or has `_decide` refuse it."""

@@ -70,6 +70,7 @@ class OpenRequests:
     open: int = 0
     wanted: int = _FEWEST_OPEN
     is_refilling: bool = False
+    is_retrying: bool = False
 
     def missing(self) -> int:
         """How many to open. Where half of them were used in one round of the event loop, twice as
@@ -82,29 +83,39 @@ class OpenRequests:
         return max(self.wanted - self.open, 0)
 
 
-def drive(operation: Coroutine[Any, Any, Any], done: Callable[[Any], None] | None = None) -> None:
-    """Runs a coroutine of gRPC's that awaits one event of its core, and passes on its result.
+def _ignore(*_: object) -> None:
+    pass
 
-    Without a task, which takes two more rounds of the event loop. An operation fails when the
-    caller has left or the server has ended; nothing is to be done then.
+
+def drive(
+    operation: Coroutine[Any, Any, Any],
+    done: Callable[[Any], None] = _ignore,
+    failed: Callable[[], None] = _ignore,
+) -> None:
+    """Runs a coroutine of gRPC's that awaits one event of its core: without a task, which takes two
+    more rounds of the event loop.
+
+    Calls `done` with its result, or `failed` if the core refuses the operation. Most operations
+    fail because the caller has left or the server has ended, and need no `failed`.
     """
     try:
         future = operation.send(None)
     except cygrpc.InternalError:
+        failed()
         return
     future._asyncio_future_blocking = False
-    future.add_done_callback(partial(_resume, operation, done))
+    future.add_done_callback(partial(_resume, operation, done, failed))
 
 
 def _resume(
     operation: Coroutine[Any, Any, Any],
-    done: Callable[[Any], None] | None,
+    done: Callable[[Any], None],
+    failed: Callable[[], None],
     _future: asyncio.Future[None],
 ) -> None:
     try:
         operation.send(None)
     except StopIteration as end:
-        if done is not None:
-            done(end.value)
+        done(end.value)
     except (cygrpc.InternalError, cygrpc._RequestCallError):
-        pass
+        failed()
