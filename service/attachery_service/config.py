@@ -158,7 +158,9 @@ class Settings(ProcessSettings):
         5.0, description="Longest wait of one call for object storage, but for transfers."
     )
     s3_transfer_timeout: PositiveSeconds = Field(
-        50.0, description="Longest wait of one call for copies and reads of whole objects."
+        50.0,
+        description="Longest wait of one call for copies and reads of whole objects; "
+        "once more to confirm a wrong digest.",
     )
     s3_fast: bool = Field(
         default=True, description="Sign and look at objects past the SDK; false: all through it."

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from attachery.v1 import resources_pb2 as pb
 from contract.bad_stores import delayed_store
+from failures import failure
 from rpc.test_batch_complete_upload_sessions import UNKNOWN, Item, complete, reasons, wrong
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
 from store_fixtures import StoreUnderTest
@@ -23,6 +24,7 @@ from sweep_fixtures import opened_sweeper
 BODY = b"hello\n"
 SHA256 = pb.Checksums(sha256=hashlib.sha256(BODY).hexdigest())
 PENDING = pb.UPLOAD_SESSION_STATE_PENDING
+FAILED = pb.UPLOAD_SESSION_STATE_FAILED
 
 
 def reads_everything(request: web.BaseRequest) -> bool:
@@ -157,3 +159,25 @@ async def test_reading_an_object_again_takes_none_of_the_database_budget(
         if batched:
             assert reasons(answer) == [""]
         assert await service.events(attachment_id) == ["pending", "ready", "ready"]
+
+
+async def test_wrong_bytes_are_reported_though_two_reads_take_longer_than_one_may(
+    make_service: MakeService, object_store: StoreUnderTest
+) -> None:
+    timeout = 2.0
+
+    async def slowly(request: web.BaseRequest) -> None:
+        if reads_everything(request):
+            await asyncio.sleep(0.6 * timeout)
+
+    async with delayed_store(object_store.endpoint, slowly) as endpoint:
+        service = await make_service(
+            s3_endpoint=endpoint,
+            s3_public_endpoint=object_store.endpoint,
+            s3_transfer_timeout=timeout,
+        )
+        attachment_id = await uploaded(service)
+        demanded = pb.Checksums(sha256="0" * 64)
+        refused = await failure(service.complete(attachment_id, checksums=demanded))
+        assert refused.reason == "CHECKSUM_MISMATCH"
+        assert (await service.get(attachment_id)).state == FAILED

@@ -11,6 +11,7 @@ import pytest
 from attachery_service.domain import deadline
 from attachery_service.domain.deadline import (
     WaitBudget,
+    confirmation_budget,
     context_without_deadline,
     database_budget,
     renew_budgets,
@@ -74,7 +75,8 @@ def test_each_dependency_has_a_budget_of_its_own(clock: Clock) -> None:
     with database_budget():
         clock.now += 2
     assert database_budget().left(5) == 3
-    assert storage_budget().left(5) == transfer_budget().left(5) == 5
+    others = (storage_budget(), transfer_budget(), confirmation_budget())
+    assert [budget.left(5) for budget in others] == [5, 5, 5]
 
 
 def test_new_budgets_leave_the_deadline_as_it_is(clock: Clock) -> None:

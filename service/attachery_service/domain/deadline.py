@@ -49,13 +49,14 @@ class WaitBudget:
 class _CallTime:
     """The deadline and the budgets of one call."""
 
-    __slots__ = ("database", "deadline", "storage", "transfer")
+    __slots__ = ("confirmation", "database", "deadline", "storage", "transfer")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.database = WaitBudget(deadline)
         self.storage = WaitBudget(deadline)
         self.transfer = WaitBudget(deadline)
+        self.confirmation = WaitBudget(deadline)
 
 
 # By the monotonic clock, which costs no call of the system. The loop of CPython 3.11 does: finding
@@ -99,6 +100,17 @@ def transfer_budget() -> WaitBudget:
     """The call's budget for copies and reads of whole objects, as `database_budget`."""
     current = _call_time.get()
     return WaitBudget(math.inf) if current is None else current.transfer
+
+
+def confirmation_budget() -> WaitBudget:
+    """The call's budget for reading whole objects again that failed verification, as
+    `database_budget`.
+
+    Apart from the transfer budget, which the copy and the first read may have used up: the second
+    read of the same bytes takes as long as the first.
+    """
+    current = _call_time.get()
+    return WaitBudget(math.inf) if current is None else current.confirmation
 
 
 def context_without_deadline() -> Context:

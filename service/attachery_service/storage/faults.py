@@ -83,9 +83,10 @@ def bounded(limit: float) -> AbstractContextManager[None]:
     return _bounded(limit, storage_budget())
 
 
-def transferring(limit: float) -> AbstractContextManager[None]:
-    """As `bounded`, for a copy or read of a whole object, from the call's transfer budget."""
-    return _bounded(limit, transfer_budget())
+def transferring(limit: float, budget: WaitBudget | None = None) -> AbstractContextManager[None]:
+    """As `bounded`, for a copy or read of a whole object, from the call's transfer budget unless
+    another one is given."""
+    return _bounded(limit, budget or transfer_budget())
 
 
 @contextmanager

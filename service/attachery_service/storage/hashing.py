@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
+from attachery_service.domain.deadline import WaitBudget, transfer_budget
 from attachery_service.domain.errors import StorageUnavailable
 from attachery_service.storage.client import Storage
 from attachery_service.storage.digests import Hash, new_hash
@@ -22,10 +23,16 @@ _PIECE: Final = 1024**2
 
 
 class ObjectHasher:
-    """Hashes `digest_concurrency` objects at a time, each in constant memory."""
+    """Hashes `digest_concurrency` objects at a time, each in constant memory.
 
-    def __init__(self, storage: Storage, sdk: SdkReads) -> None:
+    `budget`: the budget of the call at hand that its reads share.
+    """
+
+    def __init__(
+        self, storage: Storage, sdk: SdkReads, budget: Callable[[], WaitBudget] = transfer_budget
+    ) -> None:
         self._sdk = sdk
+        self._budget = budget
         self._timeout = storage.options.transfer_timeout
         self._slots = asyncio.Semaphore(storage.options.digest_concurrency)
 
@@ -34,13 +41,13 @@ class ObjectHasher:
     ) -> Checksums:
         """Read the object once and compute these checksums; `request` adds to the GET.
 
-        Takes at most what the call has left of `transfer_timeout` seconds. Raises
+        Takes at most what the call's budget has left of `transfer_timeout` seconds. Raises
         PreconditionChanged, StorageUnavailable, StorageMisconfigured.
         """
         if not algorithms:
             return NO_CHECKSUMS
         hashes = {algorithm: new_hash(algorithm) for algorithm in algorithms}
-        with transferring(self._timeout):
+        with transferring(self._timeout, self._budget()):
             async with self._slots:
                 size = await self._feed(hashes.values(), source, **request)
         if size != source.size:

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
+from attachery_service.domain.deadline import confirmation_budget
 from attachery_service.domain.errors import StorageUnavailable
 from attachery_service.storage.client import Storage
 from attachery_service.storage.descriptions import described
@@ -36,7 +37,7 @@ class S3SecondLook:
         self._bucket = storage.options.bucket
         self._timeout = storage.options.operation_timeout
         self._sdk = SdkReads(storage.s3, self._bucket)
-        self._hasher = ObjectHasher(storage, self._sdk)
+        self._hasher = ObjectHasher(storage, self._sdk, confirmation_budget)
 
     async def describe(self, key: str) -> StoredObject | None:
         """Describe an object by GET, or by listing it where its bytes cannot be read.
@@ -88,7 +89,10 @@ class S3SecondLook:
         return first
 
     async def digest(self, source: StoredObject, algorithms: Sequence[Algorithm]) -> Checksums:
-        """Hash the object, read by a ranged GET. Raises PreconditionChanged."""
+        """Hash the object, read by a ranged GET. Raises PreconditionChanged.
+
+        Has `transfer_timeout` seconds of its own, whatever the first read took.
+        """
         more = {"Range": _EVERYTHING} if source.size else {}
         return await self._hasher.digest(source, algorithms, **more)
 
