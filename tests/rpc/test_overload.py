@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
+from attachery.v1.upload_sessions_pb2_grpc import UploadSessionServiceStub
 from attachery_client import AttacheryClient
 from attachery_service.wire import accepting
 from attachery_service.wire.concurrency import LEAST
@@ -202,26 +203,73 @@ async def test_a_call_without_enough_time_is_not_started(make_service: MakeServi
                 )
 
 
+async def test_calls_without_enough_time_do_not_count_against_the_streams_of_their_connection(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(**SETTINGS | {"grpc_max_streams": 16}, grpc_ask_ahead=True)
+    attachment_id = (await service.start(size_bytes=1)).session.attachment_id
+    request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
+
+    async def hurried() -> None:
+        with suppress(grpc.aio.AioRpcError):
+            await service.uploads.GetUploadSession(
+                request, metadata=service.metadata, timeout=0.015
+            )
+
+    async with asyncio.timeout(SECONDS):
+        while await shed(service, "deadline") < 64:
+            await asyncio.gather(*(hurried() for _ in range(8)))
+            assert (await service.get(attachment_id)).attachment_id == attachment_id
+
+
+async def was_refused_by_grpc(service: ServiceUnderTest, attachment_id: str) -> bool:
+    try:
+        await service.get(attachment_id)
+    except grpc.aio.AioRpcError as error:
+        is_bare = DETAILS not in dict(error.trailing_metadata() or ())
+        return is_bare and error.code() is grpc.StatusCode.UNAVAILABLE
+    return False
+
+
+async def until_refused_by_grpc(service: ServiceUnderTest, attachment_id: str) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not any(
+            await asyncio.gather(*(was_refused_by_grpc(service, attachment_id) for _ in range(64)))
+        ):
+            pass
+
+
+async def test_refused_calls_count_for_a_while_only_though_others_are_refused(
+    make_service: MakeService,
+) -> None:
+    service = await make_service(**SETTINGS | {"grpc_max_streams": LEAST + 32}, grpc_ask_ahead=True)
+    attachment_id = (await service.start(size_bytes=1)).session.attachment_id
+    request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
+
+    async def refuse_another_caller() -> None:
+        own_connection = (("grpc.use_local_subchannel_pool", 1),)
+        async with grpc.aio.insecure_channel(service.target, own_connection) as channel:
+            uploads: Any = UploadSessionServiceStub(channel)
+            assert (await failure(uploads.GetUploadSession(request))).reason == "OVERLOADED"
+
+    async with overloaded(service, attachment_id) as (_, waiting):
+        await until_refused_by_grpc(service, attachment_id)
+        async with asyncio.timeout(SECONDS):
+            while await was_refused_by_grpc(service, attachment_id):
+                await refuse_another_caller()
+    await asyncio.gather(*waiting)
+
+
 async def test_a_connection_whose_calls_are_refused_is_limited_by_grpc_itself(
     make_service: MakeService,
 ) -> None:
     service = await make_service(**SETTINGS | {"grpc_max_streams": LEAST + 32}, grpc_ask_ahead=True)
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id
-
-    async def was_refused_by_grpc() -> bool:
-        try:
-            await service.get(attachment_id)
-        except grpc.aio.AioRpcError as error:
-            is_bare = DETAILS not in dict(error.trailing_metadata() or ())
-            return is_bare and error.code() is grpc.StatusCode.UNAVAILABLE
-        return False
-
-    async with overloaded(service, attachment_id) as (_, waiting), asyncio.timeout(SECONDS):
-        while not any(await asyncio.gather(*(was_refused_by_grpc() for _ in range(64)))):
-            pass
+    async with overloaded(service, attachment_id) as (_, waiting):
+        await until_refused_by_grpc(service, attachment_id)
     await asyncio.gather(*waiting)
     async with asyncio.timeout(SECONDS):
-        while await was_refused_by_grpc():
+        while await was_refused_by_grpc(service, attachment_id):
             pass
     assert (await service.get(attachment_id)).attachment_id == attachment_id
 

@@ -25,7 +25,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from attachery_service.wire.admission import Admission, Slot, is_exempt
 from attachery_service.wire.core_calls import ArrivedCall, OpenRequests, drive, is_usable
 from attachery_service.wire.held_streams import HeldStreams
-from attachery_service.wire.refusals import SHUTTING_DOWN, TOO_LATE, Refusal
+from attachery_service.wire.refusals import OVERLOADED, TOO_LATE, Refusal
 from attachery_service.wire.wake_ups import coalesced_wake_ups
 
 # Nothing can be done for a call in less time, in seconds.
@@ -193,7 +193,8 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
 
     def _refuse(self, call: ArrivedCall, refusal: Refusal) -> None:
         self._admission.count(refusal)
-        if refusal is not SHUTTING_DOWN:
+        # Other refusals say nothing about the calls that follow on the same connection.
+        if refusal is OVERLOADED:
             self._held.hold(call.state)
         if call.remaining() > 0:
             call.refuse(refusal)
