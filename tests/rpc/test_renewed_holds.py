@@ -6,16 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
 
+import asyncpg
+import grpc
 import pytest
+from asyncpg.pool import PoolConnectionProxy
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from attachery.v1 import attachments_pb2 as pb
 from attachery.v1.admin_pb2 import AuditAttachmentsRequest
 from attachery.v1.upload_sessions_pb2 import ListUploadSessionsRequest
+from attachery_service.app import database_options
+from attachery_service.composition import audit_store_of
+from attachery_service.store.database import open_database
 from failures import failure
 from rpc.holding import HOUR, end, exactly, extend, get, held, reasons, release, state, take
-from service_fixtures import TENANT, ServiceUnderTest
+from service_fixtures import TENANT, MakeService, ServiceUnderTest
 from sweep_fixtures import Sweeper
 
 DAY = timedelta(days=1)
@@ -48,12 +56,40 @@ async def rows(service: ServiceUnderTest) -> dict[str, int]:
     return {row["attachment_id"]: row["version"] for row in found}
 
 
+async def held_id(service: ServiceUnderTest, attachment_id: str) -> str:
+    """The id of a new hold without an owner."""
+    return (await held(service, attachment_id)).hold_id
+
+
+async def delete(service: ServiceUnderTest, attachment_id: str) -> None:
+    request = pb.DeleteAttachmentRequest(tenant_id=TENANT, attachment_id=attachment_id)
+    await service.attachments.DeleteAttachment(request, metadata=service.metadata)
+
+
+async def extend_as_the_release_before(service: ServiceUnderTest, hold_id: str) -> None:
+    """Extends the hold by five hours as the previous release does: without end_time and count."""
+    await service.database.execute(
+        "UPDATE holds SET expire_time = expire_time + interval '5 h', revision = revision + 1"
+        " WHERE hold_id = $1",
+        hold_id,
+    )
+    await service.database.execute(
+        "UPDATE upload_sessions AS s SET held_until = h.expire_time,"
+        " metadata_purge_time = greatest(s.metadata_purge_time, h.expire_time)"
+        " FROM holds AS h JOIN held_attachments AS a USING (tenant_id, hold_id)"
+        " WHERE hold_id = $1 AND s.attachment_id = a.attachment_id",
+        hold_id,
+    )
+
+
 @asynccontextmanager
-async def hold_being_changed(service: ServiceUnderTest, hold_id: str) -> AsyncIterator[None]:
-    """Another call is about to renew the hold."""
+async def hold_being_changed(
+    service: ServiceUnderTest, hold_id: str
+) -> AsyncIterator[PoolConnectionProxy[asyncpg.Record]]:
+    """The connection of another call, which is about to renew the hold."""
     async with service.database.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM holds WHERE hold_id = $1 FOR NO KEY UPDATE", hold_id)
-        yield
+        yield connection
 
 
 async def test_renewing_touches_only_the_attachments_asked_for(service: ServiceUnderTest) -> None:
@@ -161,10 +197,7 @@ async def test_what_a_renewed_hold_is_on_is_not_deleted(service: ServiceUnderTes
     attachment_id = await service.ready()
     await renewed_without(service, attachment_id, DAY)
     await service.age(attachment_id, 3 * HOUR)
-    request = pb.DeleteAttachmentRequest(tenant_id=TENANT, attachment_id=attachment_id)
-    refused = await failure(
-        service.attachments.DeleteAttachment(request, metadata=service.metadata)
-    )
+    refused = await failure(delete(service, attachment_id))
     assert refused.reason == "ATTACHMENT_HELD"
     assert await state(service, attachment_id) == "READY"
 
@@ -257,3 +290,99 @@ async def test_an_owner_who_is_late_keeps_what_is_alive_and_brings_nothing_back(
     assert (again.hold_id, again.attachment_count) == (hold.hold_id, 2)
     assert (await get(service, alive)).object_purge_time == again.expire_time
     assert await state(service, gone) == "DELETED"
+
+
+@pytest.mark.parametrize("repaired", [False, True], ids=["released", "audit-repair"])
+async def test_an_owner_who_is_late_keeps_what_another_hold_was_on_meanwhile(
+    service: ServiceUnderTest, sweeper: Sweeper, repaired: bool
+) -> None:
+    attachment_id, other = await service.ready(), await service.ready()
+    late = await held(service, attachment_id, hold_owner="late")
+    await end(service, late.hold_id)
+    if repaired:
+        async with open_database(database_options(service.settings)) as database:
+            store = audit_store_of(service.settings, database)
+            await store.recompute_hold(TENANT, UUID(attachment_id))
+    else:
+        await release(service, await held_id(service, attachment_id))
+    again = await held(service, other, hold_owner="late")
+    assert (again.hold_id, again.attachment_count) == (late.hold_id, 2)
+    assert (await get(service, attachment_id)).object_purge_time == again.expire_time
+    await service.age(attachment_id, HOUR)
+    await sweeper()
+    assert await service.events(attachment_id) == ["pending", "ready"]
+    assert (await failure(delete(service, attachment_id))).reason == "ATTACHMENT_HELD"
+    assert await state(service, attachment_id) == "READY"
+
+
+@pytest.mark.parametrize("passed", [False, True], ids=["before-old-end", "after-old-end"])
+async def test_a_hold_that_the_release_before_has_extended_outlives_other_holds(
+    service: ServiceUnderTest, passed: bool
+) -> None:
+    attachment_id = await service.ready()
+    hold = await held(service, attachment_id)
+    await extend_as_the_release_before(service, hold.hold_id)
+    if passed:
+        await service.database.execute(
+            "UPDATE held_attachments SET end_time = end_time - interval '8 d'"
+        )
+    else:
+        await held(service, attachment_id, hold_ttl=3 * HOUR)
+    await release(service, await held_id(service, attachment_id))
+    extended = await service.database.fetchval(
+        "SELECT expire_time FROM holds WHERE hold_id = $1", hold.hold_id
+    )
+    assert exactly((await get(service, attachment_id)).object_purge_time) == extended
+
+
+@pytest.mark.parametrize("consumed", [False, True])
+async def test_an_extension_that_commits_after_the_end_outlives_the_release_of_another_hold(
+    make_service: MakeService, tmp_path: Path, consumed: bool
+) -> None:
+    purposes = tmp_path / "purposes.toml"
+    purposes.write_text("[default]\ndelete_when_consumed = true\n", encoding="utf-8")
+    service = await make_service(purposes=purposes)
+    attachment_id = await service.ready()
+    first = await held(service, attachment_id)
+    await extend(service, first.hold_id, 3 * HOUR)
+    await end(service, first.hold_id)
+    second = await held_id(service, attachment_id)
+    async with hold_being_changed(service, first.hold_id) as connection:
+        await release(service, second, consumed=consumed)
+        await connection.execute(
+            "UPDATE holds SET expire_time = expire_time + interval '8 d', revision = revision + 1,"
+            " counted_revision = revision + 1 WHERE hold_id = $1",
+            first.hold_id,
+        )
+    await service.age(attachment_id, HOUR)
+    assert await state(service, attachment_id) == "READY"
+
+
+async def test_a_consumed_attachment_goes_though_another_hold_on_it_has_expired(
+    make_service: MakeService, tmp_path: Path
+) -> None:
+    purposes = tmp_path / "purposes.toml"
+    purposes.write_text("[default]\ndelete_when_consumed = true\n", encoding="utf-8")
+    service = await make_service(purposes=purposes)
+    attachment_id = await service.ready()
+    expired = await held(service, attachment_id)
+    await end(service, expired.hold_id)
+    await release(service, await held_id(service, attachment_id), consumed=True)
+    assert await state(service, attachment_id) == "DELETED"
+
+
+async def test_the_sweep_looks_at_the_holds_on_a_row_that_tells_of_none(
+    service: ServiceUnderTest, sweeper: Sweeper
+) -> None:
+    attachment_id = await service.ready()
+    hold_id = await renewed_without(service, attachment_id, DAY)
+    # As the release before leaves it: it takes an expired hold for none.
+    await service.database.execute("UPDATE upload_sessions SET held_until = NULL")
+    assert (await failure(delete(service, attachment_id))).code == grpc.StatusCode.UNAVAILABLE
+    await service.age(attachment_id, HOUR)
+    await sweeper()
+    assert await service.events(attachment_id) == ["pending", "ready"]
+    assert await state(service, attachment_id) == "READY"
+    await release(service, hold_id)
+    await sweeper()
+    assert await service.events(attachment_id) == ["pending", "ready", "deleted"]

@@ -9,7 +9,7 @@ WITH found AS MATERIALIZED (
 ), claimed AS MATERIALIZED (
     SELECT s.tenant_id, s.attachment_id, s.booking AS booked
     FROM found AS s CROSS JOIN {hold_end} AS held
-    WHERE {row_is_kept} AND ($9::boolean OR s.held_until IS NULL OR {no_hold_lasts})
+    WHERE {row_is_kept} AND ($9::boolean OR {no_hold_lasts})
 ), {take_request}, changed AS (
     UPDATE upload_sessions AS s
     SET {become_deleted}

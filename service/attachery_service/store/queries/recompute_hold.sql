@@ -1,4 +1,4 @@
--- Makes the session, which is locked, say of its holds what they say.
+-- Recomputes the `held_until` of the session, which is locked, from its holds, as release_hold.sql does.
 UPDATE upload_sessions AS s
 SET held_until = held.end_time,
     metadata_purge_time = greatest(s.metadata_purge_time, held.end_time),
@@ -7,6 +7,6 @@ FROM (
     SELECT max(h.expire_time) AS end_time
     FROM held_attachments AS a JOIN holds AS h USING (tenant_id, hold_id)
     WHERE a.tenant_id = $1 AND a.attachment_id = $2
-        AND h.release_time IS NULL AND h.expire_time > now()
+        AND h.release_time IS NULL
 ) AS held
 WHERE s.tenant_id = $1 AND s.attachment_id = $2 AND s.state = 'ready' AND s.delete_time IS NULL

@@ -1,5 +1,6 @@
--- A hold ends, if it was not released before. What it was on is kept by the other holds on it, or by
--- its own clock. What was consumed ($3) and may go with it ($4, purposes) becomes DELETED.
+-- Ends a hold, unless it was released before. The other holds on its attachments, or their own times,
+-- keep them. A consumed ($3) attachment of one of the purposes $4 becomes DELETED, unless another hold
+-- on it lasts.
 --
 -- The hold and its attachments are locked by statements before this one: only so are all the other
 -- holds seen here. An attachment that is gone stays with the hold, which tells when it went.
@@ -16,7 +17,17 @@ WITH released AS (
     RETURNING h.*
 ), claimed AS MATERIALIZED (
     SELECT s.attachment_id, s.booking AS booked,
-        $3::boolean AND others.end_time IS NULL AND s.purpose = ANY($4::text[]) AS done_with,
+        -- Locks the other holds as the sweep does: a renewal that began before their end may commit
+        -- after this statement's snapshot.
+        CASE
+            WHEN $3::boolean AND s.purpose = ANY($4::text[])
+                AND coalesce(others.end_time <= now(), true)
+                THEN NOT EXISTS (
+{lasting_holds}
+                    AND a.hold_id <> $2
+                )
+            ELSE false
+        END AS done_with,
         s.held_until IS DISTINCT FROM others.end_time
             OR s.due_time > greatest(s.object_purge_time, others.end_time) AS changes
     FROM released AS r
@@ -28,14 +39,14 @@ WITH released AS (
         OFFSET 0
     ) AS s
     CROSS JOIN {hold_end} AS held
-    CROSS JOIN LATERAL (SELECT {other_holds_end} AS end_time OFFSET 0) AS others
+    CROSS JOIN {other_holds} AS others
     WHERE s.state = 'ready' AND NOT {bytes_are_gone}
 ), kept AS (
     UPDATE upload_sessions AS s
     SET (held_until, metadata_purge_time, due_time) = (
         SELECT others.end_time, greatest(s.metadata_purge_time, others.end_time),
             least(s.due_time, greatest(s.object_purge_time, others.end_time))
-        FROM (SELECT {other_holds_end} AS end_time OFFSET 0) AS others
+        FROM {other_holds} AS others
     )
     WHERE s.tenant_id = $1 AND s.attachment_id = ANY (
         ARRAY(SELECT attachment_id FROM claimed WHERE changes AND NOT done_with)

@@ -25,7 +25,7 @@ WITH due AS MATERIALIZED (
     CROSS JOIN LATERAL (
         -- Bytes go only after a look at every hold on them; one in doubt is looked at again later.
         SELECT CASE
-            WHEN s.state = 'ready' AND s.delete_time IS NULL AND s.held_until IS NOT NULL
+            WHEN s.state = 'ready' AND s.delete_time IS NULL
                 AND greatest(s.object_purge_time, told.end_time) <= now()
                 AND NOT {no_hold_lasts}
                 THEN now() + $3::interval
@@ -68,7 +68,11 @@ WITH due AS MATERIALIZED (
         metadata_purge_time = CASE
             WHEN n.purges THEN greatest(s.metadata_purge_time, n.hold_end_time)
             ELSE s.metadata_purge_time END,
-        held_until = CASE WHEN NOT n.purges THEN s.held_until END,
+        -- NULL, although a hold may last: reads look at the holds from now on.
+        held_until = CASE
+            WHEN NOT n.purges THEN coalesce(
+                s.held_until, CASE WHEN n.hold_end_time IS NOT NULL THEN s.object_purge_time END)
+            END,
         delete_time = CASE WHEN n.purges THEN now() ELSE s.delete_time END,
         disposed_time = CASE WHEN NOT n.purges THEN s.disposed_time END,
         booking = n.booking,
