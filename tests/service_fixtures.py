@@ -15,6 +15,7 @@ import aiohttp
 import asyncpg
 import grpc
 import pytest
+from asyncpg.pool import PoolConnectionProxy
 from pydantic import SecretStr
 
 from attachery.v1 import (
@@ -239,7 +240,9 @@ async def client(service: ServiceUnderTest) -> AsyncIterator[AttacheryClient]:
 
 
 async def age(
-    database: asyncpg.Pool[asyncpg.Record], attachment_id: str | UUID, by: timedelta
+    database: asyncpg.Pool[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record],
+    attachment_id: str | UUID,
+    by: timedelta,
 ) -> None:
     """Moves a session's whole life into the past, as if it had begun that much earlier."""
     await database.execute(

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from attachery.v1 import resources_pb2 as pb
 from attachery.v1.upload_sessions_pb2 import VerificationCheck
 from failures import failure
 from rpc.test_batch_complete_upload_sessions import Item, complete, reasons, wrong
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from service_fixtures import TENANT, MakeService, ServiceUnderTest, age
 from sweep_fixtures import Sweeper, opened_sweeper
 
 BODY = b"hello\n"
@@ -221,6 +222,27 @@ async def test_a_batch_claims_what_the_service_has_completed(
     stored = "SELECT sum(stored_bytes)::bigint FROM tenant_usage"
     assert await service.database.fetchval(stored) == 2 * len(BODY)
     assert await service.events(claimed) == ["pending", "ready", "ready"]
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+async def test_a_batch_claims_nothing_whose_bytes_have_gone_meanwhile(
+    service: ServiceUnderTest, sweeper: Sweeper, atomic: bool
+) -> None:
+    attachment_id = await completed_by_the_service(service, sweeper)
+    other = await uploaded(service)
+    async with service.database.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "SELECT FROM upload_sessions WHERE attachment_id = $1 FOR UPDATE", attachment_id
+        )
+        batch = asyncio.create_task(
+            complete(service, attachment_id, other, atomic=atomic, request_id="r-1")
+        )
+        await service.until_blocked(1)
+        await age(connection, attachment_id, timedelta(hours=1))
+    late = "BATCH_ABORTED" if atomic else ""
+    assert reasons(await batch) == ["UPLOAD_ALREADY_COMPLETED", late]
+    assert await service.events(attachment_id) == ["pending", "ready"]
+    assert await service.events(other) == ["pending", *([] if atomic else ["ready"])]
 
 
 async def test_a_mismatch_of_what_the_service_has_completed_aborts_an_atomic_batch(

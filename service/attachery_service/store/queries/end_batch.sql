@@ -10,9 +10,9 @@ WITH ending AS (
         attachment_id, state, checks, sealed_key, sealed_etag, size, checksums,
         detected_content_type, failure_reason, failure_facts
     )
-), pending AS (
+), found AS (
     -- Always in this order, so that of two batches neither waits for what the other one has.
-    SELECT s.tenant_id, s.attachment_id
+    SELECT s.tenant_id, s.attachment_id, s.state, s.object_purge_time, s.held_until, s.delete_time
     FROM upload_sessions AS s
     WHERE s.tenant_id = $1 AND s.attachment_id = ANY($8::uuid[])
         AND CASE
@@ -23,9 +23,14 @@ WITH ending AS (
         END
     ORDER BY s.attachment_id
     FOR UPDATE
+), open AS MATERIALIZED (
+    -- Judged after the lock. An attachment whose bytes are gone cannot be claimed.
+    SELECT s.tenant_id, s.attachment_id
+    FROM found AS s CROSS JOIN {hold_end} AS held
+    WHERE s.state = 'pending' OR NOT {bytes_are_gone}
 ), agreed AS (
     -- Counting takes every lock before the request id is.
-    SELECT count(*) AS rows FROM pending
+    SELECT count(*) AS rows FROM open
     HAVING count(*) > 0 AND (NOT $7::boolean OR count(*) = cardinality($8::uuid[]))
 ), request AS (
     INSERT INTO request_outcomes AS o (tenant_id, method, request_id, payload_digest, attachment_id)
@@ -57,7 +62,7 @@ WITH ending AS (
         END,
         revision = s.revision + 1,
         update_time = now()
-    FROM agreed, pending AS p JOIN ending AS e USING (attachment_id)
+    FROM agreed, open AS p JOIN ending AS e USING (attachment_id)
     WHERE s.tenant_id = p.tenant_id AND s.attachment_id = p.attachment_id
         AND s.tenant_id = $1 AND e.state <> 'claimed' AND s.state = 'pending'
         AND ($4::text IS NULL OR EXISTS (SELECT FROM request))
@@ -69,7 +74,7 @@ WITH ending AS (
         verified_checksums = s.verified_checksums || e.checksums::jsonb,
         revision = s.revision + 1,
         update_time = now()
-    FROM agreed, pending AS p JOIN ending AS e USING (attachment_id)
+    FROM agreed, open AS p JOIN ending AS e USING (attachment_id)
     WHERE s.tenant_id = p.tenant_id AND s.attachment_id = p.attachment_id
         AND s.tenant_id = $1 AND e.state = 'claimed' AND s.is_claimable
         AND ($4::text IS NULL OR EXISTS (SELECT FROM request))
