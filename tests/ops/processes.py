@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +79,19 @@ class Process:
 
 @contextmanager
 def started(
-    folder: Path, *arguments: str | Path, settings: Mapping[str, object] | None = None
+    folder: Path,
+    *arguments: str | Path,
+    settings: Mapping[str, object] | None = None,
+    program: Sequence[str] = ("-m", "attachery_service"),
 ) -> Iterator[Process]:
-    """`attachery` with these arguments, and settings by their name without `ATTACHERY_`."""
+    """`attachery` with these arguments, and settings by their name without `ATTACHERY_`.
+
+    `program`: arguments of Python that run the command line in another way.
+    """
     out, err = folder / "out.txt", folder / "err.txt"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         popen = subprocess.Popen(
-            [sys.executable, "-m", "attachery_service", *arguments],
+            [sys.executable, *program, *arguments],
             env=_environment(settings or {}),
             cwd=folder,
             stdin=subprocess.DEVNULL,

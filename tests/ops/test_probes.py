@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import time
@@ -16,13 +17,22 @@ from pydantic import SecretStr
 
 from attachery_service import metrics
 from attachery_service.metrics import loop_reacts
-from ops.conftest import ServeSettings
-from ops.processes import Process, eventually, started
-from ops.test_workers import serving_told, serving_workers
+from ops.conftest import ServeSettings, stored_key
+from ops.processes import Process, eventually, family, started
+from ops.test_workers import serving_told, serving_workers, start_many
 from proxy import Proxy, proxy_of
 from service_fixtures import MakeService
 
 LONG = 100
+
+# The supervisor with shorter time limits; its processes report once a second all the same.
+IMPATIENT = """
+import sys
+from attachery_service.cli import workers
+workers._CHECK_SECONDS, workers._HUNG_GRACE = 1.5, 0.1
+from attachery_service.__main__ import main
+sys.exit(main())
+"""
 
 
 @pytest.fixture
@@ -46,7 +56,7 @@ async def status(listen: str | None, path: str, method: str = "GET") -> int:
 
 
 async def becomes(listen: str | None, path: str, expected: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await status(listen, path) != expected:
             pass
 
@@ -139,6 +149,39 @@ async def test_many_processes_are_ready_while_one_of_them_is(
         database_proxy.release()
         await becomes(listen, "/readyz", 200)
         assert await process.stopped() == 0
+
+
+async def test_processes_that_hang_are_discounted_and_replaced(
+    tmp_path: Path, serve_settings: ServeSettings, database_url: str
+) -> None:
+    settings = {**serve_settings, "metrics_listen": "127.0.0.1:0"}
+    with serving_workers(tmp_path, settings, program=("-c", IMPATIENT)) as process:
+        told = await serving_told(process)
+        hung = family(process.pid)
+        assert len(hung) == 2
+        for pid in hung:
+            os.kill(pid, signal.SIGSTOP)
+        await becomes(told["metrics"], "/readyz", 503)
+        assert await status(told["metrics"], "/healthz") == 200  # the supervisor works on it
+        await becomes(told["metrics"], "/readyz", 200)
+        await eventually(lambda: not hung & family(process.pid), within=30)
+        await eventually(lambda: len(family(process.pid)) == 2, within=30)
+        logged = [line["pid"] for line in process.events("worker hung")]
+        assert [logged.count(pid) for pid in hung] == [1, 1]
+        await start_many(told["listen"], await stored_key(database_url))
+        assert await process.stopped() == 0
+
+
+async def test_processes_that_drain_by_themselves_report_it(
+    tmp_path: Path, serve_settings: ServeSettings
+) -> None:
+    draining = {**serve_settings, "metrics_listen": "127.0.0.1:0", "drain_delay": LONG}
+    with serving_workers(tmp_path, draining) as process:
+        metrics = (await serving_told(process))["metrics"]
+        for pid in family(process.pid):
+            os.kill(pid, signal.SIGTERM)
+        await becomes(metrics, "/readyz", 503)
+        assert process.events("worker ended") == []
 
 
 async def test_serve_and_worker_share_one_environment(

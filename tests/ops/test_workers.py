@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,15 @@ CONNECTIONS = 16
 
 
 @contextmanager
-def serving_workers(folder: Path, settings: ServeSettings, count: int = 2) -> Iterator[Process]:
+def serving_workers(
+    folder: Path,
+    settings: ServeSettings,
+    count: int = 2,
+    program: Sequence[str] = ("-m", "attachery_service"),
+) -> Iterator[Process]:
     """Killed at the end, its workers too."""
-    with started(folder, "serve", "--workers", str(count), settings=settings) as process:
+    arguments = ("serve", "--workers", str(count))
+    with started(folder, *arguments, settings=settings, program=program) as process:
         try:
             yield process
         finally:

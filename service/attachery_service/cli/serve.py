@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
+from contextlib import suppress
 
 import structlog
 
 from attachery_service.app import App, open_app
 from attachery_service.cli.signals import Stop, stop_signals
-from attachery_service.cli.workers import NOT_SERVING, SERVING, supervise
+from attachery_service.cli.workers import NOT_SERVING, REPORT_SECONDS, SERVING, supervise
 from attachery_service.config import Settings
 from attachery_service.logs import configure_logs
 from attachery_service.process import in_force, settle
@@ -48,18 +50,27 @@ async def _work(settings: Settings) -> int:
         _stop_at_end_of_input(stop)
         async with open_app(settings, share_port=True) as app:
             settle(settings)
-            telling = asyncio.create_task(_tell_health(app.health))
+            reporting = asyncio.create_task(_report_health(app.health))
             await stop.wait()
-            telling.cancel()
+        reporting.cancel()  # only now: a process that drains is alive
     return 0
 
 
-async def _tell_health(health: Health) -> None:
-    """Tells the supervisor, by a line, that this process serves or that it does not."""
+async def _report_health(health: Health) -> None:
+    """Writes a line for the supervisor at each change of health, and at least once a second.
+
+    The supervisor takes silence for a hung event loop. It may read no more, because it drains or
+    has died; this must not block the event loop.
+    """
+    out = sys.stdout.fileno()
+    os.set_blocking(out, False)
     while True:
         changed = health.changed
-        print(SERVING if health.serving else NOT_SERVING, flush=True)
-        await changed.wait()
+        with suppress(OSError):
+            os.write(out, f"{SERVING if health.serving else NOT_SERVING}\n".encode())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_SECONDS):
+                await changed.wait()
 
 
 def _stop_at_end_of_input(stop: Stop) -> None:

@@ -1,9 +1,11 @@
 """`attachery serve --workers N`: several processes on one port, and one that keeps them alive.
 
 A worker is this same command, told by its standard input when to end: at its end of file, which
-comes with the supervisor's own death too. It tells by lines on standard output whether it serves.
-The supervisor's `/readyz` answers 200 while at least one of them serves: the kernel gives
-connections only to those that listen.
+comes with the supervisor's own death too. It reports whether it serves by lines on standard output,
+at each change and at least once a second. The supervisor's `/readyz` answers 200 while at least one
+of them serves: the kernel gives connections only to those that listen. A process whose event loop
+hangs keeps its listening socket, and with it its share of new connections. So the supervisor
+discounts a process after 5 s of silence, and replaces it after 10 s.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ _log = structlog.get_logger("attachery.workers")
 
 SERVING = "serving"
 NOT_SERVING = "not serving"
+REPORT_SECONDS = 1.0
 
 # In seconds. One that served for so long has not failed to start.
 _PROVEN = 10.0
@@ -38,6 +41,13 @@ _LONGEST_PAUSE = 5.0
 _MOST_FAILURES = 10
 # Beyond what the workers take to drain: for closing what they have opened.
 _LAST_WORD = 10.0
+# A silent process is discounted after the first check and ended after the last. Two checks instead
+# of one long time limit: a supervisor that was itself suspended sees at most one of them expire,
+# and the reports that arrived meanwhile clear the process of suspicion.
+_CHECK_SECONDS = 5.0
+_CHECKS = 2
+# From SIGTERM to SIGKILL for a process that hangs: each second sends it more connections.
+_HUNG_GRACE = 2.0
 
 
 class WorkersError(RuntimeError):
@@ -141,9 +151,7 @@ class _Crew:
                 since = loop.time()
                 self.counts.serving.inc()
                 try:
-                    while await self._next_word(process):
-                        pass
-                    code = await process.wait()
+                    code = await self._follow(process)
                     return loop.time() - since, code
                 finally:
                     self.counts.serving.dec()
@@ -151,14 +159,57 @@ class _Crew:
                 self.ready.discard(process.pid)
                 mark_process_dead(process.pid, self.folder)  # type: ignore[no-untyped-call]
 
-    async def _next_word(self, process: asyncio.subprocess.Process) -> bool:
-        """Notes whether the worker says that it serves; False when it has ended."""
-        line = await process.stdout.readline() if process.stdout is not None else b""
+    async def _follow(self, process: asyncio.subprocess.Process) -> int:
+        """Tracks the health of a process until it ends, and ends it if it hangs.
+
+        Returns the exit code.
+        """
+        try:
+            while await self._next_word(process, _CHECKS):
+                pass
+        except TimeoutError:
+            _log.error("worker hung", pid=process.pid, silent_seconds=_CHECKS * _CHECK_SECONDS)
+            await _end_hung(process)
+        return await process.wait()
+
+    async def _next_word(
+        self, process: asyncio.subprocess.Process, checks: int | None = None
+    ) -> bool:
+        """Notes whether the process reports that it serves; False when it has ended.
+
+        Raises TimeoutError if `checks` checks pass without a report; None waits without a limit,
+        for a start has time limits of its own.
+        """
+        line = await self._next_line(process, checks)
         if line.decode().strip() == SERVING:
             self.ready.add(process.pid)
         else:
             self.ready.discard(process.pid)
         return line != b""
+
+    async def _next_line(self, process: asyncio.subprocess.Process, checks: int | None) -> bytes:
+        if process.stdout is None:
+            return b""
+        if checks is None:
+            return await process.stdout.readline()
+        for _ in range(checks):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    return await process.stdout.readline()
+            self.ready.discard(process.pid)
+        raise TimeoutError
+
+
+async def _end_hung(process: asyncio.subprocess.Process) -> None:
+    """Sends SIGTERM, then SIGKILL: a stopped process reacts to nothing else."""
+    with suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(_HUNG_GRACE):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
 
 
 @asynccontextmanager
