@@ -23,11 +23,11 @@ FOUND = Answer(200, {"content-length": "5"})
 
 def echo(head: str) -> bytes:
     """The answer to this request, and to no other."""
-    return f"HTTP/1.1 200 OK\r\nx-key: {head.split(' ')[1][1:]}\r\n\r\n".encode()
+    return f"HTTP/1.1 200 OK\r\netag: {head.split(' ')[1][1:]}\r\n\r\n".encode()
 
 
 def told(key: object) -> Answer:
-    return Answer(200, {"x-key": str(key)})
+    return Answer(200, {"etag": str(key)})
 
 
 @asynccontextmanager

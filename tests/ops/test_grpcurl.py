@@ -112,7 +112,7 @@ def test_the_contract_is_listed_and_described(dev: Dev) -> None:
     methods = [method for service in services for method in said(dev, "list", service).split()]
     assert {"/" + "/".join(method.rsplit(".", 1)) for method in methods} == set(SCOPES)
     assert "rpc StartUploadSession" in said(dev, "describe", UPLOADS)
-    assert "string tenant_id = 1;" in said(
+    assert "string tenant_id = 1 [" in said(
         dev, "describe", f"{UPLOADS[:13]}StartUploadSessionRequest"
     )
     assert "message ErrorInfo" in said(dev, "describe", "google.rpc.ErrorInfo")

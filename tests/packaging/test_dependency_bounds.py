@@ -157,7 +157,7 @@ def test_the_server_extra_alone_is_enough_to_serve(lowest_server: Environment) -
 
     # As far as it gets with no settings.
     assert done.returncode == 2
-    assert "ATTACHERY_DATABASE_URL: Field required" in done.stderr
+    assert "ATTACHERY_DATABASE_URL: is required" in done.stderr
 
 
 def test_dev_names_the_extra_that_it_needs(lowest_server: Environment, tmp_path: Path) -> None:
@@ -166,8 +166,9 @@ def test_dev_names_the_extra_that_it_needs(lowest_server: Environment, tmp_path:
     done = lowest_server.run("-m", "attachery_service", *arguments, sources=True)
 
     assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+    *progress, line = done.stderr.splitlines()
     assert "attachery[embedded]" in line
+    assert all(json.loads(each)["level"] == "info" for each in progress)
 
 
 def test_the_oldest_service_takes_a_file_through_the_whole_flow(
