@@ -8,12 +8,9 @@ from google.rpc import status_pb2
 
 from attachery.v1 import upload_sessions_pb2 as pb
 from attachery.v1 import upload_sessions_pb2_grpc
-from attachery_service.usecases.batch_complete_upload_sessions import (
-    Answer,
-    BatchCompleteRequest,
-    BatchCompleteUploadSessions,
-    BatchItem,
-)
+from attachery_service.usecases.batch_complete_upload_sessions import BatchCompleteUploadSessions
+from attachery_service.usecases.batch_outcomes import Answer
+from attachery_service.usecases.batch_request import BatchCompleteRequest, BatchItem
 from attachery_service.usecases.cancel_upload_session import CancelUploadSession
 from attachery_service.usecases.complete_upload_session import (
     CompleteRequest,
