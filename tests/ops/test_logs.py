@@ -282,6 +282,15 @@ REDACTED = [
     ("postgres://user:p@ss/w@host/name", "ss/w"),
     ("postgresql://:pass@/name?host=/tmp", "pass"),
     ("postgresql://host/name?user=u&password=pass", "=pass"),
+    ("postgresql://host/name?sslkey=k&sslpassword=pass", "=pass"),
+    ("postgresql+asyncpg://user:pass@host/name", "pass"),
+    ("postgresql+asyncpg://user:p@ss@host/name", "ss@"),
+    ("postgres://me@corp:pass@host/name", "pass"),
+    ("redis://:pass@host", "pass"),
+    ("rediss://user:p@ss@host:6379/0", "ss@"),
+    ("cannot connect to http://user:pass@proxy:3128", "pass"),
+    ('{"proxy": "HTTPS://user:p/ss@proxy:3128"}', "ss@"),
+    ("https://me@corp:12@proxy", "12"),
 ]
 
 
@@ -296,6 +305,10 @@ def test_secrets_are_blotted_out_in_every_form(text: str, secret: str) -> None:
     [
         "postgresql://host:5432/name",
         "see https://host/path?page=2",
+        "http://host:9000/bucket/mail@example.org",
+        "https://host/a:b@c",
+        "redis://host:6379/0",
+        '{"endpoint": "http://host:9000", "principal": "me@corp"}',
         "a@b",
         "attk_",
         "the bearer of news",
