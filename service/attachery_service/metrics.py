@@ -13,16 +13,19 @@ loop does not.
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from socketserver import TCPServer, ThreadingMixIn
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     GCCollector,
@@ -33,6 +36,8 @@ from prometheus_client import (
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_log = structlog.get_logger("attachery.metrics")
 
 # Seconds for the event loop to react, and for a client to send its request.
 _LOOP_SECONDS = 5.0
@@ -106,8 +111,12 @@ def _application(registry: CollectorRegistry, probes: Probes) -> WSGIApplication
         if method not in ("GET", "HEAD"):
             return _plain(start_response, HTTPStatus.METHOD_NOT_ALLOWED, method)
         if path == "/metrics":
-            # Prometheus's application refuses HEAD.
-            body = metrics({**environ, "REQUEST_METHOD": "GET"}, start_response)
+            try:
+                # Prometheus's application refuses HEAD.
+                body = metrics({**environ, "REQUEST_METHOD": "GET"}, start_response)
+            except Exception:
+                _log.exception("metrics failed")
+                return _plain(start_response, HTTPStatus.INTERNAL_SERVER_ERROR, method)
             return [] if method == "HEAD" else body
         status = HTTPStatus.OK if paths[path]() else HTTPStatus.SERVICE_UNAVAILABLE
         return _plain(start_response, status, method)
@@ -139,6 +148,11 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.server_name = str(host)
         self.setup_environ()
 
+    def handle_error(self, *_: object) -> None:
+        """Logs a bug, and nothing for a client that is silent, slow or gone."""
+        if not isinstance(sys.exception(), OSError):
+            _log.exception("metrics connection failed")
+
 
 class _Server6(_Server):
     address_family = socket.AF_INET6
@@ -151,6 +165,10 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Says nothing: probes come every few seconds."""
+
+    def get_stderr(self) -> TextIO:
+        """Discards the tracebacks of connections that break during a response."""
+        return io.StringIO()
 
 
 def _server(host: str, port: int, application: WSGIApplication) -> _Server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.registry import Collector
 from pydantic import SecretStr
 
 from attachery_service import metrics
-from attachery_service.metrics import loop_reacts
+from attachery_service.logs import configure_logs
+from attachery_service.metrics import loop_reacts, serve_metrics
 from ops.conftest import ServeSettings, stored_key
 from ops.processes import Process, eventually, family, started
 from ops.test_workers import serving_told, serving_workers, start_many
@@ -113,6 +117,51 @@ async def test_an_event_loop_that_does_not_react_is_not_alive(
     closed = asyncio.new_event_loop()
     closed.close()
     assert not loop_reacts(closed)()
+
+
+async def first_bytes(listen: str | None) -> bytes:
+    """What the endpoint sends to a client that sends nothing."""
+    host, _, port = str(listen).rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+async def test_a_client_that_sends_nothing_is_disconnected_and_not_logged(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(metrics._Handler, "timeout", 0.05)
+    with serve_metrics(CollectorRegistry(), "127.0.0.1:0", lambda: True) as listen:
+        assert await first_bytes(listen) == b""
+        assert await status(listen, "/readyz") == 200
+    assert capsys.readouterr().err == ""
+
+
+async def test_a_bug_of_the_endpoint_is_one_line_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Collector):
+        def collect(self) -> Iterator[Metric]:
+            raise LookupError("in a collector")
+
+    class Failing(metrics._Handler):
+        def handle(self) -> None:
+            raise LookupError("in the handler")
+
+    configure_logs()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Broken())
+    with serve_metrics(registry, "127.0.0.1:0", lambda: True) as listen:
+        assert await status(listen, "/metrics") == 500
+    monkeypatch.setattr(metrics, "_Handler", Failing)
+    with serve_metrics(CollectorRegistry(), "127.0.0.1:0", lambda: True) as listen:
+        assert await first_bytes(listen) == b""
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    events = [line["event"] for line in lines]
+    assert events == ["metrics failed", "metrics connection failed"]
+    assert all("LookupError" in line["exception"] for line in lines)
 
 
 async def test_a_server_that_drains_is_alive_and_not_ready(
