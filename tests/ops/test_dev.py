@@ -22,6 +22,7 @@ import pytest
 
 from attachery.v1.resources_pb2 import UPLOAD_SESSION_STATE_READY as READY
 from attachery_service.cli.main import run
+from attachery_service.cli.ready_file import Ready, require_writable
 from ops.conftest import BODY, Dev, running_dev
 from ops.processes import SOURCES, Process, eventually, family, is_alive, ran, started
 from store_fixtures import StoreUnderTest
@@ -422,6 +423,9 @@ async def test_what_an_operator_gets_wrong_is_told_in_one_line(
         (1, dev.listen, ("--data-dir", here / "d", "--listen", dev.listen)),
         (1, "no credentials", ("--data-dir", here / "e", "--s3-endpoint", object_store.endpoint)),
         (2, "postgresql://", ("--data-dir", here / "f", "--database-url", "mysql://h/n")),
+        (1, "no folder", ("--data-dir", here / "g", "--ready-file", here / "none" / "r.json")),
+        (1, "no folder", ("--data-dir", here / "g", "--ready-file", Path(__file__) / "r.json")),
+        (1, "is a folder", ("--data-dir", here / "g", "--ready-file", here)),
     ]
     runs = (
         ran(new_folder(), "dev", "--listen", "127.0.0.1:0", *arguments) for _, _, arguments in wrong
@@ -429,6 +433,24 @@ async def test_what_an_operator_gets_wrong_is_told_in_one_line(
     for (code, said, _), done in zip(wrong, await asyncio.gather(*runs), strict=True):
         assert said in done.refused_with(code)
     assert dev.ready_file.exists()
+    assert list(here.iterdir()) == []
+
+
+def test_a_ready_file_may_be_in_a_folder_that_the_start_creates(tmp_path: Path) -> None:
+    for folder in (tmp_path / "new" / "data", tmp_path / "new", tmp_path):
+        require_writable(folder / "r.json", tmp_path / "new" / "data")
+
+
+def test_ready_files_that_cannot_all_be_written_leave_none_behind(tmp_path: Path) -> None:
+    ready = Ready(**dict.fromkeys(KEYS, "secret"))
+    (tmp_path / "folder").mkdir()
+    for second in (tmp_path / "missing" / "r.json", tmp_path / "folder"):
+        with (
+            pytest.raises(OSError, match=second.name),
+            ready.written_to(tmp_path / "ready.json", second),
+        ):
+            pass
+        assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from attachery_service.app import App, database_options, open_app, storage_options
 from attachery_service.cli.ports import reserved_port
-from attachery_service.cli.ready_file import READY_FILE, Ready
+from attachery_service.cli.ready_file import READY_FILE, Ready, require_writable
 from attachery_service.cli.serve import announce
 from attachery_service.cli.signals import stop_signals
 from attachery_service.composition import policies_of
@@ -85,7 +85,7 @@ async def run(options: argparse.Namespace) -> int:
 async def running_dev(options: DevOptions) -> AsyncIterator[Ready]:
     """The service with everything it needs, until the block is left.
 
-    What is wrong with the settings or the addresses is told before anything is created.
+    Checks the settings, the addresses and the place of the ready file before it creates anything.
 
     Raises ValidationError, SettingsFileError, OSError, EmbeddedServerError, and what `migrate`
     and `open_app` do.
@@ -97,6 +97,8 @@ async def running_dev(options: DevOptions) -> AsyncIterator[Ready]:
             pass
     data_dir = options.data_dir.absolute()
     ready_files = [data_dir / READY_FILE, *filter(None, [options.ready_file])]
+    if options.ready_file is not None:
+        require_writable(options.ready_file, data_dir)
     progress = _Progress(shown=not data_dir.exists() or sys.stderr.isatty())
     async with AsyncExitStack() as stack:
         _require_free(options)

@@ -48,10 +48,13 @@ class Ready:
 
     @contextmanager
     def written_to(self, *paths: Path) -> Iterator[None]:
-        """Writes the files, each whole or not at all, and removes them after the block."""
-        for path in paths:
-            self._write(path)
+        """Writes the files, each whole or not at all, and removes them after the block.
+
+        Raises OSError, and leaves no file behind then either.
+        """
         try:
+            for path in paths:
+                self._write(path)
             yield
         finally:
             for path in paths:
@@ -60,9 +63,28 @@ class Ready:
     def _write(self, path: Path) -> None:
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         draft.unlink(missing_ok=True)
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
+        try:
+            draft.touch(mode=0o600)
+            draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def require_writable(path: Path, data_dir: Path) -> None:
+    """Checks that a ready file can be written to `path` once the data folder is there.
+
+    Raises OSError.
+    """
+    folder = path.resolve().parent
+    if path.is_dir():
+        raise OSError(f"cannot write the ready file {path}: it is a folder")
+    if not folder.exists() and data_dir.resolve().is_relative_to(folder):
+        return  # the start creates it
+    if not folder.is_dir():
+        raise OSError(f"cannot write the ready file {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(f"cannot write the ready file {path}: {folder} is not writable")
 
 
 def settings_of(ready_file: Path | None) -> Settings:
