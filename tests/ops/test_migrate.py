@@ -13,6 +13,11 @@ from ops.conftest import RunHere
 from ops.processes import ran
 
 NewFolder = Callable[[], Path]
+_SCANS = "SELECT relname, seq_scan FROM pg_stat_xact_user_tables"
+_BLOCKED = """
+SELECT c.relname FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+WHERE l.pid = pg_backend_pid() AND l.mode = 'AccessExclusiveLock'
+"""
 VERSION = f"schema version {known_migrations()[-1].version}"
 
 
@@ -20,6 +25,11 @@ async def migrated(folder: Path, url: str) -> list[str]:
     done = await ran(folder, "migrate", settings={"database_url": url})
     assert (done.code, done.err) == (0, "")
     return done.out.splitlines()
+
+
+async def scans_of(connection: asyncpg.Connection[asyncpg.Record]) -> dict[str, int]:
+    """The number of scans of each table in this transaction."""
+    return {row["relname"]: row["seq_scan"] for row in await connection.fetch(_SCANS)}
 
 
 async def test_six_at_once_apply_each_migration_once(
@@ -30,6 +40,25 @@ async def test_six_at_once_apply_each_migration_once(
     applied = sorted(line for lines in said for line in lines[:-1])
     assert applied == [f"applied {migration.name}" for migration in known_migrations()]
     assert await migrated(new_folder(), empty_database_url) == [VERSION]
+
+
+async def test_no_migration_scans_a_table_while_it_blocks_all_access_to_it(
+    empty_database_url: str,
+) -> None:
+    released = 5
+    connection = await asyncpg.connect(empty_database_url)
+    for migration in known_migrations():
+        async with connection.transaction():
+            before = await scans_of(connection)
+            await connection.execute(migration.statements)
+            blocked = [row["relname"] for row in await connection.fetch(_BLOCKED)]
+            after = await scans_of(connection)
+        if migration.version > released:
+            scanned = {table for table in before if after[table] > before[table]}
+            assert not scanned.intersection(blocked), migration.name
+    invalid = await connection.fetch("SELECT conname FROM pg_constraint WHERE NOT convalidated")
+    assert invalid == []
+    await connection.close()
 
 
 async def test_a_migration_that_was_changed_since_is_refused(

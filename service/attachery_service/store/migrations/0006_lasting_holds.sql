@@ -6,14 +6,11 @@ ALTER TABLE upload_sessions SET (fillfactor = 85);
 
 ALTER TABLE holds
     -- Right if counted_revision is the revision: the release before maintains neither.
-    ADD COLUMN attachment_count integer NOT NULL DEFAULT 0 CHECK (attachment_count >= 0),
-    ADD COLUMN counted_revision integer NOT NULL DEFAULT 0;
+    ADD COLUMN attachment_count integer NOT NULL DEFAULT 0,
+    ADD COLUMN counted_revision integer NOT NULL DEFAULT 0,
+    -- NOT VALID checks new rows only; 0010 validates the others without blocking reads or writes.
+    ADD CONSTRAINT attachment_count_is_not_negative CHECK (attachment_count >= 0) NOT VALID;
 
 -- The end of a hold that was never renewed, which upload_sessions.held_until includes. NULL: the hold
 -- may have been renewed without its attachments, so its own row tells the end.
 ALTER TABLE held_attachments ADD COLUMN end_time timestamptz;
-
--- Finds the holds on an attachment that may end later than its row tells, and the latest of the others.
-CREATE INDEX held_attachments_by_end_time
-    ON held_attachments (tenant_id, attachment_id, end_time) INCLUDE (hold_id);
-DROP INDEX held_attachments_by_attachment;
