@@ -157,6 +157,20 @@ async def test_of_calls_that_keep_coming_each_is_answered_or_refused_at_the_stop
     assert {caller.result() for caller in callers} == {grpc.StatusCode.UNAVAILABLE}
 
 
+async def test_calls_without_a_message_are_refused_with_a_reason_at_the_stop(serve: Serve) -> None:
+    serving = await serve(drain_time=NEVER)
+
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    get: Any = serving.channel.stream_unary("/attachery.v1.UploadSessionService/GetUploadSession")
+    calls = [get(never()) for _ in range(3)]
+    await serving.start()  # on the same connection: the server has received those
+    assert await serving.process.stopped() == 0
+    assert [(await failure(call)).reason for call in calls] == ["SHUTTING_DOWN"] * 3
+
+
 async def test_streams_without_an_end_do_not_hold_up_the_stop(serve: Serve) -> None:
     serving = await serve(drain_time=NEVER)
     watch, unknown = await watching(serving), await watching(serving, "liveness")

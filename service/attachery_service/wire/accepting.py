@@ -25,7 +25,8 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from attachery_service.wire.admission import Admission, Slot, is_exempt
 from attachery_service.wire.core_calls import ArrivedCall, OpenRequests, drive, is_usable
 from attachery_service.wire.held_streams import HeldStreams
-from attachery_service.wire.refusals import OVERLOADED, TOO_LATE, Refusal
+from attachery_service.wire.refusals import NO_MESSAGE, OVERLOADED, TOO_LATE, Refusal
+from attachery_service.wire.unread_calls import UnreadCalls
 from attachery_service.wire.wake_ups import coalesced_wake_ups
 
 # Nothing can be done for a call in less time, in seconds.
@@ -52,18 +53,30 @@ def new_server(
     options: Sequence[tuple[str, Any]],
     admission: Admission,
     *,
+    longest: float,
     ahead: bool,
 ) -> grpc.aio.Server:
-    """A server on the running loop; `ahead`: that accepts calls by itself, if it can."""
+    """A server on the running loop; `ahead`: that accepts calls by itself, if it can.
+
+    `longest`: seconds that any call may take, for those whose message does not arrive.
+    """
     if not (ahead and can_ask_ahead()):
         return grpc.aio.server(interceptors=interceptors, options=options)
-    make = partial(_AskingAhead, admission, tuple(interceptors))
+    make = partial(_AskingAhead, admission, longest, tuple(interceptors))
     with coalesced_wake_ups(), _made_as(make):
         return grpc.aio.server(interceptors=interceptors, options=options)
 
 
 def asks_ahead(server: grpc.aio.Server) -> bool:
     return isinstance(getattr(server, "_server", None), _AskingAhead)
+
+
+def refuse_unread(server: grpc.aio.Server) -> None:
+    """When a server begins to stop, and its admission is closed: refuses, now and from now on, the
+    calls that have waited for their message."""
+    inner = getattr(server, "_server", None)
+    if isinstance(inner, _AskingAhead):
+        inner.refuse_unread()
 
 
 async def stop_asking(server: grpc.aio.Server) -> None:
@@ -79,6 +92,7 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
     def __init__(
         self,
         admission: Admission,
+        longest: float,
         interceptors: tuple[grpc.aio.ServerInterceptor, ...],
         loop: asyncio.AbstractEventLoop,
         *arguments: Any,
@@ -92,6 +106,7 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
         self._stopping = False
         self._waiting: deque[ArrivedCall] = deque()
         self._held = HeldStreams(loop)
+        self._unread = UnreadCalls(loop, admission, longest, self._refuse)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add_registered_method_handlers(self, handlers: Mapping[str, Any]) -> None:
@@ -105,6 +120,9 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
             return stock
         self._refill(OpenRequests(method, method.decode()))
         return self._own_loop.create_future()
+
+    def refuse_unread(self) -> None:
+        self._unread.look()
 
     def stop_asking(self) -> None:
         self._stopping = True
@@ -176,18 +194,27 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
         if call.remaining() < needed:
             self._refuse(call, TOO_LATE)
             return
-        slot = self._admission.admit(call.method)
+        slot = self._admission.admit(call.method, call)
+        self._unread.add(slot)
         self._start(call).add_done_callback(partial(self._end, slot))
 
     def _start(self, call: ArrivedCall) -> asyncio.Task[None]:
-        name, state, loop = call.method, call.state, self._own_loop
-        work = cygrpc._handle_rpc(name, self._resolver, self._own_interceptors, state, loop, False)
-        task = loop.create_task(cygrpc._schedule_rpc_coro(work, state, loop, name))
+        work, loop = self._work(call), self._own_loop
+        task = loop.create_task(cygrpc._schedule_rpc_coro(work, call.state, loop, call.method))
+        call.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def _work(self, call: ArrivedCall) -> None:
+        """Answers a call; also one without a message, on which gRPC gives up without a status."""
+        interceptors, loop = self._own_interceptors, self._own_loop
+        await cygrpc._handle_rpc(call.method, self._resolver, interceptors, call.state, loop, False)
+        if not call.is_answered():
+            call.refuse(NO_MESSAGE, lambda _: self._admission.count(NO_MESSAGE))
+
     def _end(self, slot: Slot, _task: asyncio.Task[None]) -> None:
+        slot.unread = None
         slot.release()
         self._held.answered()
 

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Total
 
 from attachery_service.wire.concurrency import ConcurrencyLimit
+from attachery_service.wire.core_calls import ArrivedCall
 from attachery_service.wire.refusals import OVERLOADED, REFUSALS, SHUTTING_DOWN, Refusal
 
 _log = structlog.get_logger("attachery.admission")
@@ -29,20 +30,34 @@ _slot: ContextVar[Slot | None] = ContextVar("slot", default=None)
 
 
 class Slot:
-    """The place of one admitted call among those at work."""
+    """The place of one admitted call among those at work.
 
-    __slots__ = ("_admission", "_began", "_method")
+    `began`: the time of its admission. `unread`: the call, until its message arrives or it ends.
+    """
 
-    def __init__(self, admission: Admission, method: str) -> None:
+    __slots__ = ("_admission", "_method", "began", "unread")
+
+    def __init__(self, admission: Admission, method: str, unread: ArrivedCall | None) -> None:
         self._admission: Admission | None = admission
         self._method = method
-        self._began = time.monotonic()
+        self.began = time.monotonic()
+        self.unread = unread
+
+    def begin(self) -> bool:
+        """Notes that the call's message has arrived. False if the place was given back before.
+
+        Raises CancelledError if the call has been refused meanwhile: nothing may be done for it.
+        """
+        call, self.unread = self.unread, None
+        if call is not None and call.is_refused:
+            raise asyncio.CancelledError
+        return self._admission is not None
 
     def release(self, *, answered: bool = False) -> None:
         """Gives the place back, once. `answered`: the limit adapts to the time the call took."""
         admission, self._admission = self._admission, None
         if admission is not None:
-            seconds = time.monotonic() - self._began if answered else None
+            seconds = time.monotonic() - self.began if answered else None
             admission.leave(self._method, seconds)
 
 
@@ -66,6 +81,10 @@ class Admission:
         self._shed = {each.cause: shed.labels(each.cause) for each in REFUSALS}
         self._summary: Counter[str] = Counter()
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         """From now on every call is refused with SHUTTING_DOWN."""
         self._closed = True
@@ -82,10 +101,10 @@ class Admission:
         """Seconds that calls of this method have taken lately; 0 if unknown."""
         return 0.0 if self._limit is None else self._limit.usual_time(method)
 
-    def admit(self, method: str) -> Slot:
+    def admit(self, method: str, unread: ArrivedCall | None = None) -> Slot:
         """Counts a call as being at work and makes its slot the current one."""
         self.at_work += 1
-        slot = Slot(self, method)
+        slot = Slot(self, method, unread)
         _slot.set(slot)
         return slot
 

@@ -36,14 +36,20 @@ def is_usable() -> bool:
     return all(hasattr(cygrpc, name) for name in _USED)
 
 
-class ArrivedCall:
-    """A call that the server has accepted and not started."""
+def _ignore(*_: object) -> None:
+    pass
 
-    __slots__ = ("_context", "_loop", "method", "state")
+
+class ArrivedCall:
+    """A call whose message has not been read. `task` answers it, once it has been started."""
+
+    __slots__ = ("_context", "_loop", "is_refused", "method", "state", "task")
 
     def __init__(self, method: str, state: Any, loop: asyncio.AbstractEventLoop) -> None:
         self.method = method
         self.state = state
+        self.is_refused = False
+        self.task: asyncio.Task[None] | None = None
         self._loop = loop
         self._context = cygrpc._ServicerContext(state, None, None, loop)
 
@@ -52,13 +58,23 @@ class ArrivedCall:
         seconds: float | None = self._context.time_remaining()
         return math.inf if seconds is None else seconds
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Answers the call without a task and without its message."""
+    def is_answered(self) -> bool:
+        """Whether a status has been sent, or is on its way."""
+        return self.is_refused or self._context.done()
+
+    def is_open(self) -> bool:
+        """Whether gRPC still has the call; it releases it at the end of the task."""
+        return self.task is None or not self.task.done()
+
+    def refuse(self, refusal: Refusal, done: Callable[[Any], None] = _ignore) -> None:
+        """Answers the call, which must be open, without its message. Calls `done` once the status
+        is sent, but not if the caller has left."""
+        self.is_refused = True
         metadata = dict(self._context.invocation_metadata())
         trailers = refusal.trailers(request_id_of(metadata.get(REQUEST_ID_KEY)))
         headers = cygrpc.SendInitialMetadataOperation((), 0)
         answer = (refusal.number, refusal.message, trailers, headers, self._loop)
-        drive(cygrpc._send_error_status_from_server(self.state, *answer))
+        drive(cygrpc._send_error_status_from_server(self.state, *answer), done)
 
 
 @dataclass(slots=True)
@@ -81,10 +97,6 @@ class OpenRequests:
         elif used < self.wanted // 8:
             self.wanted = max(self.wanted // 2, _FEWEST_OPEN)
         return max(self.wanted - self.open, 0)
-
-
-def _ignore(*_: object) -> None:
-    pass
 
 
 def drive(

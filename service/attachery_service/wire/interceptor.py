@@ -128,7 +128,9 @@ class _Method:
     scope: Scope | None = None
 
     async def __call__(self, raw: bytes, context: Context) -> bytes:
-        slot = current_slot() or await self._admitted(context)
+        slot = current_slot()
+        if slot is None or not slot.begin():
+            slot = await self._admitted(context)
         call, started = current_call(), time.perf_counter()
         call.peer = context.peer()
         self.interception.in_flight.begin(context, call.peer)
@@ -152,7 +154,10 @@ class _Method:
         raise failure  # not reached: abort raises
 
     async def _admitted(self, context: Context) -> Slot:
-        """Admits a call that the stock server accepted. Raises AbortError for one it refuses."""
+        """Admits a call without a place: of the stock server, or whose message came late.
+
+        Raises AbortError for a call that it refuses.
+        """
         admission = self.interception.admission
         refusal = admission.refusal()
         if refusal is None:

@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 from attachery_service.domain.errors import (
     AttacheryError,
     DeadlineExceeded,
+    MalformedRequest,
     Overloaded,
     ShuttingDown,
 )
@@ -91,4 +92,6 @@ _DELAYS: Final = [timedelta(milliseconds=delay) for delay in (160, 240, 200, 280
 OVERLOADED: Final = Refusal(Overloaded(), "concurrency", _DELAYS)
 SHUTTING_DOWN: Final = Refusal(ShuttingDown(), "shutdown", _DELAYS)
 TOO_LATE: Final = Refusal(DeadlineExceeded(), "deadline")
-REFUSALS: Final = (OVERLOADED, SHUTTING_DOWN, TOO_LATE)
+NO_MESSAGE: Final = Refusal(MalformedRequest(), "message")
+MESSAGE_LATE: Final = Refusal(DeadlineExceeded(), "message")
+REFUSALS: Final = (OVERLOADED, SHUTTING_DOWN, TOO_LATE, NO_MESSAGE, MESSAGE_LATE)

@@ -9,7 +9,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
 from attachery.v1 import admin_pb2_grpc, attachments_pb2_grpc, upload_sessions_pb2_grpc
-from attachery_service.wire.accepting import asks_ahead, new_server, stop_asking
+from attachery_service.wire.accepting import asks_ahead, new_server, refuse_unread, stop_asking
 from attachery_service.wire.admin import AdminServicer, AdminUseCases
 from attachery_service.wire.attachment_view import AttachmentView
 from attachery_service.wire.attachments import AttachmentServicer, AttachmentUseCases
@@ -79,6 +79,7 @@ class Server:
         loop = asyncio.get_running_loop()
         end = loop.time() + grace
         self._admission.close()
+        refuse_unread(self._server)
         late = await end_connections(self.port, self._in_flight, self._admission, grace)
         self._in_flight.end_streams()
         self._admission.log_refusals()
@@ -99,6 +100,7 @@ async def start_server(
         [CallInterceptor(wire.interception)],
         [*_OPTIONS, sharing, streams],
         wire.interception.admission,
+        longest=wire.interception.longest,
         ahead=wire.ask_ahead,
     )
     view, in_flight = AttachmentView(wire.bucket), wire.interception.in_flight
