@@ -160,5 +160,6 @@ def _environment(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def _variable(setting: str) -> str:
-    is_full_name = setting.isupper() or setting.endswith("_proxy")
+    is_full_name = setting.isupper() or setting.startswith("attachery_")
+    is_full_name = is_full_name or setting.endswith("_proxy")
     return setting if is_full_name else f"ATTACHERY_{setting.upper()}"

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from attachery.v1 import upload_sessions_pb2, upload_sessions_pb2_grpc
+from attachery_service.cli.ports import reserved_port
 from ops.conftest import ServeSettings, Serving, stored_key
 from ops.processes import Process, eventually, family, is_alive, started
 from ops.test_stopping import READY, held_complete, refusing
@@ -102,6 +103,20 @@ async def test_workers_share_a_port_and_their_figures_are_added_up(
         assert found["attachery_workers"] == found["attachery_workers_wanted"] == 2
         assert await process.stopped() == 0
         assert len(process.events("serving")) == 1
+
+
+async def test_settings_in_lower_case_are_the_supervisors_own_too(
+    tmp_path: Path, settings: ServeSettings
+) -> None:
+    """Its processes would not start on a metrics address that it has taken."""
+    with reserved_port("127.0.0.1:0") as metrics:
+        pass
+    others = {name: settings[name] for name in settings if not name.endswith("listen")}
+    lower = {"attachery_listen": "127.0.0.1:0", "attachery_metrics_listen": metrics}
+    with serving_workers(tmp_path, {**others, **lower}) as process:
+        assert (await serving_told(process))["metrics"] == metrics
+        assert (await scrape(metrics))["attachery_workers"] == 2
+        assert await process.stopped() == 0
 
 
 async def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(

@@ -66,12 +66,11 @@ async def supervise(settings: Settings, count: int) -> int:
             registry, settings.metrics_listen, lambda: bool(ready) and not stop.asked
         ) as metrics_listen,
     ):
-        environment = {
-            **os.environ,
-            "ATTACHERY_LISTEN": listen,
-            "ATTACHERY_METRICS_LISTEN": "",  # one endpoint tells of all of them
-            "PROMETHEUS_MULTIPROC_DIR": folder,
-        }
+        environment = _environment(
+            ATTACHERY_LISTEN=listen,
+            ATTACHERY_METRICS_LISTEN="",  # one endpoint tells of all of them
+            PROMETHEUS_MULTIPROC_DIR=folder,
+        )
         grace = settings.drain_delay + settings.drain_time + _LAST_WORD
         crew = _Crew(environment, folder, grace, _Counts(registry, count), ready)
         try:
@@ -79,6 +78,15 @@ async def supervise(settings: Settings, count: int) -> int:
         except ExceptionGroup as group:
             raise _only_workers_errors(group) from None
     return 0
+
+
+def _environment(**variables: str) -> dict[str, str]:
+    """The supervisor's environment with `variables` instead of those of the same name in any case.
+
+    The settings read their variables in upper and in lower case.
+    """
+    kept = {name: value for name, value in os.environ.items() if name.upper() not in variables}
+    return {**kept, **variables}
 
 
 def _only_workers_errors(group: ExceptionGroup) -> Exception:
