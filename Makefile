@@ -41,7 +41,7 @@ test-pythons: $(UV) ## the suite and the demo on every other CPython of this mac
 
 test-ceph: $(VENV)/ready ## what depends on the store, on Ceph RGW, built once into ~/.cache/attachery
 	tests/ceph/build-root.sh
-	$(BIN)/pytest --store ceph tests/contract tests/rpc/test_sealing.py tests/rpc/test_notifications.py tests/ops/test_bucket.py
+	$(BIN)/pytest -n 2 --dist loadgroup --store ceph tests/contract tests/rpc/test_sealing.py tests/rpc/test_notifications.py tests/ops/test_bucket.py
 
 test-shutdown: $(VENV)/ready ## stop servers under load 20 times, restart them 20 times, print what callers saw
 	$(BIN)/pytest -s --timeout 0 --shutdown-rounds 20 tests/ops/test_shutdown.py

@@ -5,20 +5,42 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from attachery_service.embedded.object_store import running_object_store
+from attachery_service.storage.models import LeanModels
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 _STORES = ("ministack", "ceph")
+
+load_file_anew = LeanModels.load_file
+
+
+@functools.cache
+def _load_file_once(file_path: str) -> Any:
+    return load_file_anew(LeanModels(), file_path)
+
+
+def pytest_configure() -> None:
+    """Has the SDK's description of S3 read once, and not for each service of the run.
+
+    The SDK changes what it has read, always alike. A service starts in 36 ms of CPU time then,
+    instead of 102.
+    """
+
+    def load_file(self: LeanModels, file_path: str) -> Any:
+        return _load_file_once(file_path)
+
+    LeanModels.load_file = load_file  # type: ignore[method-assign]
 
 
 class StoreUnderTest(Protocol):

@@ -11,6 +11,7 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from attachery_service.storage.client import StorageOptions, open_storage
 from attachery_service.storage.models import LeanModels
+from store_fixtures import load_file_anew
 
 DATA = Path(Loader.BUILTIN_DATA_PATH)
 # All that is read for S3, and for whoever hands out credentials.
@@ -46,7 +47,8 @@ def in_order(model: Any) -> Any:
 
 @pytest.mark.parametrize("name", READ)
 def test_a_model_is_the_sdks_without_the_manual(name: str) -> None:
-    lean, whole = (each.load_file(str(DATA / name)) for each in (LeanModels(), JSONFileLoader()))
+    lean = load_file_anew(LeanModels(), str(DATA / name))
+    whole = JSONFileLoader().load_file(str(DATA / name))
 
     assert in_order(lean) == in_order(without_manual(whole))
 
@@ -54,11 +56,13 @@ def test_a_model_is_the_sdks_without_the_manual(name: str) -> None:
 def test_a_field_called_documentation_stays(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text('{"documentation": {"shape": "Text"}}')
 
-    assert LeanModels().load_file(str(tmp_path / "model")) == {"documentation": {"shape": "Text"}}
+    assert load_file_anew(LeanModels(), str(tmp_path / "model")) == {
+        "documentation": {"shape": "Text"}
+    }
 
 
 def test_a_model_that_is_not_there_is_none(tmp_path: Path) -> None:
-    assert LeanModels().load_file(str(tmp_path / "model")) is None
+    assert load_file_anew(LeanModels(), str(tmp_path / "model")) is None
 
 
 async def test_the_client_knows_s3_without_the_manual() -> None:
