@@ -22,7 +22,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class AuditAttachmentsRequest(google.protobuf.message.Message):
-    """Asks for a part of an audit."""
+    """Request for one page of an audit."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -32,9 +32,9 @@ class AuditAttachmentsRequest(google.protobuf.message.Message):
     tenant_id: builtins.str
     """The tenant."""
     page_size: builtins.int
-    """The most sessions and objects to look at in this call: 1,000 if 0, at most 10,000."""
+    """Largest number of sessions and objects compared in this call: 1,000 if 0, at most 10,000."""
     page_token: builtins.str
-    """`next_page_token` of the part before, with the same tenant; empty for the first."""
+    """`next_page_token` of the previous page, with the same tenant; empty for the first page."""
     def __init__(
         self,
         *,
@@ -48,7 +48,7 @@ global___AuditAttachmentsRequest = AuditAttachmentsRequest
 
 @typing.final
 class AuditFinding(google.protobuf.message.Message):
-    """Something that is not as it should be."""
+    """A difference between database and object storage."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -65,16 +65,16 @@ class AuditFinding(google.protobuf.message.Message):
         KIND_OBJECT_CHANGED: AuditFinding._Kind.ValueType  # 2
         """An attachment is READY, and its object is not the one that was verified."""
         KIND_OBJECT_ORPHANED: AuditFinding._Kind.ValueType  # 3
-        """An object belongs to no session, or is not the one its session names."""
+        """An object has no session, or its session refers to another object."""
         KIND_SESSION_OVERDUE: AuditFinding._Kind.ValueType  # 4
-        """A session is past one of its clocks, and nothing was done about it."""
+        """A session is past one of its deadlines, and the sweep has not handled it."""
         KIND_USAGE_DIFFERS: AuditFinding._Kind.ValueType  # 5
-        """What a tenant uses is not as counted."""
+        """A tenant's usage counters differ from the sums over its sessions."""
         KIND_HOLD_DIFFERS: AuditFinding._Kind.ValueType  # 6
-        """How long an attachment is held is not what its holds say."""
+        """The end of an attachment's hold differs from its hold rows."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
-        """What is wrong."""
+        """Kind of difference."""
 
     KIND_UNSPECIFIED: AuditFinding.Kind.ValueType  # 0
     """Never sent."""
@@ -83,13 +83,13 @@ class AuditFinding(google.protobuf.message.Message):
     KIND_OBJECT_CHANGED: AuditFinding.Kind.ValueType  # 2
     """An attachment is READY, and its object is not the one that was verified."""
     KIND_OBJECT_ORPHANED: AuditFinding.Kind.ValueType  # 3
-    """An object belongs to no session, or is not the one its session names."""
+    """An object has no session, or its session refers to another object."""
     KIND_SESSION_OVERDUE: AuditFinding.Kind.ValueType  # 4
-    """A session is past one of its clocks, and nothing was done about it."""
+    """A session is past one of its deadlines, and the sweep has not handled it."""
     KIND_USAGE_DIFFERS: AuditFinding.Kind.ValueType  # 5
-    """What a tenant uses is not as counted."""
+    """A tenant's usage counters differ from the sums over its sessions."""
     KIND_HOLD_DIFFERS: AuditFinding.Kind.ValueType  # 6
-    """How long an attachment is held is not what its holds say."""
+    """The end of an attachment's hold differs from its hold rows."""
 
     KIND_FIELD_NUMBER: builtins.int
     ATTACHMENT_ID_FIELD_NUMBER: builtins.int
@@ -98,18 +98,18 @@ class AuditFinding(google.protobuf.message.Message):
     ACTUAL_FIELD_NUMBER: builtins.int
     SINCE_TIME_FIELD_NUMBER: builtins.int
     kind: global___AuditFinding.Kind.ValueType
-    """What is wrong."""
+    """Kind of difference."""
     attachment_id: builtins.str
-    """The attachment; empty where none is concerned."""
+    """Id of the attachment; empty if the finding is about none."""
     key: builtins.str
-    """The object's key; empty where none is concerned."""
+    """Key of the object; empty if the finding is about none."""
     expected: builtins.str
-    """What was expected; empty if nothing was."""
+    """Expected value; empty if none was expected."""
     actual: builtins.str
-    """What was found; empty if nothing was."""
+    """Actual value; empty if there is none."""
     @property
     def since_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Since when, where that is known."""
+        """Start of the difference; absent if unknown."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ global___AuditFinding = AuditFinding
 
 @typing.final
 class AuditAttachmentsResponse(google.protobuf.message.Message):
-    """A part of an audit."""
+    """One page of an audit."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -137,14 +137,14 @@ class AuditAttachmentsResponse(google.protobuf.message.Message):
     OBJECTS_SEEN_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     sessions_seen: builtins.int
-    """Sessions looked at."""
+    """Number of sessions compared."""
     objects_seen: builtins.int
-    """Objects looked at."""
+    """Number of objects compared."""
     next_page_token: builtins.str
-    """Asks for the part after this one; empty if there is none."""
+    """Token of the next page; empty if this is the last one."""
     @property
     def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AuditFinding]:
-        """What is not as it should be; empty if all is well in this part."""
+        """The differences; empty if there is none in this page."""
 
     def __init__(
         self,

@@ -52,8 +52,8 @@ class AdminServiceServicer(object):
     """
 
     def AuditAttachments(self, request, context):
-        """Compares what the database says of a tenant with what is in storage, a part at a time, and
-        changes nothing. Needs the scope `admin`.
+        """Compares a tenant's rows in the database with its objects in storage, page by page, without
+        changing either. Needs the scope `admin`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

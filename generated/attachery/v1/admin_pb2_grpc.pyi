@@ -25,8 +25,8 @@ class AdminServiceStub:
         attachery.v1.admin_pb2.AuditAttachmentsRequest,
         attachery.v1.admin_pb2.AuditAttachmentsResponse,
     ]
-    """Compares what the database says of a tenant with what is in storage, a part at a time, and
-    changes nothing. Needs the scope `admin`.
+    """Compares a tenant's rows in the database with its objects in storage, page by page, without
+    changing either. Needs the scope `admin`.
     """
 
 class AdminServiceAsyncStub:
@@ -36,8 +36,8 @@ class AdminServiceAsyncStub:
         attachery.v1.admin_pb2.AuditAttachmentsRequest,
         attachery.v1.admin_pb2.AuditAttachmentsResponse,
     ]
-    """Compares what the database says of a tenant with what is in storage, a part at a time, and
-    changes nothing. Needs the scope `admin`.
+    """Compares a tenant's rows in the database with its objects in storage, page by page, without
+    changing either. Needs the scope `admin`.
     """
 
 class AdminServiceServicer(metaclass=abc.ABCMeta):
@@ -49,8 +49,8 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: attachery.v1.admin_pb2.AuditAttachmentsRequest,
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.admin_pb2.AuditAttachmentsResponse, collections.abc.Awaitable[attachery.v1.admin_pb2.AuditAttachmentsResponse]]:
-        """Compares what the database says of a tenant with what is in storage, a part at a time, and
-        changes nothing. Needs the scope `admin`.
+        """Compares a tenant's rows in the database with its objects in storage, page by page, without
+        changing either. Needs the scope `admin`.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
