@@ -101,6 +101,10 @@ class World:
         self._lasting["stand-in"] = store
         return store
 
+    async def refusing(self) -> ServerProcess:
+        """The server that refuses all calls as cheaply as possible; on all cores."""
+        return await self._server("refusing", ["bench.refusing"], on=cores.ALL)
+
     async def echo(self, *, like_the_service: bool = False) -> ServerProcess:
         """The floor of every call."""
         if like_the_service:

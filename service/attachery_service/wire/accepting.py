@@ -175,12 +175,16 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
         waiting = self._waiting
         try:
             while waiting and waiting[0].remaining() == 0:
-                self._refuse(waiting.popleft(), TOO_LATE)
+                self._expire(waiting.popleft())
             for _ in range(min(_DECIDED_PER_ROUND, len(waiting))):
                 self._decide_on(waiting.pop())
         finally:
             if waiting:
                 self._own_loop.call_soon(self._decide)
+
+    def _expire(self, call: ArrivedCall) -> None:
+        self._admission.count(TOO_LATE)
+        self._held.hold(call.state)
 
     def _decide_on(self, call: ArrivedCall) -> None:
         refusal = self._admission.refusal()
@@ -216,7 +220,7 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
     def _end(self, slot: Slot, _task: asyncio.Task[None]) -> None:
         slot.unread = None
         slot.release()
-        self._held.answered()
+        self._held.answered(len(self._waiting))
 
     def _refuse(self, call: ArrivedCall, refusal: Refusal) -> None:
         self._admission.count(refusal)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from bench import cores, http2, messages
 from bench.flood import GOOD, REFUSED_STREAM, SHED
 from bench.load import closed_loop
-from bench.processes import output
+from bench.processes import ServerProcess, output
 from bench.report import Report
 from bench.samples import Ratio
 from bench.servers import Service
@@ -24,22 +24,24 @@ from bench.world import World
 
 _CHECK: Final = http2.request("/grpc.health.v1.Health/Check", b"")
 _CHECK_PAUSE: Final = 0.03
-_CALLERS: Final = ((16, 64), (128, 128), (1, 64))
+# For each number of connections as many callers as get the most.
+_CALLERS: Final = {16: 64, 128: 128, 1: 64}
 _CONNECTIONS: Final = (16, 128)
 _TIMES: Final = (1, 3, 10)
 _PATIENCE: Final = 1.0
 # Of one flood, in seconds; then at half of the maximum, until the service has recovered.
-_FLOOD: Final = 4.0
+_FLOOD: Final = 8.0
 _AFTERWARDS: Final = 2.5
+_CEILING: Final = 2.0
 _BUCKET: Final = 0.1
 _MS: Final = 1_000
-_LEAST: Final = {1: 0.9, 3: 0.8, 10: 0.6}
+_LEAST: Final = {3: 0.8, 10: 0.6}
 
 
 @dataclass(slots=True)
 class Round:
     """One flood. Rates per second, times in seconds; `recovery`: from the flood's end until as many
-    calls are answered in a tenth of a second as are made."""
+    calls are answered in a tenth of a second as are made; `ceiling`: see `_ceiling`."""
 
     offered: float
     good: float
@@ -51,6 +53,7 @@ class Round:
     slowest_check: float
     recovery: float
     generator: float
+    ceiling: float
 
 
 @dataclass(slots=True)
@@ -66,6 +69,20 @@ class Flooded:
         return median(values)
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A running service, and the Gets that it is flooded with."""
+
+    world: World
+    service: Service
+    gets: Sequence[http2.Request]
+    plan: Path
+
+    @property
+    def scale(self) -> float:
+        return min(self.world.effort.seconds, 1.0)
+
+
 async def overload(world: World, report: Report) -> None:
     """Get at 1, 3 and 10 times the maximum, with one process and with two."""
     for workers in (1, 2):
@@ -76,16 +93,17 @@ async def _overload_of(world: World, report: Report, workers: int) -> None:
     service = await world.service(workers=workers, spread=True)
     ids = await service.ready.copy(2_000)
     gets = messages.gets(service.database.api_key, ids)
-    plan = _written(world.folder / "plan.json", gets)
-    closed: dict[tuple[int, int], list[float]] = {each: [] for each in _CALLERS}
+    subject = Subject(world, service, gets, _written(world.folder / "plan.json", gets))
+    closed: dict[int, list[float]] = {each: [] for each in _CALLERS}
     floods = [Flooded(each, times) for each in _CONNECTIONS for times in _TIMES]
     for _ in range(world.effort.rounds):
-        for connections, callers in _CALLERS:
-            rate = await _closed(world, service, gets, connections, callers)
-            closed[connections, callers].append(rate)
+        for connections, callers in _CALLERS.items():
+            rate = await _closed(subject, connections, callers, world.effort.seconds)
+            closed[connections].append(rate)
         for flood in floods:
-            most = max(map(median, closed.values()))
-            flood.rounds.append(await _round(world, service, plan, flood, most))
+            most = median(closed[flood.connections])
+            ceiling = await _ceiling(subject, flood, most)
+            flood.rounds.append(await _round(subject, flood, most, ceiling))
     _tell(report, workers, closed, floods)
 
 
@@ -98,37 +116,58 @@ def _written(path: Path, gets: Sequence[http2.Request]) -> Path:
     return path
 
 
-async def _closed(
-    world: World,
-    service: Service,
-    gets: Sequence[http2.Request],
-    connections: int,
-    callers: int,
-) -> float:
+async def _closed(subject: Subject, connections: int, callers: int, seconds: float) -> float:
     """Answers per second; every call must be answered OK. Raises CallFailedError."""
-    service.process.shorten_log()
-    opened = await http2.connect("127.0.0.1", service.process.port, connections)
+    process = subject.service.process
+    process.shorten_log()
+    opened = await http2.connect("127.0.0.1", process.port, connections)
     try:
-        load = await closed_loop(opened, itertools.cycle(gets), callers, world.effort.seconds)
+        load = await closed_loop(opened, itertools.cycle(subject.gets), callers, seconds)
     finally:
         for connection in opened:
             connection.close()
     return load.calls / load.seconds
 
 
-async def _round(world: World, service: Service, plan: Path, flood: Flooded, most: float) -> Round:
+async def _ceiling(subject: Subject, flood: Flooded, most: float) -> float:
+    """Answers per second to callers who wait for each, while the excess calls of the flood are
+    refused elsewhere, as cheaply as possible: the share of the machine that the flood leaves."""
+    if flood.times == 1:
+        return most
+    refusing, seconds = await subject.world.refusing(), _CEILING * subject.scale
+    phase = f"{most * (flood.times - 1)}:{2 * seconds}"
+    flooding = asyncio.create_task(_flooding(subject, refusing, flood, phase))
+    try:
+        await asyncio.sleep(seconds / 2)
+        return await _closed(subject, flood.connections, _CALLERS[flood.connections], seconds)
+    finally:
+        await flooding
+
+
+async def _round(subject: Subject, flood: Flooded, most: float, ceiling: float) -> Round:
+    service = subject.service
     service.process.shorten_log()
-    scale = min(world.effort.seconds, 1.0)
-    phases = [f"{most * flood.times}:{_FLOOD * scale}", f"{most / 2}:{_AFTERWARDS * scale}"]
+    during = f"{most * flood.times}:{_FLOOD * subject.scale}"
+    after = f"{most / 2}:{_AFTERWARDS * subject.scale}"
+    async with _checking(service) as checks:
+        flooded, recovering = await _flooding(subject, service.process, flood, during, after)
+    return _judged(flooded, recovering, most / 2, checks, ceiling)
+
+
+async def _flooding(
+    subject: Subject, server: ServerProcess, flood: Flooded, *phases: str
+) -> list[Mapping[str, Any]]:
+    """What became of the calls of each phase."""
     arguments = [
         "bench.flood",
-        *("--port", str(service.process.port), "--plan", str(plan)),
+        *("--port", str(server.port), "--plan", str(subject.plan)),
         *("--connections", str(flood.connections), "--timeout", str(_PATIENCE)),
         *phases,
     ]
-    async with _checking(service) as checks:
-        during, after = json.loads(await output(arguments, world.folder, on=cores.OTHERS))
-    return _judged(during, after, most / 2, checks)
+    told: list[Mapping[str, Any]] = json.loads(
+        await output(arguments, subject.world.folder, on=cores.OTHERS)
+    )
+    return told
 
 
 @asynccontextmanager
@@ -155,7 +194,11 @@ async def _checking(service: Service) -> AsyncIterator[list[float]]:
 
 
 def _judged(
-    during: Mapping[str, Any], after: Mapping[str, Any], rate: float, checks: Sequence[float]
+    during: Mapping[str, Any],
+    after: Mapping[str, Any],
+    rate: float,
+    checks: Sequence[float],
+    ceiling: float,
 ) -> Round:
     outcomes, seconds = during["outcomes"], during["seconds"]
     return Round(
@@ -169,6 +212,7 @@ def _judged(
         slowest_check=max(checks),
         recovery=_recovery(after["good"], rate),
         generator=during["cpu"] / seconds,
+        ceiling=ceiling,
     )
 
 
@@ -195,34 +239,38 @@ def _recovery(good: Sequence[int], rate: float) -> float:
 def _tell(
     report: Report,
     workers: int,
-    closed: Mapping[tuple[int, int], Sequence[float]],
+    closed: Mapping[int, Sequence[float]],
     floods: Sequence[Flooded],
 ) -> None:
     name = f"{workers} process{'es' if workers > 1 else ''}"
     report.section(
         f"Overload, {name}",
-        f"Gets with a deadline of {_PATIENCE:.0f} s, at multiples of the most that callers got who"
-        " waited for each answer. Refused by the service: `OVERLOADED`; by gRPC: `REFUSED_STREAM`,"
-        " as the generator ignores the limit of streams. Of the rest the callers had no answer in"
-        " time. A health check is made every 30 ms. Recovery: after the flood calls come at half"
+        f"Gets with a deadline of {_PATIENCE:.0f} s, at multiples of the maximum: what callers get"
+        " over as many connections who wait for each answer. Ceiling: what those callers get while"
+        " another server is flooded with the calls beyond the maximum, and its gRPC core refuses"
+        " all of them. Refused by the service: `OVERLOADED`; by gRPC: `REFUSED_STREAM`, as the"
+        " generator ignores the limit of streams. Of the rest the callers had no answer in time."
+        " A health check is made every 30 ms. Recovery: after the flood calls come at half"
         " of the maximum, and it is the time until they are answered as fast as they come."
         " Service, generator and Postgres share all cores.",
     )
     report.table(
         ("callers / connections", "answers per second", "all OK"),
         [
-            (f"{callers} / {connections}", _range(rates), "yes")
-            for (connections, callers), rates in closed.items()
+            (f"{_CALLERS[connections]} / {connections}", _range(rates), "yes")
+            for connections, rates in closed.items()
         ],
     )
-    most = max(map(median, closed.values()))
-    report.table(_COLUMNS, [_row(flood, most) for flood in floods])
+    most = {connections: median(rates) for connections, rates in closed.items()}
+    report.table(_COLUMNS, [_row(flood, most[flood.connections]) for flood in floods])
     for flood in floods:
-        ratios = [each.good / most for each in flood.rounds]
+        if flood.times not in _LEAST:
+            continue
+        ratios = [each.good / most[flood.connections] for each in flood.rounds]
         found = Ratio(median(ratios), min(ratios), max(ratios))
         subject = f"{name}, {flood.connections} connections, {flood.times} times the maximum"
         report.target(f"Goodput / maximum: {subject}", _LEAST[flood.times], found)
-    single = [rate / most for rate in closed[1, 64]]
+    single = [rate / max(most.values()) for rate in closed[1]]
     report.target(
         f"64 callers on one connection / maximum: {name}",
         0.8,
@@ -249,6 +297,7 @@ _COLUMNS: Final = (
     "offered",
     "good per second (lowest to highest)",
     "/ maximum",
+    "ceiling / maximum",
     "refused by us",
     "by gRPC",
     "good p50 ms",
@@ -266,6 +315,7 @@ def _row(flood: Flooded, most: float) -> tuple[str, ...]:
         f"{flood.of('offered'):,.0f}",
         _range([each.good for each in flood.rounds]),
         f"{flood.of('good') / most:.2f}",
+        f"{flood.of('ceiling') / most:.2f}",
         f"{flood.of('shed'):,.0f}",
         f"{flood.of('refused'):,.0f}",
         f"{flood.of('good_p50') * _MS:.0f}",
