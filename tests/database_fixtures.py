@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from attachery_service.embedded.postgres import running_postgres
-from attachery_service.store.migrating import migrate
+from attachery_service.postgres.migrate import migrate
 
 _TEMPLATE = "migrated"
 _numbers = itertools.count(1)

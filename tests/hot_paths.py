@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 import uvloop
 
-from attachery_service.process import prepare
+from attachery_service.settings.process import prepare
 
 SWITCHES: Final = (
     "ATTACHERY_S3_FAST",

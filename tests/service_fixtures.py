@@ -26,14 +26,14 @@ from attachery.v1 import (
     upload_sessions_pb2_grpc,
 )
 from attachery_client import AttacheryClient
-from attachery_service.app import App, database_options, open_app
-from attachery_service.config import Settings
+from attachery_service.app.serve import App, database_options, open_app
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import ALL_SCOPES, Principal, Scope
-from attachery_service.logs import configure_logs
+from attachery_service.observability.logs import configure_logs
 from attachery_service.ports import StoredKey
-from attachery_service.store.database import open_database
-from attachery_service.store.keys import PostgresApiKeys
+from attachery_service.postgres.database import open_database
+from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
+from attachery_service.settings.service import Settings
 from store_fixtures import StoreUnderTest
 
 TENANT = "acme"

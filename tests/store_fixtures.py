@@ -15,7 +15,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from attachery_service.embedded.object_store import running_object_store
-from attachery_service.storage.models import LeanModels
+from attachery_service.s3.sdk_models import LeanModels
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import CollectorRegistry
 
-from attachery_service.app import database_options, storage_options
-from attachery_service.background import Background
-from attachery_service.composition import Core, sweep_of
-from attachery_service.config import Settings
+from attachery_service.aio.background_tasks import Background
+from attachery_service.app.parts import Core, sweep_of
+from attachery_service.app.serve import database_options, storage_options
 from attachery_service.domain.sweeping import SweepEvent
-from attachery_service.storage.client import open_storage
-from attachery_service.store.database import open_database
-from attachery_service.usecases.sweep import Round, Sweep
-from attachery_service.workers.sweeping import SweepMetrics
+from attachery_service.postgres.database import open_database
+from attachery_service.s3.client import open_storage
+from attachery_service.settings.service import Settings
+from attachery_service.usecases.maintenance.sweep import Round, Sweep
+from attachery_service.worker.sweep import SweepMetrics
 from service_fixtures import ServiceUnderTest
 
 

@@ -40,7 +40,7 @@ def main() -> int:
     # raised as well. GRPC_VERBOSITY=error brings them back.
     os.environ.setdefault("GRPC_VERBOSITY", "none")
     try:
-        from attachery_service.process import prepare  # noqa: PLC0415
+        from attachery_service.settings.process import prepare  # noqa: PLC0415
 
         loop_factory = prepare()  # gRPC, which the next line imports, looks but once
         from attachery_service.cli.main import run  # noqa: PLC0415

@@ -10,7 +10,7 @@ import argparse
 import asyncio
 from typing import Any, Final
 
-from attachery_service import process
+from attachery_service.settings import process
 
 METHOD: Final = "/bench.Echo/Echo"
 

@@ -22,9 +22,9 @@ import asyncpg
 import yarl
 
 from attachery.v1 import attachments_pb2, resources_pb2
-from attachery_service import process
-from attachery_service.storage.connections import Connections, Limits
-from attachery_service.storage.http1 import head_request
+from attachery_service.s3.http.connections import Connections, Limits
+from attachery_service.s3.http.http1 import head_request
+from attachery_service.settings import process
 
 Step: TypeAlias = Callable[[], Awaitable[object]]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

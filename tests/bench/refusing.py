@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from attachery_service import process
+from attachery_service.settings import process
 
 _OPTIONS = (("grpc.max_concurrent_streams", 1),)
 

@@ -12,7 +12,7 @@ import grpc
 from attachery.v1 import resources_pb2, upload_sessions_pb2, upload_sessions_pb2_grpc
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import ALL_SCOPES
-from attachery_service.storage.client import StorageOptions, ensure_bucket, open_storage
+from attachery_service.s3.client import StorageOptions, ensure_bucket, open_storage
 from bench import stand_in
 from bench.processes import ServerProcess
 from bench.rows import Pool, Rows

@@ -18,7 +18,7 @@ import asyncpg
 
 from attachery_service.embedded.object_store import running_object_store
 from attachery_service.embedded.postgres import running_postgres
-from attachery_service.store.migrating import migrate
+from attachery_service.postgres.migrate import migrate
 from bench import cores
 from bench.cpu import family
 from bench.effort import Effort

@@ -18,7 +18,7 @@ from attachery_client import AttacheryClient, BatchItem, errors, from_status
 from attachery_client.testing import FakeAttachery
 from attachery_client.testing.failures import _HTTP_STATUS, _RETRY_AFTER, as_received
 from attachery_service.domain import errors as service_errors
-from attachery_service.wire.status import to_status
+from attachery_service.rpc.status import to_status
 from rpc.holding import end
 from service_fixtures import ServiceUnderTest
 

@@ -12,7 +12,7 @@ import botocore.auth
 import botocore.crt.auth
 from botocore.compat import get_current_datetime
 
-from attachery_service.storage import addresses
+from attachery_service.s3.bucket import endpoint as addresses
 
 # All that take the time: the SDK signs by itself or, where it finds awscrt, through that.
 _SIGNERS = (botocore.auth, botocore.crt.auth, aiobotocore.signers)

@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
-from attachery_service.storage.client import Storage, StorageOptions, open_storage
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.client import Storage, StorageOptions, open_storage
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.uploading import Uploader
 from store_fixtures import StoreUnderTest
 

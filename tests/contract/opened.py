@@ -8,7 +8,7 @@ from typing import Any
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS
-from attachery_service.storage.client import Storage, StorageOptions, open_storage
+from attachery_service.s3.client import Storage, StorageOptions, open_storage
 
 KEY = "files/a/b/c"
 ETAG = "0" * 32

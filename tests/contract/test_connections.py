@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 from yarl import URL
 
-from attachery_service.storage.connections import Connections, Limits
-from attachery_service.storage.http1 import Answer, Connection, head_request
+from attachery_service.s3.http.connections import Connections, Limits
+from attachery_service.s3.http.http1 import Answer, Connection, head_request
 from contract.bad_stores import ScriptedStore, one_by_one, scripted_store, tired_store
 from ops.processes import eventually
 

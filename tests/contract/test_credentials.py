@@ -13,10 +13,10 @@ import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
 
 from attachery_service.domain.errors import StorageUnavailable
-from attachery_service.storage.client import Storage
-from attachery_service.storage.credentials import share_refresh
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.client import Storage
+from attachery_service.s3.credentials import share_refresh
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.bad_stores import canned_store, http_answer
 from contract.opened import ETAG, KEY, opened_at
 from contract.uploading import put_request

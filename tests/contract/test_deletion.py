@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attachery_service.domain.errors import StorageMisconfigured, StorageUnavailable
-from attachery_service.storage.client import Storage, StorageOptions, open_storage
-from attachery_service.storage.objects import S3ObjectStore
+from attachery_service.s3.client import Storage, StorageOptions, open_storage
+from attachery_service.s3.objects import S3ObjectStore
 from contract.bad_stores import Exchange, lying_store
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from attachery_service.domain.content_disposition import content_disposition
 from attachery_service.domain.sessions import Disposition, SealedObject
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.clocks import signing_earlier
 from contract.uploading import BODY, Uploader
 

@@ -9,11 +9,11 @@ import pytest
 from attachery.v1 import resources_pb2 as pb
 from attachery_client import AttacheryClient
 from attachery_service.domain.errors import StorageMisconfigured
-from attachery_service.storage.fast_reads import FastReads, choose_reads
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.reads import SdkReads
-from attachery_service.storage.signers import OwnSigner, choose_signer
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.http.fast_reads import FastReads, choose_reads
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.reads import SdkReads
+from attachery_service.s3.signing.signers import OwnSigner, choose_signer
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.bad_stores import canned_store, http_answer, scripted_store
 from contract.opened import ETAG, FOUND, HEADERS, KEY, calls_of_the_sdk, opened_at
 from contract.prefixed_store import PREFIX, PrefixedStore, prefixed_store

@@ -17,12 +17,12 @@ from cryptography.x509 import DNSName
 
 from attachery_service.domain.errors import StorageUnavailable
 from attachery_service.ports import PreconditionChanged
-from attachery_service.storage.client import StorageOptions, open_storage
-from attachery_service.storage.fast_reads import FastReads, choose_reads
-from attachery_service.storage.headers import READ_HEADERS
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.reads import SdkReads
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.client import StorageOptions, open_storage
+from attachery_service.s3.http.fast_reads import FastReads, choose_reads
+from attachery_service.s3.http.headers import READ_HEADERS
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.reads import SdkReads
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.bad_stores import canned_store, http_answer, scripted_store, tired_store
 from contract.opened import ETAG, FOUND, HEADERS, KEY, calls_of_the_sdk, opened_at
 from contract.uploading import BODY, form_request, put_request

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from attachery_service.storage.fast_reads import choose_reads
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.reads import SdkReads
+from attachery_service.s3.http.fast_reads import choose_reads
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.reads import SdkReads
 from contract.bad_stores import one_by_one, scripted_store
 from contract.opened import ETAG, FOUND, HEADERS, KEY, calls_of_the_sdk, opened_at
 from ops.processes import eventually

@@ -14,10 +14,10 @@ from awscrt import checksums as crc
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
 from attachery_service.ports import PreconditionChanged, TargetRequest
-from attachery_service.storage.client import Storage, StorageOptions, open_storage
-from attachery_service.storage.digests import to_base64
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.client import Storage, StorageOptions, open_storage
+from attachery_service.s3.digests import to_base64
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.bad_stores import canned_store, http_answer
 from contract.uploading import (
     BODY,

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from attachery_service.domain.checksums import Algorithm
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.clocks import signing_earlier
 from contract.uploading import BODY, OTHER_BODY, Uploader, checksums_of, form_request
 

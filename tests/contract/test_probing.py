@@ -14,8 +14,8 @@ import pytest
 
 from attachery_service.domain.errors import StorageMisconfigured, StorageUnavailable
 from attachery_service.domain.sessions import Seal
-from attachery_service.storage.client import Storage, StorageOptions, open_storage
-from attachery_service.storage.probing import Permission, ProbeReport, probe
+from attachery_service.s3.bucket.probing import Permission, ProbeReport, probe
+from attachery_service.s3.client import Storage, StorageOptions, open_storage
 from contract.bad_stores import Exchange, Lie, canned_store, hasty_store, lying_store, s3_error
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from yarl import URL
 
 from attachery_service.domain.checksums import Algorithm
 from attachery_service.domain.sessions import SealedObject
-from attachery_service.storage.client import StorageOptions, open_storage
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.client import StorageOptions, open_storage
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.clocks import signing_earlier
 from contract.uploading import BODY, OTHER_BODY, Uploader, checksums_of, put_request
 from proxy import proxy_of

@@ -15,11 +15,11 @@ from botocore.credentials import ReadOnlyCredentials
 from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.domain.sessions import SealedObject
-from attachery_service.storage.client import Storage, StorageOptions, open_storage
-from attachery_service.storage.fast_reads import choose_reads
-from attachery_service.storage.reads import SdkReads
-from attachery_service.storage.signers import choose_signer
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.client import Storage, StorageOptions, open_storage
+from attachery_service.s3.http.fast_reads import choose_reads
+from attachery_service.s3.reads import SdkReads
+from attachery_service.s3.signing.signers import choose_signer
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.uploading import BODY, checksums_of, form_request, put_request
 
 BASE = {"host", "content-length", "content-type"}

@@ -11,8 +11,8 @@ import pytest
 from attachery_client.http import HttpTransfer
 from attachery_client.transfer import read_body
 from attachery_service.domain.errors import StorageMisconfigured
-from attachery_service.storage.client import StorageOptions, ensure_bucket, open_storage
-from attachery_service.storage.probing import probe
+from attachery_service.s3.bucket.probing import probe
+from attachery_service.s3.client import StorageOptions, ensure_bucket, open_storage
 from http_proxy import HttpProxy, http_proxy
 from service_fixtures import MakeService
 from store_fixtures import StoreUnderTest

@@ -13,21 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from attachery_service.aio.deadline import set_time_left
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm
-from attachery_service.domain.deadline import set_time_left
 from attachery_service.domain.errors import AttacheryError, StorageMisconfigured, StorageUnavailable
 from attachery_service.domain.sessions import SealedObject
 from attachery_service.ports import PreconditionChanged
-from attachery_service.storage.client import (
+from attachery_service.s3.client import (
     Storage,
     StorageOptions,
     ensure_bucket,
     open_storage,
     ping,
 )
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.signing.urls import S3TargetSigner
 from contract.bad_stores import canned_store, http_answer, s3_error
 from contract.uploading import form_request, put_request
 

@@ -11,7 +11,7 @@ from yarl import URL
 
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
 from attachery_service.ports import TargetRequest, UploadTarget
-from attachery_service.storage.digests import new_hash
+from attachery_service.s3.digests import new_hash
 
 BODY = b"hello, world\n"
 OTHER_BODY = b"HELLO, WORLD\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from attachery_service.config import Settings
+from attachery_service.settings.service import Settings
 from service_fixtures import MakeService
 
 MISSING = "curl is missing (Debian: apt-get install curl)"

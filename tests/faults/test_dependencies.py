@@ -16,8 +16,8 @@ from attachery.v1.upload_sessions_pb2 import (
     CancelUploadSessionRequest,
     CompleteUploadSessionRequest,
 )
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.store.sessions import PostgresSessions
+from attachery_service.postgres.repositories.sessions import PostgresSessions
+from attachery_service.s3.objects import S3ObjectStore
 from failures import Failure, failure
 from proxy import Proxy, proxy_of
 from service_fixtures import TENANT, MakeService, ServiceUnderTest

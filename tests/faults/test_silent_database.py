@@ -22,9 +22,9 @@ from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_service.embedded.postgres import running_postgres
-from attachery_service.store.database import Database
-from attachery_service.store.migrating import migrate
-from attachery_service.store.queries import query
+from attachery_service.postgres.database import Database
+from attachery_service.postgres.migrate import migrate
+from attachery_service.postgres.queries import query
 from failures import failure
 from ops.processes import family
 from service_fixtures import TENANT, MakeService, ServiceUnderTest

@@ -14,7 +14,7 @@ import pytest
 from attachery.v1 import resources_pb2 as pb
 from attachery_client import AttacheryClient
 from attachery_service.domain.checks import StoredObject
-from attachery_service.storage.second_look import S3SecondLook
+from attachery_service.s3.second_read import S3SecondLook
 from contract.bad_stores import Exchange, lying_store, scripted_store
 from failures import Failure, failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest

@@ -21,8 +21,8 @@ from attachery_service.cli.main import run
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import ALL_SCOPES, Principal
 from attachery_service.ports import StoredKey
-from attachery_service.store.database import DatabaseOptions, open_database
-from attachery_service.store.keys import PostgresApiKeys
+from attachery_service.postgres.database import DatabaseOptions, open_database
+from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
 from ops.processes import Done, Process, eventually, started
 from service_fixtures import TENANT
 from store_fixtures import StoreUnderTest

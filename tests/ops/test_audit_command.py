@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from attachery_service.app import database_options
+from attachery_service.app.parts import audit_store_of
+from attachery_service.app.serve import database_options
 from attachery_service.cli.main import run
-from attachery_service.composition import audit_store_of
-from attachery_service.store.database import open_database
+from attachery_service.postgres.database import open_database
 from audit_fixtures import (
     BODY,
     HOUR,

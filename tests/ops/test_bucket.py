@@ -10,9 +10,9 @@ import pytest
 
 from attachery.v1.resources_pb2 import UploadTarget
 from attachery_service.cli.main import run
-from attachery_service.storage.access_policies import guard_policy, service_policy
-from attachery_service.storage.client import StorageOptions, open_storage
-from attachery_service.storage.probing import Permission, probe
+from attachery_service.s3.bucket.access_policies import guard_policy, service_policy
+from attachery_service.s3.bucket.probing import Permission, probe
+from attachery_service.s3.client import StorageOptions, open_storage
 from ceph.ceph_server import CephServer
 from contract.bad_stores import Exchange, lying_store
 from ops.conftest import RunHere, ServeSettings

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from attachery_service.wire.scopes import SCOPES
+from attachery_service.rpc.methods import SCOPES
 from ops.conftest import BODY, Dev
 
 pytestmark = pytest.mark.xdist_group("dev")  # they share one

@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from attachery.v1 import attachments_pb2, upload_sessions_pb2
-from attachery_service.logs import redact
+from attachery_service.observability.logs import redact
 from failures import Failure, failure
 from ops.conftest import Serve, Serving
 from ops.processes import SOURCES, eventually
@@ -223,7 +223,7 @@ async def test_wrong_keys_of_the_store_are_told_without_showing_them(
 
 LIBRARY = """
 import asyncio, logging, warnings
-from attachery_service.logs import configure_logs
+from attachery_service.observability.logs import configure_logs
 
 configure_logs()
 logger = logging.getLogger("some.library")

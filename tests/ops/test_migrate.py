@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
-from attachery_service.store.migrating import known_migrations
+from attachery_service.postgres.migrate import known_migrations
 from ops.conftest import RunHere
 from ops.processes import ran
 

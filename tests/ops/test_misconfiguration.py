@@ -15,11 +15,11 @@ import grpc
 import pytest
 from pydantic import SecretStr
 
-from attachery_service.app import open_app
+from attachery_service.app.serve import open_app
 from attachery_service.cli.main import _message
-from attachery_service.config import Settings
-from attachery_service.logs import redact
-from attachery_service.store import migrating
+from attachery_service.observability.logs import redact
+from attachery_service.postgres import migrate as migrating
+from attachery_service.settings.service import Settings
 from failures import failure
 from ops.certificates import Authority
 from ops.conftest import RunHere, ServeSettings

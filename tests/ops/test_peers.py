@@ -15,8 +15,8 @@ from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_client import AttacheryClient
 from attachery_service.cli.main import run
 from attachery_service.domain.identity import Principal, Scope
-from attachery_service.peers import read_peers
-from attachery_service.toml_tables import SettingsFileError
+from attachery_service.settings.peers import read_peers
+from attachery_service.settings.toml import SettingsFileError
 from failures import failure
 from ops.certificates import Authority
 from service_fixtures import TENANT, MakeService, ServiceUnderTest

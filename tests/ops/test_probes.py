@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 from pydantic import SecretStr
 
-from attachery_service import metrics
-from attachery_service.logs import configure_logs
-from attachery_service.metrics import loop_reacts, serve_metrics
+from attachery_service.observability import http_endpoint as metrics
+from attachery_service.observability.http_endpoint import loop_reacts, serve_metrics
+from attachery_service.observability.logs import configure_logs
 from ops.conftest import ServeSettings, stored_key
 from ops.processes import Process, eventually, family, started
 from ops.test_workers import serving_told, serving_workers, start_many
@@ -32,7 +32,7 @@ LONG = 100
 # The supervisor with shorter time limits; its processes report once a second all the same.
 IMPATIENT = """
 import sys
-from attachery_service.cli import workers
+from attachery_service.cli import supervisor as workers
 workers._CHECK_SECONDS, workers._HUNG_GRACE = 1.5, 0.1
 from attachery_service.__main__ import main
 sys.exit(main())

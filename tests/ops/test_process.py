@@ -9,8 +9,8 @@ import sys
 import pytest
 
 import hot_paths
-from attachery_service.process import prepare
-from attachery_service.wire.accepting import can_ask_ahead
+from attachery_service.rpc.accept.prefetching_server import can_ask_ahead
+from attachery_service.settings.process import prepare
 from ops.conftest import Serve
 from ops.processes import SOURCES
 
@@ -74,5 +74,5 @@ def test_nothing_is_loaded_for_what_is_switched_off() -> None:
         check=True,
     )
     loaded = set(done.stdout.split())
-    assert {"attachery_service.app", "aiohttp"} <= loaded
+    assert {"attachery_service.app.serve", "aiohttp"} <= loaded
     assert not loaded & {"jwt", "cryptography", "redis", "aiohttp.web", "boto3", "ministack"}

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from attachery_service.app import open_app
+from attachery_service.app.serve import open_app
 from attachery_service.cli.main import _message
-from attachery_service.config import Settings
-from attachery_service.logs import redact
+from attachery_service.observability.logs import redact
+from attachery_service.settings.service import Settings
 from ops.conftest import ServeSettings
 from ops.processes import ran
 

@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from attachery_service.cli.main import run
-from attachery_service.config import Settings
-from attachery_service.environment import UnknownSettingsError, require_known_variables
-from attachery_service.logs import configure_logs
+from attachery_service.observability.logs import configure_logs
+from attachery_service.settings.environment import UnknownSettingsError, require_known_variables
+from attachery_service.settings.service import Settings
 
 SECRET = "words-nobody-may-read"
 USABLE = {"database_url": "postgresql://u:p@h/n", "s3_bucket": "b"}

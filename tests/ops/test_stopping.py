@@ -18,8 +18,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from attachery.v1 import resources_pb2, upload_sessions_pb2
-from attachery_service.app import open_app
-from attachery_service.config import Settings
+from attachery_service.app.serve import open_app
+from attachery_service.settings.service import Settings
 from failures import failure
 from ops.conftest import Serve, ServeSettings, Serving
 from ops.processes import started

@@ -69,8 +69,8 @@ def test_the_wheel_has_what_is_not_python(in_wheel: set[str]) -> None:
         "attachery/v1/upload_sessions_pb2.pyi",
         "attachery_client/py.typed",
         "attachery_service/py.typed",
-        "attachery_service/store/migrations/0001_upload_sessions.sql",
-        "attachery_service/store/queries/start_upload_session.sql",
+        "attachery_service/postgres/migrations/0001_upload_sessions.sql",
+        "attachery_service/postgres/queries/start_upload_session.sql",
     } <= in_wheel
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in in_wheel)
 

@@ -15,55 +15,59 @@ from environments import ROOT
 
 pytestmark = pytest.mark.packaging
 
-ONE_WAY = "data flows one way"
+ONE_WAY = "layers"
 STANDARD_LIBRARY = "the domain imports the standard library only"
-GRPC = "only the wire speaks gRPC"
-POSTGRES = "only the store speaks Postgres"
-S3 = "only the storage speaks S3"
-RATES = "only the rate limits know limits and Redis"
-TOKENS = "only the issuer knows JSON Web Tokens"
-HTTP = "only the storage, the issuer and the notification door speak HTTP"
-CLIENT = "the client knows nothing of the service"
+GRPC = "only the rpc package imports gRPC"
+POSTGRES = "only the postgres package imports asyncpg"
+S3 = "only the s3 package imports an S3 SDK"
+RATES = "only the ratelimit package imports limits and redis"
+TOKENS = "only the jwt package imports PyJWT"
+HTTP = "only s3, jwt and the notification endpoint import aiohttp"
+CLIENT = "the client does not import the service"
 
 # Contract, module, import that breaks it.
 VIOLATIONS = [
     (ONE_WAY, "attachery_service/domain/policy.py", "attachery_service.ports"),
-    (ONE_WAY, "attachery_service/ports.py", "attachery_service.usecases.sealing"),
-    (ONE_WAY, "attachery_service/usecases/sealing.py", "attachery_service.store.rows"),
-    (ONE_WAY, "attachery_service/usecases/sealing.py", "attachery_service.wire.status"),
-    (ONE_WAY, "attachery_service/store/rows.py", "attachery_service.wire.status"),
-    (ONE_WAY, "attachery_service/store/rows.py", "attachery_service.storage.faults"),
-    (ONE_WAY, "attachery_service/storage/signing.py", "attachery_service.store.rows"),
-    (ONE_WAY, "attachery_service/wire/server.py", "attachery_service.app"),
-    (ONE_WAY, "attachery_service/app.py", "attachery_service.cli.main"),
+    (ONE_WAY, "attachery_service/ports.py", "attachery_service.usecases.uploads.sealing"),
+    (ONE_WAY, "attachery_service/usecases/uploads/sealing.py", "attachery_service.postgres.rows"),
+    (ONE_WAY, "attachery_service/usecases/uploads/sealing.py", "attachery_service.rpc.status"),
+    (ONE_WAY, "attachery_service/postgres/rows.py", "attachery_service.rpc.status"),
+    (ONE_WAY, "attachery_service/postgres/rows.py", "attachery_service.s3.errors"),
+    (ONE_WAY, "attachery_service/s3/signing/urls.py", "attachery_service.postgres.rows"),
+    (ONE_WAY, "attachery_service/rpc/server.py", "attachery_service.app.serve"),
+    (ONE_WAY, "attachery_service/app/serve.py", "attachery_service.cli.main"),
     (STANDARD_LIBRARY, "attachery_service/domain/policy.py", "grpc"),
-    (STANDARD_LIBRARY, "attachery_service/domain/policy.py", "attachery_service.config"),
-    (STANDARD_LIBRARY, "attachery_service/usecases/sealing.py", "structlog"),
+    (STANDARD_LIBRARY, "attachery_service/domain/policy.py", "attachery_service.settings.service"),
+    (STANDARD_LIBRARY, "attachery_service/usecases/uploads/sealing.py", "structlog"),
     (STANDARD_LIBRARY, "attachery_service/ports.py", "pydantic"),
-    (GRPC, "attachery_service/store/rows.py", "grpc"),
-    (GRPC, "attachery_service/usecases/sealing.py", "attachery.v1.resources_pb2"),
-    (GRPC, "attachery_service/storage/signing.py", "google.protobuf"),
-    (POSTGRES, "attachery_service/wire/server.py", "asyncpg"),
+    (GRPC, "attachery_service/postgres/rows.py", "grpc"),
+    (GRPC, "attachery_service/usecases/uploads/sealing.py", "attachery.v1.resources_pb2"),
+    (GRPC, "attachery_service/s3/signing/urls.py", "google.protobuf"),
+    (POSTGRES, "attachery_service/rpc/server.py", "asyncpg"),
     (POSTGRES, "attachery_service/cli/migrate.py", "asyncpg"),
-    (S3, "attachery_service/store/rows.py", "aiobotocore"),
-    (S3, "attachery_service/wire/server.py", "botocore.exceptions"),
-    (ONE_WAY, "attachery_service/limiting/limiter.py", "attachery_service.wire.status"),
-    (RATES, "attachery_service/wire/server.py", "limits"),
-    (RATES, "attachery_service/app.py", "redis"),
-    (ONE_WAY, "attachery_service/issuer/claims.py", "attachery_service.wire.status"),
-    (STANDARD_LIBRARY, "attachery_service/usecases/authenticate.py", "jwt"),
-    (TOKENS, "attachery_service/wire/interceptor.py", "jwt"),
-    (ONE_WAY, "attachery_service/workers/loop.py", "attachery_service.wire.status"),
-    (ONE_WAY, "attachery_service/workers/sweeping.py", "attachery_service.store.rows"),
-    (ONE_WAY, "attachery_service/usecases/sweep.py", "attachery_service.workers.loop"),
-    (ONE_WAY, "attachery_service/composition.py", "attachery_service.app"),
-    (GRPC, "attachery_service/workers/loop.py", "grpc"),
-    (POSTGRES, "attachery_service/composition.py", "asyncpg"),
-    (S3, "attachery_service/workers/sweeping.py", "botocore"),
-    (ONE_WAY, "attachery_service/workers/notification_door.py", "attachery_service.storage.events"),
-    (HTTP, "attachery_service/workers/arrivals.py", "aiohttp"),
-    (HTTP, "attachery_service/wire/server.py", "aiohttp"),
-    (HTTP, "attachery_service/composition.py", "aiohttp.web"),
+    (S3, "attachery_service/postgres/rows.py", "aiobotocore"),
+    (S3, "attachery_service/rpc/server.py", "botocore.exceptions"),
+    (ONE_WAY, "attachery_service/ratelimit/limiter.py", "attachery_service.rpc.status"),
+    (RATES, "attachery_service/rpc/server.py", "limits"),
+    (RATES, "attachery_service/app/serve.py", "redis"),
+    (ONE_WAY, "attachery_service/jwt/claims.py", "attachery_service.rpc.status"),
+    (STANDARD_LIBRARY, "attachery_service/usecases/identity/authenticate.py", "jwt"),
+    (TOKENS, "attachery_service/rpc/interceptor.py", "jwt"),
+    (ONE_WAY, "attachery_service/worker/loop.py", "attachery_service.rpc.status"),
+    (ONE_WAY, "attachery_service/worker/sweep.py", "attachery_service.postgres.rows"),
+    (ONE_WAY, "attachery_service/usecases/maintenance/sweep.py", "attachery_service.worker.loop"),
+    (ONE_WAY, "attachery_service/app/parts.py", "attachery_service.app.serve"),
+    (GRPC, "attachery_service/worker/loop.py", "grpc"),
+    (POSTGRES, "attachery_service/app/parts.py", "asyncpg"),
+    (S3, "attachery_service/worker/sweep.py", "botocore"),
+    (
+        ONE_WAY,
+        "attachery_service/worker/notification_endpoint.py",
+        "attachery_service.s3.notifications.events",
+    ),
+    (HTTP, "attachery_service/worker/object_created_queue.py", "aiohttp"),
+    (HTTP, "attachery_service/rpc/server.py", "aiohttp"),
+    (HTTP, "attachery_service/app/parts.py", "aiohttp.web"),
     (CLIENT, "attachery_client/calls.py", "attachery_service.domain.errors"),
 ]
 

@@ -14,13 +14,13 @@ from urllib.parse import quote_plus
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from attachery_service.app import database_options, storage_options
-from attachery_service.background import Background
-from attachery_service.composition import Core, notified
-from attachery_service.config import Settings
-from attachery_service.domain.arrivals import NotificationOutcome
-from attachery_service.storage.client import open_storage
-from attachery_service.store.database import open_database
+from attachery_service.aio.background_tasks import Background
+from attachery_service.app.parts import Core, notified
+from attachery_service.app.serve import database_options, storage_options
+from attachery_service.domain.object_created import NotificationOutcome
+from attachery_service.postgres.database import open_database
+from attachery_service.s3.client import open_storage
+from attachery_service.settings.service import Settings
 from service_fixtures import ServiceUnderTest
 
 BODY = b"hello\n"

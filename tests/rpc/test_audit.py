@@ -20,13 +20,13 @@ from attachery.v1.admin_pb2 import (
     AuditFinding,
 )
 from attachery.v1.attachments_pb2 import DeleteAttachmentRequest
-from attachery_service.app import database_options, storage_options
-from attachery_service.composition import audit_of
+from attachery_service.app.parts import audit_of
+from attachery_service.app.serve import database_options, storage_options
 from attachery_service.domain.audit import AuditPlace
-from attachery_service.storage.client import open_storage
-from attachery_service.store.database import open_database
-from attachery_service.usecases import audit_attachments
-from attachery_service.usecases.audit import Audit, AuditPart
+from attachery_service.postgres.database import open_database
+from attachery_service.s3.client import open_storage
+from attachery_service.usecases.audit import audit_attachments
+from attachery_service.usecases.audit.audit import Audit, AuditPart
 from audit_fixtures import (
     BODY,
     OTHER,

@@ -18,10 +18,10 @@ from attachery.v1 import resources_pb2
 from attachery.v1 import upload_sessions_pb2 as pb
 from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.domain.identity import Scope
-from attachery_service.storage.faults import bounded
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.store.batches import PostgresBatches
-from attachery_service.store.database import Database
+from attachery_service.postgres.database import Database
+from attachery_service.postgres.repositories.batches import PostgresBatches
+from attachery_service.s3.errors import bounded
+from attachery_service.s3.objects import S3ObjectStore
 from failures import failure
 from proxy import Proxy, proxy_of
 from service_fixtures import TENANT, MakeService, ServiceUnderTest

@@ -13,7 +13,7 @@ from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import resources_pb2
 from attachery.v1.upload_sessions_pb2 import GetUploadPolicyRequest, ListUploadSessionsRequest
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME
-from attachery_service.store.queries import query
+from attachery_service.postgres.queries import query
 from failures import failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
 from sweep_fixtures import Sweeper

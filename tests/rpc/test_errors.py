@@ -11,8 +11,8 @@ import pytest
 from attachery.v1 import errors_pb2
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery_service.domain import errors
-from attachery_service.store.database import Database
-from attachery_service.wire.status import MAX_STATUS_BYTES, to_status
+from attachery_service.postgres.database import Database
+from attachery_service.rpc.status import MAX_STATUS_BYTES, to_status
 from failures import Failure, failure
 from service_fixtures import TENANT, ServiceUnderTest
 

@@ -13,8 +13,8 @@ from attachery.v1 import admin_pb2
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_service.domain.identity import ALL_SCOPES, Scope
-from attachery_service.store import key_cache
-from attachery_service.wire.scopes import SCOPES, SERVICES
+from attachery_service.postgres.caches import keys as key_cache
+from attachery_service.rpc.methods import SCOPES, SERVICES
 from failures import failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
 

@@ -25,10 +25,10 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from attachery_service.cli.main import run
 from attachery_service.domain.errors import CredentialsInvalid
-from attachery_service.issuer import key_set
-from attachery_service.issuer.claims import ClaimNames
-from attachery_service.issuer.key_set import KeySetError
-from attachery_service.issuer.verifier import IssuerOptions, open_issuer
+from attachery_service.jwt import key_set
+from attachery_service.jwt.claims import ClaimNames
+from attachery_service.jwt.key_set import KeySetError
+from attachery_service.jwt.verifier import IssuerOptions, open_issuer
 from failures import failure
 from http_proxy import http_proxy
 from ops.certificates import Authority

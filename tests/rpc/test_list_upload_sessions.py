@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1.upload_sessions_pb2 import ListUploadSessionsRequest, ListUploadSessionsResponse
 from attachery_service.domain.sessions import SessionFilter
-from attachery_service.store.queries import query
+from attachery_service.postgres.queries import query
 from failures import failure
 from service_fixtures import TENANT, ServiceUnderTest
 

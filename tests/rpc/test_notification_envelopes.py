@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from attachery.v1 import resources_pb2 as pb
-from attachery_service.domain.arrivals import NotificationKind
+from attachery_service.domain.object_created import NotificationKind
 from rpc.notifying import Notified, created, opened_door, records, started
 from service_fixtures import ServiceUnderTest
 

@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery.v1.upload_sessions_pb2_grpc import UploadSessionServiceStub
 from attachery_client import AttacheryClient
-from attachery_service.wire import accepting
-from attachery_service.wire.concurrency import LEAST
+from attachery_service.rpc.accept import prefetching_server as accepting
+from attachery_service.rpc.accept.concurrency_limit import LEAST
 from failures import Failure, failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
 

@@ -24,10 +24,10 @@ from attachery_client import AttacheryClient
 from attachery_client.errors import RateLimited, ResourceExhausted
 from attachery_service.domain.identity import ALL_SCOPES, Principal, Scope
 from attachery_service.domain.rates import Category, RateLimit
-from attachery_service.limiting import memory
-from attachery_service.limiting.limiter import open_rate_limiter
-from attachery_service.wire import trailers
-from attachery_service.wire.scopes import CATEGORIES, SERVICES
+from attachery_service.ratelimit import memory
+from attachery_service.ratelimit.limiter import open_rate_limiter
+from attachery_service.rpc import trailers
+from attachery_service.rpc.methods import CATEGORIES, SERVICES
 from failures import Failure, failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
 

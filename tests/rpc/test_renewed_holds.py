@@ -18,9 +18,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from attachery.v1 import attachments_pb2 as pb
 from attachery.v1.admin_pb2 import AuditAttachmentsRequest
 from attachery.v1.upload_sessions_pb2 import ListUploadSessionsRequest
-from attachery_service.app import database_options
-from attachery_service.composition import audit_store_of
-from attachery_service.store.database import open_database
+from attachery_service.app.parts import audit_store_of
+from attachery_service.app.serve import database_options
+from attachery_service.postgres.database import open_database
 from failures import failure
 from rpc.holding import HOUR, end, exactly, extend, get, held, reasons, release, state, take
 from service_fixtures import TENANT, MakeService, ServiceUnderTest

@@ -21,9 +21,9 @@ from attachery_client.errors import AttacheryError
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import Scope
 from attachery_service.domain.session_tokens import SessionClaims, SessionToken, TokenKey
-from attachery_service.logs import redact
-from attachery_service.store.migrating import migrate
-from attachery_service.wire.scopes import OF_ONE_SESSION, SCOPES
+from attachery_service.observability.logs import redact
+from attachery_service.postgres.migrate import migrate
+from attachery_service.rpc.methods import OF_ONE_SESSION, SCOPES
 from failures import Failure, failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
 

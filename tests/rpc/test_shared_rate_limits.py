@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from structlog.testing import CapturingLogger
 
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
-from attachery_service.limiting import shared
-from attachery_service.limiting.shared import RateLimitStoreError
+from attachery_service.ratelimit import redis as shared
+from attachery_service.ratelimit.redis import RateLimitStoreError
 from failures import failure
 from proxy import proxy_of
 from redis_fixtures import RedisUnderTest

@@ -9,7 +9,7 @@ import pytest
 
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import upload_sessions_pb2 as upb
-from attachery_service.store.database import Database
+from attachery_service.postgres.database import Database
 from failures import failure
 from service_fixtures import TENANT, ServiceUnderTest
 

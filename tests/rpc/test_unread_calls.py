@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest, GetUploadSessionResponse
-from attachery_service.wire.concurrency import LEAST
+from attachery_service.rpc.accept.concurrency_limit import LEAST
 from failures import failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
 

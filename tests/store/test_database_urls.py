@@ -15,10 +15,10 @@ import pytest
 
 from attachery_service.cli.main import run
 from attachery_service.domain.errors import AttacheryError
-from attachery_service.logs import configure_logs
-from attachery_service.store.database import DatabaseOptions, open_database
-from attachery_service.store.database_url import read_database_url
-from attachery_service.store.migrating import migrate
+from attachery_service.observability.logs import configure_logs
+from attachery_service.postgres.connection.url import read_database_url
+from attachery_service.postgres.database import DatabaseOptions, open_database
+from attachery_service.postgres.migrate import migrate
 from ops.certificates import Authority
 
 SECRET = "words-nobody-may-read"

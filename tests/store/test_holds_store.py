@@ -18,10 +18,10 @@ from attachery_service.domain.errors import InvalidRequest
 from attachery_service.domain.holds import Hold, NewHold
 from attachery_service.domain.sessions import SessionState, UploadSession
 from attachery_service.ports import Held
-from attachery_service.store.database import Database, DatabaseOptions, open_database
-from attachery_service.store.holds import PostgresHolds
-from attachery_service.store.queries import query
-from attachery_service.store.sessions import PostgresSessions
+from attachery_service.postgres.database import Database, DatabaseOptions, open_database
+from attachery_service.postgres.queries import query
+from attachery_service.postgres.repositories.holds import PostgresHolds
+from attachery_service.postgres.repositories.sessions import PostgresSessions
 from service_fixtures import TENANT
 
 AT_ONCE = 20
@@ -279,7 +279,7 @@ async def test_what_is_read_is_what_resolve_reads(world: World) -> None:
 async def test_the_hold_of_an_owner_has_a_largest_size(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attachery_service.store.holds.MAX_ATTACHMENTS", 3)
+    monkeypatch.setattr("attachery_service.postgres.repositories.holds.MAX_ATTACHMENTS", 3)
     ids = await world.make_ready(4)
     await world.take(ids[:3], "job")
     await world.take(ids[:3], "job")

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from attachery_service.app import database_options
+from attachery_service.aio.lru import Recent
+from attachery_service.app.serve import database_options
 from attachery_service.domain.sessions import SessionState, UploadSession
-from attachery_service.recent import Recent
-from attachery_service.store.database import Database, open_database
-from attachery_service.store.known_sessions import KnownSessions
-from attachery_service.store.sessions import PostgresSessions
+from attachery_service.postgres.caches.sessions import KnownSessions
+from attachery_service.postgres.database import Database, open_database
+from attachery_service.postgres.repositories.sessions import PostgresSessions
 from service_fixtures import TENANT, ServiceUnderTest
 
 

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from attachery_service.domain.errors import DatabaseUnavailable
-from attachery_service.store.database import Database, DatabaseOptions, open_database
-from attachery_service.store.pool import Connection, Pool
+from attachery_service.postgres.database import Database, DatabaseOptions, open_database
+from attachery_service.postgres.pool import Connection, Pool
 
 NEVER = "SELECT pg_sleep(100)"
 WHO = "SELECT pg_backend_pid() AS pid, 1 AS one"

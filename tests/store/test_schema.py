@@ -11,9 +11,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from attachery.v1 import attachments_pb2 as apb
-from attachery_service.store.database import Database
-from attachery_service.store.migrating import known_migrations
-from attachery_service.store.queries import query
+from attachery_service.postgres.database import Database
+from attachery_service.postgres.migrate import known_migrations
+from attachery_service.postgres.queries import query
 from service_fixtures import TENANT, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"

@@ -27,9 +27,9 @@ from attachery_service.domain.sessions import (
     SessionState,
 )
 from attachery_service.ports import Completion, Found
-from attachery_service.store.database import Database, DatabaseOptions, open_database
-from attachery_service.store.queries import query
-from attachery_service.store.sessions import PostgresSessions
+from attachery_service.postgres.database import Database, DatabaseOptions, open_database
+from attachery_service.postgres.queries import query
+from attachery_service.postgres.repositories.sessions import PostgresSessions
 from service_fixtures import TENANT
 
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from attachery_service.store.queries import query
+from attachery_service.postgres.queries import query
 from service_fixtures import TENANT, ServiceUnderTest
 
 LIMIT, DAY = 100, timedelta(days=1)

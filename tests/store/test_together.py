@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 import pytest
 
-from attachery_service.domain.deadline import set_time_left
+from attachery_service.aio.deadline import set_time_left
 from attachery_service.domain.errors import DatabaseUnavailable
-from attachery_service.store.database import Database
-from attachery_service.store.queries import query
-from attachery_service.store.together import Together
+from attachery_service.postgres.coalescing.coalescer import Together
+from attachery_service.postgres.database import Database
+from attachery_service.postgres.queries import query
 from service_fixtures import ServiceUnderTest
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -25,11 +25,11 @@ from attachery_service.domain.sessions import (
     SealedObject,
 )
 from attachery_service.ports import Completion, Found, Rejection
-from attachery_service.store.batches import PostgresBatches
-from attachery_service.store.database import DatabaseOptions, open_database
-from attachery_service.store.sessions import PostgresSessions
-from attachery_service.store.sweeping import PostgresSweep
-from attachery_service.store.usage import PostgresUsage
+from attachery_service.postgres.database import DatabaseOptions, open_database
+from attachery_service.postgres.repositories.batches import PostgresBatches
+from attachery_service.postgres.repositories.sessions import PostgresSessions
+from attachery_service.postgres.repositories.sweep import PostgresSweep
+from attachery_service.postgres.repositories.usage import PostgresUsage
 from service_fixtures import TENANT, age
 
 MAX_SIZE = 40

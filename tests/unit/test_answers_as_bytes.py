@@ -30,14 +30,15 @@ from attachery_service.domain.sessions import (
     UploadSession,
 )
 from attachery_service.ports import DownloadUrl
-from attachery_service.store.known_sessions import KnownSessions, without_holds
-from attachery_service.usecases.resolve_attachments import Resolution, Resolved
-from attachery_service.wire import call, encoded
-from attachery_service.wire.attachment_view import AttachmentView
-from attachery_service.wire.convert import DISPOSITIONS, STATES
-from attachery_service.wire.encoded import EncodedResults, field_of
-from attachery_service.wire.resolutions import JoinedEncoding, MessageEncoding
-from attachery_service.wire.sessions import session_message
+from attachery_service.postgres.caches.sessions import KnownSessions, without_holds
+from attachery_service.rpc import context as call
+from attachery_service.rpc.messages import protobuf_wire as encoded
+from attachery_service.rpc.messages.attachment_view import AttachmentView
+from attachery_service.rpc.messages.convert import DISPOSITIONS, STATES
+from attachery_service.rpc.messages.protobuf_wire import EncodedResults, field_of
+from attachery_service.rpc.messages.resolutions import JoinedEncoding, MessageEncoding
+from attachery_service.rpc.messages.sessions import session_message
+from attachery_service.usecases.attachments.resolve_attachments import Resolution, Resolved
 
 VIEW = AttachmentView("bucket")
 IDS = [UUID(int=number) for number in range(3)]

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from attachery_service.domain.identity import Principal
-from attachery_service.logs import configure_logs
-from attachery_service.wire.call import Call
-from attachery_service.wire.call_log import LONGEST_TENANT, log_call
+from attachery_service.observability.logs import configure_logs
+from attachery_service.rpc.call_log import LONGEST_TENANT, log_call
+from attachery_service.rpc.context import Call
 
 texts = st.text(max_size=200)
 principals = st.builds(

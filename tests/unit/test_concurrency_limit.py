@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from attachery_service.wire.concurrency import LEAST, MOST, ConcurrencyLimit
+from attachery_service.rpc.accept.concurrency_limit import LEAST, MOST, ConcurrencyLimit
 
 WINDOW = 0.1
 EPOCH = 30.0

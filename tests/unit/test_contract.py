@@ -14,8 +14,8 @@ from attachery_service.domain.checks import CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Algorithm
 from attachery_service.domain.policy import Sniffing
 from attachery_service.domain.sessions import Disposition, SessionState
-from attachery_service.wire import convert
-from attachery_service.wire.admin import FINDING_KINDS
+from attachery_service.rpc.messages import convert
+from attachery_service.rpc.services.admin import FINDING_KINDS
 
 
 @pytest.mark.parametrize(

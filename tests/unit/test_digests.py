@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attachery_service.domain.checksums import DIGITS, Algorithm
-from attachery_service.storage.digests import new_hash, to_base64, to_hex
+from attachery_service.s3.digests import new_hash, to_base64, to_hex
 
 # Of the nine bytes "123456789", as every catalogue of CRCs lists them.
 CHECK = {

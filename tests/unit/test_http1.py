@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachery_service.storage.headers import READ_HEADERS
-from attachery_service.storage.http1 import head_request, parsed
+from attachery_service.s3.http.headers import READ_HEADERS
+from attachery_service.s3.http.http1 import head_request, parsed
 
 NAMES = st.sampled_from(sorted(READ_HEADERS)) | st.text(
     string.ascii_letters + string.digits + "-_.~!#$%&'*+^`|", min_size=1

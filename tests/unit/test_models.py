@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.loaders import JSONFileLoader, Loader
 
-from attachery_service.storage.client import StorageOptions, open_storage
-from attachery_service.storage.models import LeanModels
+from attachery_service.s3.client import StorageOptions, open_storage
+from attachery_service.s3.sdk_models import LeanModels
 from store_fixtures import load_file_anew
 
 DATA = Path(Loader.BUILTIN_DATA_PATH)

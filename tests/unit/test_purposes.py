@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from attachery_service.domain.policy import Policy, Route, Sniffing
-from attachery_service.purposes import read_policies
-from attachery_service.toml_tables import SettingsFileError
+from attachery_service.settings.policies import read_policies
+from attachery_service.settings.toml import SettingsFileError
 
 
 def written(tmp_path: Path, text: str) -> Path:

@@ -8,8 +8,8 @@ import pytest
 
 from attachery_service.domain.errors import PendingSessionsLimit, StorageQuotaExceeded
 from attachery_service.domain.quota import Limits, Usage
-from attachery_service.quotas import read_quotas
-from attachery_service.toml_tables import SettingsFileError
+from attachery_service.settings.quotas import read_quotas
+from attachery_service.settings.toml import SettingsFileError
 
 COMMON = Limits(max_pending_sessions=10, max_stored_bytes=1000)
 

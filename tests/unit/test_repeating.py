@@ -8,7 +8,7 @@ import json
 import pytest
 
 from attachery_service.domain.errors import DatabaseUnavailable
-from attachery_service.workers.loop import repeating
+from attachery_service.worker.loop import repeating
 
 SOON = 0.001
 NEVER = 100.0

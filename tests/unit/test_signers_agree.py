@@ -14,9 +14,9 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.awsrequest import AWSRequest
 
-from attachery_service.storage.addresses import locate
-from attachery_service.storage.client import Storage, StorageOptions, open_storage
-from attachery_service.storage.signers import OwnSigner, SdkSigner, UrlSigner, choose_signer
+from attachery_service.s3.bucket.endpoint import locate
+from attachery_service.s3.client import Storage, StorageOptions, open_storage
+from attachery_service.s3.signing.signers import OwnSigner, SdkSigner, UrlSigner, choose_signer
 from contract.clocks import signing_at
 
 CASES = 100

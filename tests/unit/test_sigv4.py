@@ -16,7 +16,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
-from attachery_service.storage.sigv4 import (
+from attachery_service.s3.signing.sigv4 import (
     Request,
     Signatory,
     encoded_path,

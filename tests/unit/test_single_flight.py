@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from attachery_service.aio.single_flight import SingleFlight
 from attachery_service.domain.errors import DatabaseUnavailable
-from attachery_service.single_flight import SingleFlight
 
 
 @dataclass

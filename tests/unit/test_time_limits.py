@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from attachery_service.time_limits import within
+from attachery_service.aio.timeouts import within
 
 Bound = Callable[[float], AbstractAsyncContextManager[None]]
 

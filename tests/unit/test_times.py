@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachery_service.wire.times import (
+from attachery_service.rpc.messages.times import (
     from_datetime,
     from_timedelta,
     to_datetime,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from attachery_service.traceback_limit import PERIOD, TracebackLimit
+from attachery_service.observability.traceback_limit import PERIOD, TracebackLimit
 from ops.processes import SOURCES
 
 
@@ -60,7 +60,7 @@ def test_the_memory_it_takes_is_bounded() -> None:
 FAILING = """
 import logging
 import structlog
-from attachery_service.logs import configure_logs
+from attachery_service.observability.logs import configure_logs
 
 configure_logs()
 own, library = structlog.get_logger("own"), logging.getLogger("library")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from attachery_service.domain import deadline
-from attachery_service.domain.deadline import (
+from attachery_service.aio import deadline
+from attachery_service.aio.deadline import (
     WaitBudget,
     confirmation_budget,
     context_without_deadline,

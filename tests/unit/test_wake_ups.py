@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from attachery_service.wire.wake_ups import coalesced_wake_ups
+from attachery_service.rpc.accept.wake_ups import coalesced_wake_ups
 
 
 def bytes_until_full(writing: socket.socket) -> int:

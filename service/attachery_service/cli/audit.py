@@ -9,18 +9,18 @@ from datetime import timedelta
 
 import structlog
 
-from attachery_service.app import database_options, storage_options
+from attachery_service.app.parts import audit_of, audit_store_of
+from attachery_service.app.serve import database_options, storage_options
 from attachery_service.cli.audit_report import Report, facts_of
 from attachery_service.cli.ready_file import settings_of
-from attachery_service.composition import audit_of, audit_store_of
-from attachery_service.storage.client import open_storage
-from attachery_service.storage.listing import S3ObjectListing
-from attachery_service.storage.objects import S3ObjectStore
-from attachery_service.store.auditing import PostgresAudit
-from attachery_service.store.database import open_database
-from attachery_service.store.migrating import require_schema
-from attachery_service.usecases.audit import Audit
-from attachery_service.usecases.audit_repair import AuditRepair
+from attachery_service.postgres.database import open_database
+from attachery_service.postgres.migrate import require_schema
+from attachery_service.postgres.repositories.audit import PostgresAudit
+from attachery_service.s3.client import open_storage
+from attachery_service.s3.listing import S3ObjectListing
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.usecases.audit.audit import Audit
+from attachery_service.usecases.audit.repair import AuditRepair
 
 _log = structlog.get_logger("attachery.audit")
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 
 from attachery_service.domain.audit import Finding
-from attachery_service.usecases.audit import AuditPart
+from attachery_service.usecases.audit.audit import AuditPart
 
 _CLEAR_LINE = "\r\033[K"
 

@@ -8,11 +8,13 @@ import re
 import sys
 from collections.abc import Sequence
 
-from attachery_service.app import storage_options
+from attachery_service.app.serve import storage_options
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.domain.errors import StorageMisconfigured
-from attachery_service.storage.access_policies import guard_policy, service_policy, uses_tls
-from attachery_service.storage.bucket_rules import (
+from attachery_service.s3.bucket.access_policies import guard_policy, service_policy, uses_tls
+from attachery_service.s3.bucket.cors_origins import parse_origin
+from attachery_service.s3.bucket.probing import reach
+from attachery_service.s3.bucket.rules import (
     CorsBook,
     LifecycleBook,
     Outcome,
@@ -25,10 +27,8 @@ from attachery_service.storage.bucket_rules import (
     lifecycle_rules,
     look,
 )
-from attachery_service.storage.client import Storage, StorageOptions, open_storage
-from attachery_service.storage.origins import parse_origin
-from attachery_service.storage.probing import reach
-from attachery_service.storage.signing import S3TargetSigner
+from attachery_service.s3.client import Storage, StorageOptions, open_storage
+from attachery_service.s3.signing.urls import S3TargetSigner
 
 _ARN = re.compile(r"arn:[^\s:]+:[^\s:]+:[^\s:]*:[^\s:]*:\S+")
 _NEEDED = {

@@ -6,11 +6,13 @@ import argparse
 import time
 from datetime import timedelta
 
-from attachery_service.app import database_options, storage_options
+from attachery_service.app.parts import policies_of
+from attachery_service.app.serve import database_options, storage_options
 from attachery_service.cli.ready_file import settings_of
-from attachery_service.composition import policies_of
-from attachery_service.config import Settings
-from attachery_service.storage.bucket_rules import (
+from attachery_service.postgres.database import Database, open_database
+from attachery_service.postgres.migrate import require_schema
+from attachery_service.s3.bucket.probing import probe
+from attachery_service.s3.bucket.rules import (
     CorsBook,
     LifecycleBook,
     Outcome,
@@ -21,11 +23,9 @@ from attachery_service.storage.bucket_rules import (
     lifecycle_rules,
     look,
 )
-from attachery_service.storage.client import Storage, open_storage
-from attachery_service.storage.probing import probe
-from attachery_service.storage.signing import S3TargetSigner
-from attachery_service.store.database import Database, open_database
-from attachery_service.store.migrating import require_schema
+from attachery_service.s3.client import Storage, open_storage
+from attachery_service.s3.signing.urls import S3TargetSigner
+from attachery_service.settings.service import Settings
 
 _SETUP = "run 'attachery bucket setup'"
 

@@ -20,12 +20,12 @@ import aiohttp
 from attachery.v1.resources_pb2 import UploadTarget
 from attachery.v1.upload_sessions_pb2 import VerificationCheck
 from attachery_client import AttacheryClient
+from attachery_service.app.parts import policies_of
 from attachery_service.cli.dev import TENANT, DevOptions, running_dev, settings_before_start
 from attachery_service.cli.ready_file import Ready
 from attachery_service.cli.signals import stop_signals
-from attachery_service.composition import policies_of
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
-from attachery_service.logs import configure_logs
+from attachery_service.observability.logs import configure_logs
 
 _STOPPED = 130
 _PART_BYTES = 2**18

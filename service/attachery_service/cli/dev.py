@@ -15,26 +15,26 @@ from pathlib import Path
 import structlog
 from pydantic import SecretStr
 
-from attachery_service.app import App, database_options, open_app, storage_options
+from attachery_service.app.parts import policies_of
+from attachery_service.app.serve import App, database_options, open_app, storage_options
 from attachery_service.cli.ports import reserved_port
 from attachery_service.cli.ready_file import READY_FILE, Ready, require_writable
 from attachery_service.cli.serve import announce
 from attachery_service.cli.signals import stop_signals
-from attachery_service.composition import policies_of
-from attachery_service.config import Settings
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import ALL_SCOPES, Principal
 from attachery_service.embedded.folder import claimed_folder, write_secret
 from attachery_service.embedded.object_store import running_object_store
 from attachery_service.embedded.postgres import running_postgres
-from attachery_service.logs import configure_logs
+from attachery_service.observability.logs import configure_logs
 from attachery_service.ports import StoredKey
-from attachery_service.storage.bucket_rules import CorsBook, cors_rule, demanded_headers, keep, look
-from attachery_service.storage.client import Storage, ensure_bucket, open_storage
-from attachery_service.storage.signing import S3TargetSigner
-from attachery_service.store.database import open_database
-from attachery_service.store.keys import PostgresApiKeys
-from attachery_service.store.migrating import migrate
+from attachery_service.postgres.database import open_database
+from attachery_service.postgres.migrate import migrate
+from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
+from attachery_service.s3.bucket.rules import CorsBook, cors_rule, demanded_headers, keep, look
+from attachery_service.s3.client import Storage, ensure_bucket, open_storage
+from attachery_service.s3.signing.urls import S3TargetSigner
+from attachery_service.settings.service import Settings
 
 _log = structlog.get_logger("attachery.dev")
 

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from attachery_service.app import database_options
+from attachery_service.app.serve import database_options
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.domain import inputs
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import Principal, Scope
 from attachery_service.ports import StoredKey
-from attachery_service.store.database import open_database
-from attachery_service.store.keys import ListedKey, PostgresApiKeys
-from attachery_service.store.migrating import require_schema
+from attachery_service.postgres.database import open_database
+from attachery_service.postgres.migrate import require_schema
+from attachery_service.postgres.repositories.api_keys import ListedKey, PostgresApiKeys
 
 
 class KeyNotFoundError(LookupError):

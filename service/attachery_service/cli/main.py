@@ -17,8 +17,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from attachery_client.errors import AttacheryError as ClientError
 from attachery_service.cli import audit, bucket, check, demo, dev, keys, migrate, serve, worker
 from attachery_service.cli.ready_file import DEFAULT_DATA_DIR
-from attachery_service.cli.workers import WorkersError
-from attachery_service.config import Settings, address
+from attachery_service.cli.supervisor import WorkersError
+from attachery_service.common.spelling import similar
 from attachery_service.domain import inputs
 from attachery_service.domain.code_points import is_printable
 from attachery_service.domain.errors import (
@@ -31,13 +31,17 @@ from attachery_service.domain.errors import (
 )
 from attachery_service.domain.identity import Scope
 from attachery_service.embedded.errors import EmbeddedServerError
-from attachery_service.environment import UnknownSettingsError, require_known_variables, similar
-from attachery_service.limiting.shared import RateLimitStoreError
-from attachery_service.logs import configure_logs, redact
-from attachery_service.process import LoopFactory
-from attachery_service.quantities import Seconds
-from attachery_service.store.migrating import SchemaError
-from attachery_service.toml_tables import SettingsFileError
+from attachery_service.observability.logs import configure_logs, redact
+from attachery_service.postgres.migrate import SchemaError
+from attachery_service.ratelimit.redis import RateLimitStoreError
+from attachery_service.settings.environment import (
+    UnknownSettingsError,
+    require_known_variables,
+)
+from attachery_service.settings.process import LoopFactory
+from attachery_service.settings.quantities import Seconds
+from attachery_service.settings.service import Settings, address
+from attachery_service.settings.toml import SettingsFileError
 
 _log = structlog.get_logger("attachery.cli")
 

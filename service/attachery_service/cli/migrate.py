@@ -6,8 +6,8 @@ import argparse
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from attachery_service.config import DatabaseUrl
-from attachery_service.store.migrating import known_migrations, migrate
+from attachery_service.postgres.migrate import known_migrations, migrate
+from attachery_service.settings.service import DatabaseUrl
 
 
 class MigrationSettings(BaseSettings):

@@ -14,8 +14,8 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from attachery_service.config import Settings
 from attachery_service.embedded.folder import OWNER_LOCK
+from attachery_service.settings.service import Settings
 
 DEFAULT_DATA_DIR = Path(".attachery")
 READY_FILE = "ready.json"

@@ -10,13 +10,13 @@ from contextlib import suppress
 
 import structlog
 
-from attachery_service.app import App, open_app
+from attachery_service.app.serve import App, open_app
 from attachery_service.cli.signals import Stop, stop_signals
-from attachery_service.cli.workers import NOT_SERVING, REPORT_SECONDS, SERVING, supervise
-from attachery_service.config import Settings
-from attachery_service.logs import configure_logs
-from attachery_service.process import in_force, settle
-from attachery_service.wire.health import Health
+from attachery_service.cli.supervisor import NOT_SERVING, REPORT_SECONDS, SERVING, supervise
+from attachery_service.observability.logs import configure_logs
+from attachery_service.rpc.services.health import Health
+from attachery_service.settings.process import in_force, settle
+from attachery_service.settings.service import Settings
 
 _log = structlog.get_logger("attachery.serve")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 
-from attachery_service.app import open_worker
+from attachery_service.app.serve import open_worker
 from attachery_service.cli.signals import stop_signals
-from attachery_service.config import Settings
-from attachery_service.logs import configure_logs
+from attachery_service.observability.logs import configure_logs
+from attachery_service.settings.service import Settings
 
 # Nobody waits for a sweep; calls served on the same machine come first.
 _NICENESS = 10

@@ -31,7 +31,7 @@ from fastapi import Depends, FastAPI, Header, HTTPException, Request
 from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
-from attachery_service.config import Settings
+from attachery_service.settings.service import Settings
 
 _KEY_CACHE_SECONDS = 5.0
 _MAX_SIZE = 157_286_400

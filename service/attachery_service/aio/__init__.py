@@ -1,0 +1,1 @@
+"""Asyncio building blocks: deadlines, timeouts, tasks, fan-out, caches."""

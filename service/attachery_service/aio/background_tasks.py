@@ -1,0 +1,67 @@
+"""Work that outlives the call it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from attachery_service.aio.deadline import context_without_deadline, database_budget
+from attachery_service.aio.timeouts import within
+from attachery_service.domain.errors import AttacheryError, DatabaseUnavailable
+
+T = TypeVar("T")
+
+
+class Background:
+    """Owns every task that is not awaited by a call, so that shutting down can wait for them.
+
+    `on_bug` receives each error that no caller would see. `database_timeout`: seconds that one
+    call may wait for the database, over all its statements.
+    """
+
+    def __init__(self, on_bug: Callable[[BaseException], None], database_timeout: float) -> None:
+        self._on_bug = on_bug
+        self._timeout = database_timeout
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which runs to its end even if the caller goes away meanwhile.
+
+        `work` waits for the database only, and has a budget of its own for it, so that a slow
+        database does not lose the outcome. The caller waits no longer than the rest of its own
+        budget. Raises DatabaseUnavailable.
+        """
+        task = self._start(work)
+        try:
+            with database_budget() as budget, within(budget.left(self._timeout)):
+                return await asyncio.shield(task)
+        except TimeoutError as error:
+            raise DatabaseUnavailable from error
+
+    def leave(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs `work` with nobody waiting. It must handle its own errors."""
+        self._start(work)
+
+    async def drain(self, seconds: float) -> bool:
+        """Waits for all of it, and for what it starts in turn; False if some was left after
+        `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            return False
+        return True
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, context=context_without_deadline())
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, AttacheryError):
+            self._on_bug(error)  # whoever waited for it may have left

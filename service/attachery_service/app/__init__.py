@@ -1,0 +1,1 @@
+"""The composition roots: each process is put together here."""

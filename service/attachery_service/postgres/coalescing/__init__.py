@@ -1,0 +1,1 @@
+"""Coalescing of concurrent queries into batch statements."""

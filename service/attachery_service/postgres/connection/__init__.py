@@ -1,0 +1,1 @@
+"""Database URLs, and the connections they describe."""

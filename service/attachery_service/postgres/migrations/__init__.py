@@ -1,0 +1,1 @@
+"""Numbered, additive changes of the schema; see `attachery_service.postgres.migrate`."""

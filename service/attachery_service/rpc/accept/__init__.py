@@ -1,0 +1,1 @@
+"""Accepts calls from gRPC, or sheds them."""

@@ -1,0 +1,140 @@
+"""Load shedding: which calls the server starts, and which it refuses at once.
+
+A call waits for nothing before it is admitted, so that no call is started after its caller has
+given up. Health checks and reflection are never refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextvars import ContextVar
+
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client import Counter as Total
+
+from attachery_service.rpc.accept.concurrency_limit import ConcurrencyLimit
+from attachery_service.rpc.accept.core_calls import ArrivedCall
+from attachery_service.rpc.accept.refusals import OVERLOADED, REFUSALS, SHUTTING_DOWN, Refusal
+
+_log = structlog.get_logger("attachery.admission")
+
+# One line for this many seconds of refusals, however many there are.
+_SUMMARY_SECONDS = 5.0
+
+_UNLIMITED_PREFIX = "/grpc."
+
+_slot: ContextVar[Slot | None] = ContextVar("slot", default=None)
+
+
+class Slot:
+    """The place of one admitted call among those at work.
+
+    `began`: the time of its admission. `unread`: the call, until its message arrives or it ends.
+    """
+
+    __slots__ = ("_admission", "_method", "began", "unread")
+
+    def __init__(self, admission: Admission, method: str, unread: ArrivedCall | None) -> None:
+        self._admission: Admission | None = admission
+        self._method = method
+        self.began = time.monotonic()
+        self.unread = unread
+
+    def begin(self) -> bool:
+        """Notes that the call's message has arrived. False if the place was given back before.
+
+        Raises CancelledError if the call has been refused meanwhile: nothing may be done for it.
+        """
+        call, self.unread = self.unread, None
+        if call is not None and call.is_refused:
+            raise asyncio.CancelledError
+        return self._admission is not None
+
+    def release(self, *, answered: bool = False) -> None:
+        """Gives the place back, once. `answered`: the limit adapts to the time the call took."""
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            seconds = time.monotonic() - self.began if answered else None
+            admission.leave(self._method, seconds)
+
+
+class Admission:
+    """Admits calls up to a limit that adapts, until it is closed.
+
+    `limit` is None where load shedding is switched off.
+    """
+
+    def __init__(self, limit: ConcurrencyLimit | None, registry: CollectorRegistry) -> None:
+        self._limit = limit
+        self._closed = False
+        self.at_work = 0
+        self.refused = 0  # calls, since the server started
+        shed = Total(
+            "attachery_rpcs_shed",
+            "Calls refused before they were started, by cause.",
+            ["cause"],
+            registry=registry,
+        )
+        self._shed = {each.cause: shed.labels(each.cause) for each in REFUSALS}
+        self._summary: Counter[str] = Counter()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        """From now on every call is refused with SHUTTING_DOWN."""
+        self._closed = True
+
+    def refusal(self) -> Refusal | None:
+        """The answer for a call that must be refused now; None if it may be admitted."""
+        if self._closed:
+            return SHUTTING_DOWN
+        if self._limit is not None and self.at_work >= self._limit.value:
+            return OVERLOADED
+        return None
+
+    def usual_time(self, method: str) -> float:
+        """Seconds that calls of this method have taken lately; 0 if unknown."""
+        return 0.0 if self._limit is None else self._limit.usual_time(method)
+
+    def admit(self, method: str, unread: ArrivedCall | None = None) -> Slot:
+        """Counts a call as being at work and makes its slot the current one."""
+        self.at_work += 1
+        slot = Slot(self, method, unread)
+        _slot.set(slot)
+        return slot
+
+    def leave(self, method: str, seconds: float | None) -> None:
+        self.at_work -= 1
+        if self._limit is not None and seconds is not None:
+            self._limit.record(method, seconds, self.at_work + 1)
+
+    def count(self, refusal: Refusal) -> None:
+        """Counts a refusal and logs a summary of all of them every few seconds."""
+        self.refused += 1
+        self._shed[refusal.cause].inc()
+        if not self._summary:
+            asyncio.get_running_loop().call_later(_SUMMARY_SECONDS, self.log_refusals)
+        self._summary[refusal.cause] += 1
+
+    def log_refusals(self) -> None:
+        """Logs the summary of the refusals since the last one, if there were any."""
+        if not self._summary:
+            return
+        shed, self._summary = self._summary, Counter()
+        limit = self._limit.value if self._limit is not None else None
+        _log.warning("calls refused", **shed, seconds=_SUMMARY_SECONDS, limit=limit)
+
+
+def is_exempt(method: str) -> bool:
+    """Whether calls of this method are always admitted: health and reflection."""
+    return method.startswith(_UNLIMITED_PREFIX)
+
+
+def current_slot() -> Slot | None:
+    """The slot of the call at hand, if the server took it when it accepted the call."""
+    return _slot.get()

@@ -1,0 +1,133 @@
+"""Calls as gRPC's extension module hands them over, before anything of them is read.
+
+The names of `cygrpc` used here are not public; `is_usable` tells whether this version has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+from attachery_service.rpc.accept.refusals import Refusal
+from attachery_service.rpc.context import REQUEST_ID_KEY, request_id_of
+
+_USED = (
+    "_RequestCallError",
+    "_ServicerContext",
+    "_handle_rpc",
+    "_schedule_rpc_coro",
+    "_send_error_status_from_server",
+    "InternalError",
+    "SendInitialMetadataOperation",
+)
+
+# Requests open in the core, for each method: a call that finds none waits in the core.
+_FEWEST_OPEN = 8
+_MOST_OPEN = 1024
+
+
+def is_usable() -> bool:
+    return all(hasattr(cygrpc, name) for name in _USED)
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+class ArrivedCall:
+    """A call whose message has not been read. `task` answers it, once it has been started."""
+
+    __slots__ = ("_context", "_loop", "is_refused", "method", "state", "task")
+
+    def __init__(self, method: str, state: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self.method = method
+        self.state = state
+        self.is_refused = False
+        self.task: asyncio.Task[None] | None = None
+        self._loop = loop
+        self._context = cygrpc._ServicerContext(state, None, None, loop)
+
+    def remaining(self) -> float:
+        """Seconds until the caller's deadline; 0 once it has passed."""
+        seconds: float | None = self._context.time_remaining()
+        return math.inf if seconds is None else seconds
+
+    def is_answered(self) -> bool:
+        """Whether a status has been sent, or is on its way."""
+        return self.is_refused or self._context.done()
+
+    def is_open(self) -> bool:
+        """Whether gRPC still has the call; it releases it at the end of the task."""
+        return self.task is None or not self.task.done()
+
+    def refuse(self, refusal: Refusal, done: Callable[[Any], None] = _ignore) -> None:
+        """Answers the call, which must be open, without its message. Calls `done` once the status
+        is sent, but not if the caller has left."""
+        self.is_refused = True
+        metadata = dict(self._context.invocation_metadata())
+        trailers = refusal.trailers(request_id_of(metadata.get(REQUEST_ID_KEY)))
+        headers = cygrpc.SendInitialMetadataOperation((), 0)
+        answer = (refusal.number, refusal.message, trailers, headers, self._loop)
+        drive(cygrpc._send_error_status_from_server(self.state, *answer), done)
+
+
+@dataclass(slots=True)
+class OpenRequests:
+    """The requests for calls of one method that are open in the core."""
+
+    method: bytes
+    name: str
+    open: int = 0
+    wanted: int = _FEWEST_OPEN
+    is_refilling: bool = False
+    is_retrying: bool = False
+
+    def missing(self) -> int:
+        """How many to open. Where half of them were used in one round of the event loop, twice as
+        many are wanted; where few were, half as many."""
+        used = self.wanted - self.open
+        if used > self.wanted // 2:
+            self.wanted = min(self.wanted * 2, _MOST_OPEN)
+        elif used < self.wanted // 8:
+            self.wanted = max(self.wanted // 2, _FEWEST_OPEN)
+        return max(self.wanted - self.open, 0)
+
+
+def drive(
+    operation: Coroutine[Any, Any, Any],
+    done: Callable[[Any], None] = _ignore,
+    failed: Callable[[], None] = _ignore,
+) -> None:
+    """Runs a coroutine of gRPC's that awaits one event of its core: without a task, which takes two
+    more rounds of the event loop.
+
+    Calls `done` with its result, or `failed` if the core refuses the operation. Most operations
+    fail because the caller has left or the server has ended, and need no `failed`.
+    """
+    try:
+        future = operation.send(None)
+    except cygrpc.InternalError:
+        failed()
+        return
+    future._asyncio_future_blocking = False
+    future.add_done_callback(partial(_resume, operation, done, failed))
+
+
+def _resume(
+    operation: Coroutine[Any, Any, Any],
+    done: Callable[[Any], None],
+    failed: Callable[[], None],
+    _future: asyncio.Future[None],
+) -> None:
+    try:
+        operation.send(None)
+    except StopIteration as end:
+        done(end.value)
+    except (cygrpc.InternalError, cygrpc._RequestCallError):
+        failed()

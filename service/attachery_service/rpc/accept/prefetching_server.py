@@ -1,0 +1,240 @@
+"""A gRPC server that accepts calls as they arrive and refuses those it cannot answer in time.
+
+`grpc.aio` takes one call from its core at a time, two rounds of the event loop each. Under load
+calls queue in the core, unseen, and are started after their callers have given up. This server
+keeps requests for calls of each method open in the core and decides on each call as it arrives: it
+starts an admitted call as `grpc.aio` does, and answers any other with a prepared status, without a
+task and without the message. A refusal takes a third of the CPU time of a Get.
+
+This uses names of gRPC's extension module that are not public. Where one is missing (gRPC before
+1.84, or one that is yet to come), the server is gRPC's own, and the interceptor refuses calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import grpc
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
+
+from attachery_service.rpc.accept.admission import Admission, Slot, is_exempt
+from attachery_service.rpc.accept.core_calls import ArrivedCall, OpenRequests, drive, is_usable
+from attachery_service.rpc.accept.held_streams import HeldStreams
+from attachery_service.rpc.accept.refusals import NO_MESSAGE, OVERLOADED, TOO_LATE, Refusal
+from attachery_service.rpc.accept.unread_calls import UnreadCalls
+from attachery_service.rpc.accept.wake_ups import coalesced_wake_ups
+
+# Nothing can be done for a call in less time, in seconds.
+_TOO_LITTLE = 0.02
+# How long the server waits before it replaces requests that the core has failed, in seconds.
+_RETRY_SECONDS = 0.1
+# Refusals in one round of the event loop: 2 ms, in which no call at work gets on.
+_DECIDED_PER_ROUND = 32
+
+_STOCK: Any = cygrpc.AioServer
+_USED = (
+    "_make_request_call_future",
+    "_request_registered_call",
+    "add_registered_method_handlers",
+)
+
+
+def can_ask_ahead() -> bool:
+    return is_usable() and all(hasattr(_STOCK, name) for name in _USED)
+
+
+def new_server(
+    interceptors: Sequence[grpc.aio.ServerInterceptor],
+    options: Sequence[tuple[str, Any]],
+    admission: Admission,
+    *,
+    longest: float,
+    ahead: bool,
+) -> grpc.aio.Server:
+    """A server on the running loop; `ahead`: that accepts calls by itself, if it can.
+
+    `longest`: seconds that any call may take, for those whose message does not arrive.
+    """
+    if not (ahead and can_ask_ahead()):
+        return grpc.aio.server(interceptors=interceptors, options=options)
+    make = partial(_AskingAhead, admission, longest, tuple(interceptors))
+    with coalesced_wake_ups(), _made_as(make):
+        return grpc.aio.server(interceptors=interceptors, options=options)
+
+
+def asks_ahead(server: grpc.aio.Server) -> bool:
+    return isinstance(getattr(server, "_server", None), _AskingAhead)
+
+
+def refuse_unread(server: grpc.aio.Server) -> None:
+    """When a server begins to stop, and its admission is closed: refuses, now and from now on, the
+    calls that have waited for their message."""
+    inner = getattr(server, "_server", None)
+    if isinstance(inner, _AskingAhead):
+        inner.refuse_unread()
+
+
+async def stop_asking(server: grpc.aio.Server) -> None:
+    """Right before a server stops: calls that its core hands over later are not started."""
+    inner = getattr(server, "_server", None)
+    if isinstance(inner, _AskingAhead):
+        inner.stop_asking()
+
+
+class _AskingAhead(_STOCK):  # type: ignore[misc]
+    """Accepts the calls of registered methods; the stock server answers unknown methods."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        longest: float,
+        interceptors: tuple[grpc.aio.ServerInterceptor, ...],
+        loop: asyncio.AbstractEventLoop,
+        *arguments: Any,
+    ) -> None:
+        super().__init__(loop, *arguments)
+        self._admission = admission
+        self._own_interceptors = interceptors
+        self._own_loop = loop
+        self._handlers: dict[str, Any] = {}
+        self._resolver = cygrpc._MethodResolver([], self._handlers)
+        self._stopping = False
+        self._waiting: deque[ArrivedCall] = deque()
+        self._held = HeldStreams(loop)
+        self._unread = UnreadCalls(loop, admission, longest, self._refuse)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add_registered_method_handlers(self, handlers: Mapping[str, Any]) -> None:
+        super().add_registered_method_handlers(handlers)
+        self._handlers.update(handlers)
+
+    def _make_request_call_future(self, method: bytes | None) -> asyncio.Future[Any]:
+        """What the stock server waits for next: for ever, if calls of the method are taken here."""
+        if method is None:
+            stock: asyncio.Future[Any] = super()._make_request_call_future(None)
+            return stock
+        self._refill(OpenRequests(method, method.decode()))
+        return self._own_loop.create_future()
+
+    def refuse_unread(self) -> None:
+        self._unread.look()
+
+    def stop_asking(self) -> None:
+        self._stopping = True
+
+    def _refill(self, requests: OpenRequests) -> None:
+        """Opens as many requests as were used in this round of the event loop, or more."""
+        requests.is_refilling = False
+        if self._stopping:
+            return
+        count = requests.missing()
+        requests.open += count
+        accept, failed = partial(self._accept, requests), partial(self._replace_later, requests)
+        for _ in range(count):
+            drive(self._request_registered_call(requests.method), accept, failed)
+
+    def _replace_later(self, requests: OpenRequests) -> None:
+        """Replaces a request that the core has failed; after a pause, as the next may fail too."""
+        requests.open -= 1
+        if not (requests.is_retrying or self._stopping):
+            requests.is_retrying = True
+            self._own_loop.call_later(_RETRY_SECONDS, self._replace, requests)
+
+    def _replace(self, requests: OpenRequests) -> None:
+        requests.is_retrying = False
+        self._refill(requests)
+
+    def _accept(self, requests: OpenRequests, state: Any) -> None:
+        """Starts a call, or has `_decide` refuse it."""
+        requests.open -= 1
+        if not requests.is_refilling:
+            requests.is_refilling = True
+            self._own_loop.call_soon(self._refill, requests)
+        call = ArrivedCall(requests.name, state, self._own_loop)
+        if is_exempt(call.method):
+            self._start(call)
+        elif not self._waiting and self._admission.refusal() is None:
+            self._admit(call, _TOO_LITTLE)
+        else:
+            if not self._waiting:
+                self._own_loop.call_soon(self._decide)
+            self._waiting.append(call)
+
+    def _decide(self) -> None:
+        """Admits or refuses the calls that found no place, the newest first.
+
+        The newest have the best chance to be answered in time ("adaptive LIFO": Maurer, "Fail at
+        Scale", ACM Queue 13/8, 2015). A call whose deadline has passed meanwhile costs next to
+        nothing: the core has answered it.
+        """
+        waiting = self._waiting
+        try:
+            while waiting and waiting[0].remaining() == 0:
+                self._expire(waiting.popleft())
+            for _ in range(min(_DECIDED_PER_ROUND, len(waiting))):
+                self._decide_on(waiting.pop())
+        finally:
+            if waiting:
+                self._own_loop.call_soon(self._decide)
+
+    def _expire(self, call: ArrivedCall) -> None:
+        self._admission.count(TOO_LATE)
+        self._held.hold(call.state)
+
+    def _decide_on(self, call: ArrivedCall) -> None:
+        refusal = self._admission.refusal()
+        if refusal is None:
+            self._admit(call, max(_TOO_LITTLE, self._admission.usual_time(call.method)))
+        else:
+            self._refuse(call, refusal)
+
+    def _admit(self, call: ArrivedCall, needed: float) -> None:
+        """Starts a call, unless its caller waits for fewer seconds than it will take."""
+        if call.remaining() < needed:
+            self._refuse(call, TOO_LATE)
+            return
+        slot = self._admission.admit(call.method, call)
+        self._unread.add(slot)
+        self._start(call).add_done_callback(partial(self._end, slot))
+
+    def _start(self, call: ArrivedCall) -> asyncio.Task[None]:
+        work, loop = self._work(call), self._own_loop
+        task = loop.create_task(cygrpc._schedule_rpc_coro(work, call.state, loop, call.method))
+        call.task = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _work(self, call: ArrivedCall) -> None:
+        """Answers a call; also one without a message, on which gRPC gives up without a status."""
+        interceptors, loop = self._own_interceptors, self._own_loop
+        await cygrpc._handle_rpc(call.method, self._resolver, interceptors, call.state, loop, False)
+        if not call.is_answered():
+            call.refuse(NO_MESSAGE, lambda _: self._admission.count(NO_MESSAGE))
+
+    def _end(self, slot: Slot, _task: asyncio.Task[None]) -> None:
+        slot.unread = None
+        slot.release()
+        self._held.answered(len(self._waiting))
+
+    def _refuse(self, call: ArrivedCall, refusal: Refusal) -> None:
+        self._admission.count(refusal)
+        # Other refusals say nothing about the calls that follow on the same connection.
+        if refusal is OVERLOADED:
+            self._held.hold(call.state)
+        if call.remaining() > 0:
+            call.refuse(refusal)
+
+
+@contextmanager
+def _made_as(kind: Any) -> Iterator[None]:
+    cygrpc.AioServer = kind
+    try:
+        yield
+    finally:
+        cygrpc.AioServer = _STOCK

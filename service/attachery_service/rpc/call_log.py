@@ -1,0 +1,70 @@
+"""The line that every call leaves in the log.
+
+Made here, and not by structlog, which took a tenth of a Get's CPU for it: the line is always the
+same but for its values.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quoted
+
+import grpc
+import structlog
+
+from attachery_service.domain.errors import AttacheryError, Internal, Unavailable
+from attachery_service.observability.logs import write_info
+from attachery_service.rpc.context import Call
+
+_log = structlog.get_logger("attachery.rpc")
+
+# The tenant id may be unvalidated here; it is truncated to its maximum length.
+LONGEST_TENANT = 128
+
+
+def log_call(call: Call, code: grpc.StatusCode, reason: str, seconds: float) -> None:
+    """Writes the one line of a call. `reason` is empty unless the call failed."""
+    cause = f'"cause": {quoted(call.cause)}, ' if call.cause else ""
+    write_info(
+        f'{{"event": "rpc", "level": "info", "logger": "attachery.rpc", '
+        f'"method": {quoted(call.method)}, "request_id": {quoted(call.request_id)}, '
+        f'"tenant": {_or_null(call.tenant_id and call.tenant_id[:LONGEST_TENANT])}, '
+        f'"principal": {_or_null(call.principal.name if call.principal else None)}, '
+        f'"peer": {quoted(call.peer)}, "attempt": {call.attempt}, '
+        f'"code": "{code.name}", "reason": {quoted(reason)}, {cause}"ms": {seconds * 1000:.2f}, '
+        f'"timestamp": "{datetime.now(UTC).isoformat(timespec="microseconds")[:-6]}Z"}}'
+    )
+
+
+def log_fault(call: Call, error: AttacheryError, **more: object) -> None:
+    """Logs the cause of a fault of the service or of what it depends on, with its traceback.
+
+    A caller's mistake has the call's own line only, whatever exception it goes back to.
+    """
+    if error.__cause__ is not None and isinstance(error, Internal | Unavailable):
+        facts = {"facts": error.facts, "reason": error.reason}
+        _log.warning("fault", **names_of(call), **facts, **more, exc_info=error.__cause__)
+
+
+def cause_of(error: AttacheryError) -> str:
+    """The type of the exception that caused an error; empty if there is none.
+
+    Never its text, which may quote a credential.
+    """
+    return "" if error.__cause__ is None else type(error.__cause__).__name__
+
+
+def names_of(call: Call) -> dict[str, object]:
+    """What identifies a call in the log."""
+    return {
+        "method": call.method,
+        "request_id": call.request_id,
+        "tenant": call.tenant_id and call.tenant_id[:LONGEST_TENANT],
+        "principal": call.principal.name if call.principal else None,
+        "peer": call.peer,
+        "attempt": call.attempt,
+    }
+
+
+def _or_null(text: str | None) -> str:
+    return "null" if text is None else quoted(text)

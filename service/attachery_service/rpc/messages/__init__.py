@@ -1,0 +1,1 @@
+"""Conversion between domain values and protobuf messages."""

@@ -1,0 +1,35 @@
+"""Attachments as their caller may see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attachery.v1 import resources_pb2 as pb
+from attachery_service.domain.identity import Scope
+from attachery_service.domain.sessions import SessionState, UploadSession
+from attachery_service.rpc.context import current_principal
+from attachery_service.rpc.messages.sessions import write_attachment
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentView:
+    """`bucket` is where all the bytes are, which only some callers are told."""
+
+    bucket: str
+
+    def __call__(self, session: UploadSession) -> pb.Attachment:
+        message = pb.Attachment()
+        self.write(message, session)
+        return message
+
+    def write(self, message: pb.Attachment, session: UploadSession) -> None:
+        write_attachment(message, session)
+        if session.state is SessionState.READY and sees_storage():
+            sealed = session.require_bytes()
+            storage = message.storage
+            storage.bucket, storage.key, storage.etag = self.bucket, sealed.key, sealed.etag
+
+
+def sees_storage() -> bool:
+    """Whether the caller at hand is told where bytes are."""
+    return Scope.ATTACHMENTS_STORAGE_READ in current_principal().scopes

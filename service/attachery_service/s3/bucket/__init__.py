@@ -1,0 +1,1 @@
+"""What a bucket enforces, and how it is configured."""

@@ -1,0 +1,389 @@
+"""Finds out by trying what the bucket enforces, so that no seal rests on a promise.
+
+Stores that call themselves S3-compatible differ in exactly the features that seals are made of:
+some sign but do not verify headers, some accept `If-None-Match` and ignore it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+from botocore.exceptions import ClientError
+
+from attachery_client.proxies import aiohttp_options
+from attachery_service.domain.checks import StoredObject
+from attachery_service.domain.checksums import NO_CHECKSUMS
+from attachery_service.domain.errors import (
+    AttacheryError,
+    StorageMisconfigured,
+    StorageUnavailable,
+)
+from attachery_service.domain.sessions import Seal
+from attachery_service.ports import PreconditionChanged, TargetRequest, UploadTarget
+from attachery_service.s3.client import Storage, ping
+from attachery_service.s3.diagnosis import DENIALS, NO_BUCKET, refusal_detail
+from attachery_service.s3.errors import bounded, code_of, status_of
+from attachery_service.s3.http.pool import trust
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.signing.urls import S3TargetSigner
+
+# The whole probe; it takes some twenty calls.
+PROBE_SECONDS: Final = 60.0
+_FOLDER: Final = ".probe"
+_TYPE: Final = "text/plain"
+_BYTES: Final = b"probe"
+_OTHER_BYTES: Final = b"other"
+_LIFETIME: Final = timedelta(minutes=5)
+# A signature is refused from fifteen minutes on; a download URL dated in the future, at once.
+_CLOCK_TOLERANCE: Final = 5.0
+_NO_ETAG: Final = "0" * 32
+_REFUSALS: Final = range(400, 500)
+
+
+class Permission(StrEnum):
+    """What the service's credentials are allowed to do below the prefix."""
+
+    PUT = "put"
+    GET = "get"
+    HEAD = "head"
+    LIST = "list"
+    COPY = "copy"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeReport:
+    """What trying has shown.
+
+    `seal`: the one to use. `write_once`: a URL signed with `If-None-Match` writes its key once.
+    `signed_headers`: a URL lets no other length or type through. `conditional_copy`: a copy of a
+    source that has changed is refused. `versioned`: deleted and replaced bytes stay in the bucket.
+    `permitted`: LIST is what makes a store answer 404, not 403, for a missing object.
+    `clock_difference`: seconds the store's clock is ahead of this one, to about one second; None
+    if it did not tell. `notes`: a sentence for each thing an operator should know of.
+    """
+
+    seal: Seal
+    write_once: bool
+    signed_headers: bool
+    conditional_copy: bool
+    versioned: bool
+    permitted: frozenset[Permission]
+    clock_difference: float | None
+    notes: tuple[str, ...]
+
+
+async def probe(storage: Storage) -> ProbeReport:
+    """Tries the bucket with a few bytes, which it deletes, in PROBE_SECONDS at most.
+
+    Speaks to the internal endpoint only. Raises StorageUnavailable, and StorageMisconfigured when
+    the bucket cannot be reached or nothing can be put there; `facts["detail"]` says which.
+    """
+    if wrong := await reach(storage):
+        raise StorageMisconfigured(detail=wrong)
+    with bounded(PROBE_SECONDS):
+        async with _trial(storage) as trial:
+            stored, answer = await _put_one(trial)
+            write_once = await _writes_once(trial)
+            signed_headers = await _binds_headers(trial)
+            conditional_copy = await _refuses_changed_source(trial, stored)
+            permitted = await _permissions(trial, stored)
+    trusted = write_once and signed_headers
+    report = ProbeReport(
+        seal=Seal.WRITE_ONCE if trusted else Seal.COPY,
+        write_once=write_once,
+        signed_headers=signed_headers,
+        conditional_copy=conditional_copy,
+        versioned=answer.versioned,
+        permitted=permitted,
+        clock_difference=answer.clock_difference,
+        notes=(),
+    )
+    return replace(report, notes=tuple(_notes(report)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    versioned: bool
+    clock_difference: float | None
+
+    @property
+    def accepted(self) -> bool:
+        return self.status == HTTPStatus.OK
+
+    @property
+    def refused(self) -> bool:
+        return self.status in _REFUSALS
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A folder of its own in the bucket, and the ways to reach it: signed, and as the service."""
+
+    signer: S3TargetSigner
+    objects: S3ObjectStore
+    http: aiohttp.ClientSession
+    folder: str
+    keys: list[str] = field(default_factory=list)
+
+    def new_key(self) -> str:
+        self.keys.append(f"{self.folder}/{len(self.keys)}")
+        return self.keys[-1]
+
+    async def target(self, key: str, *, write_once: bool) -> UploadTarget:
+        request = TargetRequest(
+            key=key,
+            content_type=_TYPE,
+            size=len(_BYTES),
+            max_size=len(_BYTES),
+            checksums=NO_CHECKSUMS,
+            write_once=write_once,
+            lifetime=_LIFETIME,
+        )
+        return await self.signer.sign_upload(request)
+
+    async def put(
+        self,
+        target: UploadTarget,
+        body: bytes = _BYTES,
+        *,
+        without: str = "",
+        instead: Mapping[str, str] | None = None,
+        pause: Awaitable[None] | None = None,
+    ) -> _Answer:
+        """Follows the target, but for what is said; with a pause, made within the body.
+
+        Raises StorageUnavailable.
+        """
+        headers = {**target.headers, **(instead or {}), "Content-Length": str(len(body))}
+        headers.pop(without, None)
+        before = time.time()
+        data = body if pause is None else _halting(body, pause)
+        options = aiohttp_options(target.url, headers)
+        async with self.http.put(target.url, data=data, **options) as response:
+            await response.read()
+        # What is not implemented can be told apart from what fails.
+        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and (
+            response.status != HTTPStatus.NOT_IMPLEMENTED
+        ):
+            raise StorageUnavailable(detail="the object store fails")
+        now = (before + time.time()) / 2
+        return _Answer(
+            response.status,
+            response.headers.get("x-amz-version-id", "null") != "null",
+            _difference(response.headers.get("Date", ""), now),
+        )
+
+    async def clean_up(self) -> None:
+        for key in self.keys:
+            # What is left is a few bytes, and the report says that it cannot be deleted.
+            with suppress(AttacheryError):
+                await self.objects.delete(key)
+
+
+async def reach(storage: Storage) -> str | None:
+    """Asks for the bucket; returns what is wrong with the credentials, None if nothing shows.
+
+    Credentials with narrow rights may put without being allowed to ask. Raises StorageUnavailable,
+    StorageMisconfigured.
+    """
+    try:
+        await ping(storage)
+    except StorageMisconfigured as error:
+        cause = error.__cause__
+        if not isinstance(cause, ClientError):
+            raise
+        return await _refusal_of(storage, status_of(cause), error)
+    except StorageUnavailable as error:
+        clause = error.facts.get("detail", "no answer in time")
+        raise StorageUnavailable(detail=f"the object store does not answer: {clause}") from error
+    return None
+
+
+async def _refusal_of(storage: Storage, status: int, error: AttacheryError) -> str | None:
+    """Tells wrong keys from narrow rights by a request whose refusal has a body."""
+    if status == HTTPStatus.NOT_FOUND:
+        raise StorageMisconfigured(detail=NO_BUCKET) from error
+    code = await _refusal_code(storage)
+    if status == HTTPStatus.FORBIDDEN:
+        return None if code in DENIALS else refusal_detail(code)
+    raise StorageMisconfigured(detail=refusal_detail(code or str(status))) from error
+
+
+async def _refusal_code(storage: Storage) -> str:
+    with bounded(storage.options.operation_timeout):
+        try:
+            await storage.s3.list_objects_v2(Bucket=storage.options.bucket, MaxKeys=1)
+        except ClientError as refusal:
+            return code_of(refusal)
+    return ""
+
+
+@asynccontextmanager
+async def _trial(storage: Storage) -> AsyncIterator[_Trial]:
+    timeout = aiohttp.ClientTimeout(total=storage.options.operation_timeout)
+    connector = aiohttp.TCPConnector(ssl=await trust(storage.ca_bundle))
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
+        trial = _Trial(
+            # Uploaders' endpoint may not be reachable from here.
+            signer=S3TargetSigner(replace(storage, signing=storage.s3)),
+            objects=S3ObjectStore(storage),
+            http=http,
+            folder=storage.options.key(_FOLDER, secrets.token_urlsafe(16)),
+        )
+        try:
+            yield trial
+        finally:
+            await trial.clean_up()
+
+
+async def _put_one(trial: _Trial) -> tuple[StoredObject, _Answer]:
+    key = trial.new_key()
+    answer = await trial.put(await trial.target(key, write_once=False))
+    if not answer.accepted:
+        detail = "a signed PUT is refused: wrong keys, or they may not put below the prefix"
+        raise StorageMisconfigured(detail=detail)
+    return await _look_at(trial, key), answer
+
+
+async def _look_at(trial: _Trial, key: str) -> StoredObject:
+    try:
+        found = await trial.objects.describe(key)
+    except StorageMisconfigured as error:
+        detail = "an object may be put but not looked at: s3:GetObject or kms:Decrypt is missing"
+        raise StorageMisconfigured(detail=detail) from error
+    if found is None:
+        raise StorageMisconfigured(detail="an object that was just put is not found")
+    return found
+
+
+async def _writes_once(trial: _Trial) -> bool:
+    """Whether the first PUT is taken, every later one answered with 412, and none without the
+    header that says so."""
+    key = trial.new_key()
+    target = await trial.target(key, write_once=True)
+    first = await trial.put(target)
+    before = await trial.objects.describe(key)
+    again = await trial.put(target, _OTHER_BYTES)
+    if not first.accepted or again.status != HTTPStatus.PRECONDITION_FAILED:
+        return False
+    if before is None or await trial.objects.describe(key) != before:
+        return False
+    unconditional = await trial.target(trial.new_key(), write_once=True)
+    if not (await trial.put(unconditional, without="If-None-Match")).refused:
+        return False
+    return await _refuses_overtaken(trial, key)
+
+
+async def _refuses_overtaken(trial: _Trial, other_key: str) -> bool:
+    """Whether of two PUTs at a time the one that ends later is refused.
+
+    A store that looks only when a PUT begins would let it replace what was verified meanwhile.
+    """
+    key, begun, overtaken = trial.new_key(), asyncio.Event(), asyncio.Event()
+    target = await trial.target(key, write_once=True)
+
+    async def wait() -> None:
+        begun.set()
+        await overtaken.wait()
+
+    async with asyncio.TaskGroup() as group:
+        late = group.create_task(trial.put(target, _OTHER_BYTES, pause=wait()))
+        await begun.wait()
+        # A round trip, for the store to read what has been sent of the late one.
+        await trial.objects.describe(other_key)
+        first = await trial.put(target)
+        before = await trial.objects.describe(key)
+        overtaken.set()
+    unchanged = await trial.objects.describe(key) == before
+    return first.accepted and late.result().refused and unchanged
+
+
+async def _halting(body: bytes, pause: Awaitable[None]) -> AsyncIterator[bytes]:
+    half = len(body) // 2
+    yield body[:half]
+    await pause
+    yield body[half:]
+
+
+async def _binds_headers(trial: _Trial) -> bool:
+    other_type = await trial.put(
+        await trial.target(trial.new_key(), write_once=False),
+        instead={"Content-Type": "text/html"},
+    )
+    longer = await trial.put(
+        await trial.target(trial.new_key(), write_once=False), _BYTES + _OTHER_BYTES
+    )
+    return other_type.refused and longer.refused
+
+
+async def _refuses_changed_source(trial: _Trial, stored: StoredObject) -> bool:
+    changed = replace(stored, etag=_NO_ETAG)
+    try:
+        await trial.objects.copy(changed, trial.new_key(), _TYPE)
+    except PreconditionChanged:
+        return True
+    except StorageMisconfigured:
+        return False
+    return False
+
+
+async def _permissions(trial: _Trial, stored: StoredObject) -> frozenset[Permission]:
+    """Those of the permissions that turned out to be there; `stored` is deleted."""
+    calls: dict[Permission, Callable[[], Awaitable[object]]] = {
+        Permission.LIST: lambda: trial.objects.describe(f"{trial.folder}/missing"),
+        Permission.GET: lambda: trial.objects.first_bytes(stored, len(_BYTES)),
+        Permission.COPY: lambda: trial.objects.copy(stored, trial.new_key(), _TYPE),
+        Permission.DELETE: lambda: trial.objects.delete(stored.key),
+    }
+    found = {permission for permission, call in calls.items() if await _works(call)}
+    return frozenset({Permission.PUT, Permission.HEAD} | found)
+
+
+async def _works(call: Callable[[], Awaitable[object]]) -> bool:
+    try:
+        await call()
+    except (StorageMisconfigured, PreconditionChanged):
+        return False
+    return True
+
+
+def _difference(date: str, now: float) -> float | None:
+    try:
+        told = parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
+    # It is cut to whole seconds, so on average half a second has gone by.
+    return round(told + 0.5 - now, 1)
+
+
+def _notes(report: ProbeReport) -> list[str]:
+    notes = []
+    missing = sorted(set(Permission) - report.permitted)
+    if missing:
+        notes.append(f"The credentials lack permissions: {', '.join(missing)}.")
+    if not report.signed_headers:
+        notes.append(
+            "The store lets uploads through that differ from what their URL was signed for."
+        )
+    if not report.write_once:
+        notes.append("The store lets a signed URL replace its object, so objects are copied.")
+    if not report.conditional_copy:
+        notes.append("The store copies a source that has changed since it was looked at.")
+    if report.versioned:
+        notes.append("The bucket is versioned: deleted bytes stay until a lifecycle rule acts.")
+    if abs(report.clock_difference or 0.0) > _CLOCK_TOLERANCE:
+        notes.append(f"The store's clock is {report.clock_difference} s ahead of this machine's.")
+    return notes

@@ -1,0 +1,82 @@
+"""What a refusal of the object store means to an operator, by its S3 error code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, InvalidRegionError, ParamValidationError
+
+from attachery_service.common.errors import network_fault
+
+_KEYS: Final = "ATTACHERY_S3_ACCESS_KEY and what belongs to it, or the AWS chain"
+_WRONG_SECRET: Final = f"wrong keys: the signature does not fit the access key ({_KEYS})"
+_UNKNOWN_KEY: Final = f"wrong keys: there is no such access key ({_KEYS})"
+_EXPIRED: Final = f"the temporary credentials are not valid, or not any more ({_KEYS})"
+_SKEWED: Final = "this machine's clock differs too much from the store's: set it right"
+_ELSEWHERE: Final = (
+    "the bucket is in another region or at another endpoint:"
+    " correct ATTACHERY_S3_REGION or ATTACHERY_S3_ENDPOINT"
+)
+NO_BUCKET: Final = (
+    "there is no such bucket at this endpoint, in this region: create it, or correct"
+    " ATTACHERY_S3_BUCKET"
+)
+_DENIED: Final = "the credentials lack a permission, or a policy refuses them"
+_MALFORMED: Final = (
+    "the store finds the request malformed: does ATTACHERY_S3_ENDPOINT need https://, and is"
+    " ATTACHERY_S3_REGION right?"
+)
+
+# By the code, and where an answer has no body (HEAD) by the status.
+_DETAILS: Final = {
+    "InvalidAccessKeyId": _UNKNOWN_KEY,
+    "SignatureDoesNotMatch": _WRONG_SECRET,
+    "InvalidToken": _EXPIRED,
+    "InvalidClientTokenId": _EXPIRED,
+    "ExpiredToken": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "RequestTimeTooSkewed": _SKEWED,
+    "RequestExpired": _SKEWED,
+    "AuthorizationHeaderMalformed": _ELSEWHERE,
+    "IllegalLocationConstraintException": _ELSEWHERE,
+    "PermanentRedirect": _ELSEWHERE,
+    "TemporaryRedirect": _ELSEWHERE,
+    "301": _ELSEWHERE,
+    "307": _ELSEWHERE,
+    "NoSuchBucket": NO_BUCKET,
+    "AccessDenied": _DENIED,
+    "403": _DENIED,
+    "400": _MALFORMED,
+    "BadRequest": _MALFORMED,
+    "NotImplemented": "the store has not implemented this",
+    "501": "the store has not implemented this",
+}
+
+# A HEAD without rights and one with wrong keys look the same.
+DENIALS: Final = frozenset({"AccessDenied", "403"})
+
+
+def refusal_detail(code: str) -> str | None:
+    """What a refusal of this code is about, and what to correct."""
+    return _DETAILS.get(code)
+
+
+def fault_detail(error: BaseException) -> str:
+    """Why the store gives no answer, or none that can be understood."""
+    if clause := network_fault(error):
+        return f"{clause}: correct ATTACHERY_S3_ENDPOINT or AWS_CA_BUNDLE, or start the store"
+    return (
+        "what answers is no object store, or expects another scheme: correct ATTACHERY_S3_ENDPOINT"
+    )
+
+
+def setting_detail(error: BaseException) -> str | None:
+    """What the SDK itself refuses to work with."""
+    match error:
+        case ParamValidationError():
+            return "ATTACHERY_S3_BUCKET cannot be the name of a bucket"
+        case InvalidRegionError():
+            return "ATTACHERY_S3_REGION cannot be the name of a region"
+        case BotoCoreError():
+            return f"the AWS configuration is wrong: correct {_KEYS}"
+    return None

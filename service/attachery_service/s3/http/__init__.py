@@ -1,0 +1,1 @@
+"""HTTP requests to object storage beside those of the SDK."""

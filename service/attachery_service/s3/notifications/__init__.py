@@ -1,0 +1,1 @@
+"""Event notifications of object storage."""

@@ -1,0 +1,1 @@
+"""Settings: environment variables and TOML files, validated at start-up."""

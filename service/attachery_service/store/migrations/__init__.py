@@ -1,1 +1,0 @@
-"""Numbered, additive changes of the schema; see `attachery_service.store.migrating`."""

@@ -1,0 +1,1 @@
+"""Comparison of the database with object storage."""

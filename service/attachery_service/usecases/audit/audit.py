@@ -1,0 +1,120 @@
+"""An audit: what the database says of a tenant beside what is in storage, in constant memory.
+
+Sessions by id and objects by key come in one order, so both are read once, side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from attachery_service.domain.audit import (
+    START,
+    AuditedSession,
+    AuditPlace,
+    Finding,
+    ListedObject,
+    usage_finding,
+)
+from attachery_service.ports import AuditStore, ObjectListing
+from attachery_service.usecases.audit.comparison import Comparison
+
+PART_SIZE = 1000
+
+_PAGE_SIZE = 1000
+
+_Item = AuditedSession | ListedObject
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPart:
+    """Some sessions and objects in a row. `next_place` None: it is the last part."""
+
+    findings: Sequence[Finding]
+    sessions: int
+    objects: int
+    next_place: AuditPlace | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Changes nothing."""
+
+    store: AuditStore
+    listing: ObjectListing
+    compare: Comparison
+
+    async def __call__(
+        self, tenant_id: str, place: AuditPlace = START, size: int = PART_SIZE
+    ) -> AsyncGenerator[AuditPart, None]:
+        """A tenant from a place on, in parts of at most `size` sessions and objects: one part at
+        least, and the first one also tells of the tenant's counters.
+
+        Raises DatabaseUnavailable, StorageUnavailable, StorageMisconfigured.
+        """
+        findings = await self._of_usage(tenant_id) if place == START else []
+        items: list[_Item] = []
+        async for item in self._items(tenant_id, place):
+            if len(items) == size:
+                yield await self._part(tenant_id, findings, items, place)
+                findings, items = [], []
+            items.append(item)
+            place = _past(place, item)
+        yield await self._part(tenant_id, findings, items, None)
+
+    async def _of_usage(self, tenant_id: str) -> list[Finding]:
+        finding = usage_finding(*await self.store.usage(tenant_id))
+        return [finding] if finding else []
+
+    async def _part(
+        self,
+        tenant_id: str,
+        findings: Sequence[Finding],
+        items: Sequence[_Item],
+        next_place: AuditPlace | None,
+    ) -> AuditPart:
+        sessions = [item for item in items if isinstance(item, AuditedSession)]
+        listed = [item for item in items if isinstance(item, ListedObject)]
+        of_rows = [finding for session in sessions for finding in session.findings()]
+        of_objects = await self.compare(tenant_id, sessions, listed)
+        return AuditPart([*findings, *of_rows, *of_objects], len(sessions), len(listed), next_place)
+
+    async def _items(self, tenant_id: str, place: AuditPlace) -> AsyncGenerator[_Item, None]:
+        """Each session before its objects."""
+        sessions = self._sessions(tenant_id, place.attachment_id)
+        objects = self._objects(tenant_id, place.path)
+        session, listed = await anext(sessions, None), await anext(objects, None)
+        while session is not None or listed is not None:
+            if session is not None and (listed is None or session.path <= listed.path):
+                yield session
+                session = await anext(sessions, None)
+            elif listed is not None:
+                yield listed
+                listed = await anext(objects, None)
+
+    async def _sessions(
+        self, tenant_id: str, after: UUID | None
+    ) -> AsyncGenerator[AuditedSession, None]:
+        more = True
+        while more:
+            page = await self.store.sessions(tenant_id, after, _PAGE_SIZE)
+            for session in page:
+                yield session
+                after = session.attachment_id
+            more = len(page) == _PAGE_SIZE
+
+    async def _objects(self, tenant_id: str, after: str) -> AsyncGenerator[ListedObject, None]:
+        more = True
+        while more:
+            page = await self.listing.objects(tenant_id, after)
+            for listed in page.objects:
+                yield listed
+                after = listed.path
+            more = page.more
+
+
+def _past(place: AuditPlace, item: _Item) -> AuditPlace:
+    if isinstance(item, ListedObject):
+        return replace(place, path=item.path)
+    return replace(place, attachment_id=item.attachment_id)

@@ -1,0 +1,36 @@
+"""Notice an arrival: an uploaded object completes its session at once, if that was wished for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attachery_service.domain.errors import Internal, Unavailable
+from attachery_service.domain.object_created import Arrival, NotificationOutcome
+from attachery_service.domain.sessions import SessionState, UploadSession
+from attachery_service.ports import SessionStore
+from attachery_service.usecases.uploads.auto_complete import AutoComplete
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeArrival:
+    """A reason to look, never a fact: the session is completed as the sweep would do it later."""
+
+    sessions: SessionStore
+    auto_complete: AutoComplete
+
+    async def __call__(self, arrival: Arrival) -> NotificationOutcome:
+        """COMPLETED, UNFINISHED, IGNORED or POSTPONED; raises nothing that may pass."""
+        try:
+            found = await self.sessions.find(arrival.tenant_id, arrival.attachment_id)
+            if found is None or not _waits_for(found.session, arrival.key):
+                return NotificationOutcome.IGNORED
+            completed = await self.auto_complete(arrival.tenant_id, arrival.attachment_id)
+        except (Unavailable, Internal):
+            return NotificationOutcome.POSTPONED
+        return NotificationOutcome.COMPLETED if completed else NotificationOutcome.UNFINISHED
+
+
+def _waits_for(session: UploadSession, key: str) -> bool:
+    """Not for the service's own sealed copies, nor for keys that were never handed out."""
+    pending = session.auto_complete and session.state is SessionState.PENDING
+    return pending and session.upload_key == key

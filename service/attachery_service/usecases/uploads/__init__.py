@@ -1,0 +1,1 @@
+"""Upload sessions, from start to completion."""
