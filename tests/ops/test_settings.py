@@ -9,7 +9,12 @@ from pydantic import SecretStr, ValidationError
 
 from attachery_service.cli.main import run
 from attachery_service.observability.logs import configure_logs
-from attachery_service.settings.environment import UnknownSettingsError, require_known_variables
+from attachery_service.settings.environment import (
+    FORMER_NAMES,
+    UnknownSettingsError,
+    rename_former_variables,
+    require_known_variables,
+)
 from attachery_service.settings.service import Settings
 
 SECRET = "words-nobody-may-read"
@@ -136,6 +141,39 @@ def test_a_misspelt_variable_is_refused_by_every_command_with_the_setting_that_w
 def test_a_misspelt_variable_is_refused_in_any_case(name: str) -> None:
     with pytest.raises(UnknownSettingsError, match="ATTACHERY_TLS_CERTIFICATE"):
         require_known_variables({name: "x"}, Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", ["ATTACHERY_OLD_LIMIT", "attachery_old_limit"])
+def test_a_former_variable_stays_valid_with_a_warning_that_names_the_current_one(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs()
+    environ = {name: SECRET}
+    rename_former_variables(environ, {"OLD_LIMIT": "LIMIT"})
+    assert environ == {"ATTACHERY_LIMIT": SECRET}
+    said = capsys.readouterr().err
+    assert "ATTACHERY_OLD_LIMIT" in said
+    assert "ATTACHERY_LIMIT" in said
+    assert SECRET not in said
+
+
+def test_the_current_variable_wins_over_the_former_one() -> None:
+    environ = {"ATTACHERY_OLD_LIMIT": "1", "attachery_limit": "2"}
+    rename_former_variables(environ, {"OLD_LIMIT": "LIMIT"})
+    assert environ == {"attachery_limit": "2"}
+
+
+def test_an_empty_former_variable_counts_as_unset(capsys: pytest.CaptureFixture[str]) -> None:
+    environ = {"ATTACHERY_OLD_LIMIT": ""}
+    rename_former_variables(environ, {"OLD_LIMIT": "LIMIT"})
+    assert environ == {}
+    assert capsys.readouterr().err == ""
+
+
+def test_every_former_name_leads_to_a_setting() -> None:
+    settings = {name.upper() for name in Settings.model_fields}
+    assert set(FORMER_NAMES.values()) <= settings
+    assert not settings & set(FORMER_NAMES)
 
 
 @pytest.mark.parametrize("service", ["ATTACHERY", "ATTACHERY_WORKER", "ATTACHERY_S3_PROXY"])

@@ -36,6 +36,7 @@ from attachery_service.postgres.migrate import SchemaError
 from attachery_service.ratelimit.redis import RateLimitStoreError
 from attachery_service.settings.environment import (
     UnknownSettingsError,
+    rename_former_variables,
     require_known_variables,
 )
 from attachery_service.settings.process import LoopFactory
@@ -75,6 +76,7 @@ def run(arguments: Sequence[str], loop_factory: LoopFactory | None = None) -> in
     configure_logs()
     command: Command = options.command
     try:
+        rename_former_variables(os.environ)
         require_known_variables(os.environ, Settings.model_fields)
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(command(options))

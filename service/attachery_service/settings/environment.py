@@ -1,4 +1,4 @@
-"""Refuses `ATTACHERY_*` variables that are no setting, so that a misspelt one is never ignored.
+"""Rename former `ATTACHERY_*` variables and refuse unknown ones, so no misspelt one is ignored.
 
 Kubernetes adds variables of the same prefix to every pod, for each Service whose name begins with
 `attachery` (https://kubernetes.io/docs/tutorials/services/connect-applications-service/, under
@@ -8,7 +8,7 @@ Kubernetes adds variables of the same prefix to every pod, for each Service whos
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from difflib import get_close_matches
 from typing import Final
 
@@ -17,6 +17,9 @@ import structlog
 from attachery_service.common.spelling import similar
 
 _log = structlog.get_logger("attachery.settings")
+
+# Former name to current name, without the prefix. A former name stays valid for one release.
+FORMER_NAMES: Final[Mapping[str, str]] = {}
 
 _PREFIX: Final = "ATTACHERY_"
 # A misspelt prefix counts only before the name of a setting: other software has variables, too.
@@ -37,6 +40,25 @@ _ENDPOINT: Final = re.compile(r"(tcp|udp|sctp)://\S+")
 
 class UnknownSettingsError(ValueError):
     """Variables that are meant as settings and are none; the text has their names only."""
+
+
+def rename_former_variables(
+    environ: MutableMapping[str, str], former_names: Mapping[str, str] = FORMER_NAMES
+) -> None:
+    """Move the value of each former variable to its current name, with a warning in the log.
+
+    If both are set, the current name wins. Child processes inherit the current names.
+    """
+    given = {name.upper(): name for name in environ}
+    for former, current in former_names.items():
+        old, new = f"{_PREFIX}{former}", f"{_PREFIX}{current}"
+        if old not in given:
+            continue
+        value = environ.pop(given[old])
+        if value:
+            _log.warning("setting renamed", former=old, current=new)
+            name = given.get(new, new)
+            environ[name] = environ.get(name) or value
 
 
 def require_known_variables(environ: Mapping[str, str], settings: Collection[str]) -> None:
