@@ -19,7 +19,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fresh test-pythons test-ceph test-shutdown bench profile check format lint types imports protos proto clean
+.PHONY: help run demo test test-fresh test-pythons test-ceph test-shutdown bench profile trace prose check format lint types imports protos proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench: $(VENV)/bench ## measure, beside floors and a peer (ONLY=get,complete or 
 profile: $(VENV)/bench ## a flame graph of the service under one RPC (RPC=Complete)
 	@PYTHONPATH=tests $(BIN)/python -m bench.profiling $(if $(RPC),--rpc "$(RPC)")
 
+trace: $(VENV)/bench ## count the Python frames of one call (RPC=Start, FILES=1 lists the files)
+	@PYTHONPATH=tests $(BIN)/python -m bench.tracing $(if $(RPC),--rpc "$(RPC)") $(if $(FILES),--files)
+
 check: format lint types imports protos test ## all that CI checks
 
 format: $(VENV)/ready
@@ -65,6 +68,9 @@ types: $(VENV)/bench
 
 imports: $(VENV)/ready
 	PYTHONPATH=service:generated $(BIN)/lint-imports
+
+prose: ## measure sizes and prose; fails above 3 idioms per 1,000 words
+	@$(PYTHON) scripts/measure-code.py --check service
 
 protos: $(PROTO_PYTHON) $(BUF) ## lint, format, breaking changes and freshness of the contract
 	scripts/check-protos.sh $(PROTO_PYTHON) $(BUF)

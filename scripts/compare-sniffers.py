@@ -1,4 +1,3 @@
-# ruff: noqa: INP001, T201 - a program that prints its result
 """Compares type detectors on a folder of honest files, declared with the type of their name.
 
     .venv/bin/python scripts/compare-sniffers.py FOLDER [--list]

@@ -59,7 +59,7 @@ async def _download(service: Service) -> Calls:
     return Calls("CreateDownloadUrl", service.process, requests)
 
 
-_RPCS: Final[Mapping[str, Callable[[Service], Awaitable[Calls]]]] = {
+RPCS: Final[Mapping[str, Callable[[Service], Awaitable[Calls]]]] = {
     "Get": basics.get_calls,
     "Start": _start,
     "Complete": _complete,
@@ -74,7 +74,7 @@ async def _profile(rpc: str, callers: int, path: Path) -> None:
     effort = Effort(rounds=1, seconds=_SECONDS + 1, warm_up=_WARM_UP, callers=(callers,))
     os.sched_setaffinity(0, cores.OTHERS)
     async with open_world(effort) as world, world.scenario():
-        calls = await _RPCS[rpc](await world.service())
+        calls = await RPCS[rpc](await world.service())
         await _warm(world, calls)
         load = asyncio.create_task(compare(world, [calls], callers))
         await _record(calls.server.pid, path)
@@ -113,7 +113,7 @@ async def _record(pid: int, path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.profiling", description=__doc__)
-    parser.add_argument("--rpc", choices=_RPCS, default="Complete")
+    parser.add_argument("--rpc", choices=RPCS, default="Complete")
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--output", type=Path, help="an SVG; default .attachery/profile-RPC.svg")
     options = parser.parse_args()

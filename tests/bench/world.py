@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,22 +125,26 @@ class World:
         *,
         workers: int = 1,
         spread: bool = False,
+        runner: Sequence[str] = ("attachery_service",),
         **settings: object,
     ) -> Service:
-        """With these settings; by default on the stand-in, sealing by write-once, not sniffing:
-        what is compared are the same steps. Nothing is given up because the machine is busy.
-        One process runs on the measured core, several on all; `spread`: one on all, too."""
+        """Starts the service with these settings; by default on the stand-in, sealing by
+        write-once, without sniffing, so that the same steps are compared, and with long timeouts,
+        as the machine is busy.
+
+        One process runs on the measured core, several on all; `spread`: one on all, too.
+        `runner`: the module, with its first arguments, that runs `serve`."""
         database = database or await self.database()
         store = store or await self.stand_in()
         patience = {"database_timeout": 30.0, "s3_timeout": 30.0}
         told = {"seal": "write_once", "sniffing": "off", **patience, **settings}
         names = (database.url, store.endpoint, json.dumps(told, sort_keys=True))
-        key = ("service", *names, workers, spread)
+        key = ("service", *names, workers, spread, *runner)
         known = self._servers.get(key)
         if isinstance(known, Service):
             return known
         name = f"service_{len(self._servers)}"
-        arguments = ["attachery_service", "serve"]
+        arguments = [*runner, "serve"]
         all_settings = _settings(database, store, told)
         process = await self._server(
             name,
