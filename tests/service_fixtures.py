@@ -26,7 +26,8 @@ from attachery.v1 import (
     upload_sessions_pb2_grpc,
 )
 from attachery_client import AttacheryClient
-from attachery_service.app.serve import App, database_options, open_app
+from attachery_service.app.options import database_options
+from attachery_service.app.serve import App, open_app
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import ALL_SCOPES, Principal, Scope
 from attachery_service.observability.logs import configure_logs

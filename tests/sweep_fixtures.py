@@ -11,9 +11,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from attachery_service.aio.background_tasks import Background
-from attachery_service.app.parts import Core, sweep_of
-from attachery_service.app.serve import database_options, storage_options
+from attachery_service.app.options import database_options, storage_options
+from attachery_service.app.parts import Core
+from attachery_service.app.worker import sweep_of
 from attachery_service.domain.sweeping import SweepEvent
+from attachery_service.observability.storage_contradictions import Disagreements
 from attachery_service.postgres.database import open_database
 from attachery_service.s3.client import open_storage
 from attachery_service.settings.service import Settings
@@ -54,7 +56,7 @@ async def opened_sweeper(settings: Settings) -> AsyncIterator[Sweeper]:
         open_database(database_options(settings)) as database,
         open_storage(storage_options(settings)) as storage,
     ):
-        core = Core(settings, database, storage, background)
+        core = Core(settings, database, storage, background, registry, Disagreements(registry))
         yield Sweeper(sweep_of(core, SweepMetrics(registry)), background, registry)
         assert await background.drain(5)
     assert not bugs

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from attachery_service.app.options import database_options
 from attachery_service.app.parts import audit_store_of
-from attachery_service.app.serve import database_options
 from attachery_service.cli.main import run
 from attachery_service.postgres.database import open_database
 from audit_fixtures import (

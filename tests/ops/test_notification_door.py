@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from attachery.v1.resources_pb2 import UPLOAD_SESSION_STATE_READY as READY
-from attachery_service.app.serve import open_worker
+from attachery_service.app.worker import open_worker
 from ops.conftest import BODY, RunHere, ServeSettings
 from service_fixtures import ServiceUnderTest
 

@@ -58,6 +58,7 @@ VIOLATIONS = [
     (ONE_WAY, "attachery_service/worker/sweep.py", "attachery_service.postgres.rows"),
     (ONE_WAY, "attachery_service/usecases/maintenance/sweep.py", "attachery_service.worker.loop"),
     (ROOTS, "attachery_service/app/parts.py", "attachery_service.app.serve"),
+    (ROOTS, "attachery_service/app/serve.py", "attachery_service.app.worker"),
     (GRPC, "attachery_service/worker/loop.py", "grpc"),
     (POSTGRES, "attachery_service/app/parts.py", "asyncpg"),
     (S3, "attachery_service/worker/sweep.py", "botocore"),

@@ -15,9 +15,11 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from attachery_service.aio.background_tasks import Background
-from attachery_service.app.parts import Core, notified
-from attachery_service.app.serve import database_options, storage_options
+from attachery_service.app.options import database_options, storage_options
+from attachery_service.app.parts import Core
+from attachery_service.app.worker import notified
 from attachery_service.domain.object_created import NotificationOutcome
+from attachery_service.observability.storage_contradictions import Disagreements
 from attachery_service.postgres.database import open_database
 from attachery_service.s3.client import open_storage
 from attachery_service.settings.service import Settings
@@ -68,7 +70,9 @@ async def opened_door(
     async with (
         open_database(database_options(chosen)) as database,
         open_storage(storage_options(chosen)) as storage,
-        notified(Core(chosen, database, storage, background), registry) as address,
+        notified(
+            Core(chosen, database, storage, background, registry, Disagreements(registry))
+        ) as address,
     ):
         yield Notified(f"http://{address}/notifications", registry, http)
         assert await background.drain(5)

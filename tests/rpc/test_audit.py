@@ -20,8 +20,8 @@ from attachery.v1.admin_pb2 import (
     AuditFinding,
 )
 from attachery.v1.attachments_pb2 import DeleteAttachmentRequest
+from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import audit_of
-from attachery_service.app.serve import database_options, storage_options
 from attachery_service.domain.audit import AuditPlace
 from attachery_service.postgres.database import open_database
 from attachery_service.s3.client import open_storage

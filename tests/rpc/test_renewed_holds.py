@@ -18,8 +18,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from attachery.v1 import attachments_pb2 as pb
 from attachery.v1.admin_pb2 import AuditAttachmentsRequest
 from attachery.v1.upload_sessions_pb2 import ListUploadSessionsRequest
+from attachery_service.app.options import database_options
 from attachery_service.app.parts import audit_store_of
-from attachery_service.app.serve import database_options
 from attachery_service.postgres.database import open_database
 from failures import failure
 from rpc.holding import HOUR, end, exactly, extend, get, held, reasons, release, state, take

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from attachery_service.aio.lru import Recent
-from attachery_service.app.serve import database_options
+from attachery_service.app.options import database_options
 from attachery_service.domain.sessions import SessionState, UploadSession
 from attachery_service.postgres.caches.sessions import KnownSessions
 from attachery_service.postgres.database import Database, open_database

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import structlog
 
+from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import audit_of, audit_store_of
-from attachery_service.app.serve import database_options, storage_options
 from attachery_service.cli.audit_report import Report, facts_of
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.postgres.database import open_database

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from attachery_service.app.serve import storage_options
+from attachery_service.app.options import storage_options
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.s3.bucket.access_policies import guard_policy, service_policy, uses_tls

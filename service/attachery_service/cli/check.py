@@ -6,8 +6,8 @@ import argparse
 import time
 from datetime import timedelta
 
+from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import policies_of
-from attachery_service.app.serve import database_options, storage_options
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.postgres.database import Database, open_database
 from attachery_service.postgres.migrate import require_schema

@@ -15,8 +15,10 @@ from pathlib import Path
 import structlog
 from pydantic import SecretStr
 
+from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import policies_of
-from attachery_service.app.serve import App, database_options, open_app, storage_options
+from attachery_service.app.serve import App, open_app
+from attachery_service.app.worker import background_jobs
 from attachery_service.cli.ports import reserved_port
 from attachery_service.cli.ready_file import READY_FILE, Ready, require_writable
 from attachery_service.cli.serve import announce
@@ -115,7 +117,8 @@ async def running_dev(options: DevOptions) -> AsyncIterator[Ready]:
         key = _stable_key(data_dir / "api_key")
         await _store_key(settings, key)
         progress("starting the service")
-        app = await stack.enter_async_context(open_app(settings, with_worker=True))
+        app = await stack.enter_async_context(open_app(settings))
+        await stack.enter_async_context(background_jobs(app.core))
         announce(app, settings)
         ready = _ready(settings, app, key)
         stack.enter_context(ready.written_to(*ready_files))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from attachery_service.app.serve import database_options
+from attachery_service.app.options import database_options
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.domain import inputs
 from attachery_service.domain.credentials import ApiKey

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from attachery_service.app.serve import open_worker
+from attachery_service.app.worker import open_worker
 from attachery_service.cli.signals import stop_signals
 from attachery_service.observability.logs import configure_logs
 from attachery_service.settings.service import Settings

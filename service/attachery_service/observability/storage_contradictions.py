@@ -12,19 +12,6 @@ from attachery_service.domain.checks import Check, CheckKind
 _log = structlog.get_logger("attachery.storage")
 
 
-def log_disagreement(attachment_id: UUID, first: Check, second: Check | None) -> None:
-    """Log that a second look at an upload did not confirm a failed check."""
-    _log.warning(
-        "storage disagrees with itself",
-        attachment_id=str(attachment_id),
-        check=first.kind.value,
-        expected=first.expected,
-        first=first.actual,
-        second_check=second.kind.value if second else "",
-        second=second.actual if second else "",
-    )
-
-
 class Disagreements:
     """Logs each disagreement and counts it by the kind of check, for Prometheus."""
 
@@ -39,5 +26,14 @@ class Disagreements:
             self._count.labels(kind)
 
     def __call__(self, attachment_id: UUID, first: Check, second: Check | None) -> None:
+        """Log and count a failed check that a second look did not confirm."""
         self._count.labels(first.kind).inc()
-        log_disagreement(attachment_id, first, second)
+        _log.warning(
+            "storage disagrees with itself",
+            attachment_id=str(attachment_id),
+            check=first.kind.value,
+            expected=first.expected,
+            first=first.actual,
+            second_check=second.kind.value if second else "",
+            second=second.actual if second else "",
+        )

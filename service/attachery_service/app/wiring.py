@@ -1,0 +1,164 @@
+"""The server's use cases, each with the adapters that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from uuid_utils.compat import uuid7
+
+from attachery_service.app.options import common_limits
+from attachery_service.app.parts import Core, audit_of, intake_of, policies_of
+from attachery_service.domain.policy import Policy
+from attachery_service.domain.sessions import Seal
+from attachery_service.ports import RateLimiter, TokenVerifier
+from attachery_service.postgres.caches.keys import KeyCache, TokenKeyCache
+from attachery_service.postgres.caches.sessions import KnownSessions
+from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
+from attachery_service.postgres.repositories.batches import PostgresBatches
+from attachery_service.postgres.repositories.holds import PostgresHolds
+from attachery_service.postgres.repositories.sessions import PostgresSessions
+from attachery_service.postgres.repositories.token_keys import PostgresTokenKeys
+from attachery_service.postgres.repositories.usage import PostgresUsage
+from attachery_service.rpc.accept.admission import Admission
+from attachery_service.rpc.accept.concurrency_limit import ConcurrencyLimit
+from attachery_service.rpc.interceptor import Interception
+from attachery_service.rpc.messages.response_size import fitting
+from attachery_service.rpc.metrics import RpcMetrics
+from attachery_service.rpc.server import Wire
+from attachery_service.rpc.services.admin import AdminUseCases
+from attachery_service.rpc.services.attachments import AttachmentUseCases
+from attachery_service.rpc.services.health import Health
+from attachery_service.rpc.services.upload_sessions import UploadSessionUseCases
+from attachery_service.s3.objects import S3ObjectStore
+from attachery_service.s3.signing.urls import S3TargetSigner
+from attachery_service.settings.peers import read_peers
+from attachery_service.settings.quotas import read_quotas
+from attachery_service.usecases.attachments.create_download_url import CreateDownloadUrl
+from attachery_service.usecases.attachments.delete_attachment import DeleteAttachment
+from attachery_service.usecases.attachments.get_attachment import GetAttachment
+from attachery_service.usecases.attachments.resolve_attachments import ResolveAttachments
+from attachery_service.usecases.audit.audit_attachments import AuditAttachments
+from attachery_service.usecases.holds.extend_hold import ExtendHold
+from attachery_service.usecases.holds.release_hold import ReleaseHold
+from attachery_service.usecases.identity.authenticate import Authenticate
+from attachery_service.usecases.identity.session_tokens import SessionTokens
+from attachery_service.usecases.uploads.batch_complete_upload_sessions import (
+    BatchCompleteUploadSessions,
+)
+from attachery_service.usecases.uploads.cancel_upload_session import CancelUploadSession
+from attachery_service.usecases.uploads.complete_upload_session import CompleteUploadSession
+from attachery_service.usecases.uploads.get_upload_policy import GetUploadPolicy
+from attachery_service.usecases.uploads.get_upload_session import GetUploadSession
+from attachery_service.usecases.uploads.list_upload_sessions import ListUploadSessions
+from attachery_service.usecases.uploads.start_upload_session import StartUploadSession
+from attachery_service.usecases.uploads.upload_verifier import Intake
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of a server that its use cases share."""
+
+    core: Core
+    seal: Seal
+    health: Health
+    limiter: RateLimiter
+    verifier: TokenVerifier | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapters:
+    """Adapters and values that several use cases share."""
+
+    sessions: PostgresSessions
+    holds: PostgresHolds
+    objects: S3ObjectStore
+    signer: S3TargetSigner
+    policies: Mapping[str, Policy]
+    intake: Intake
+    tokens: SessionTokens
+
+
+def wire(parts: Parts) -> Wire:
+    """Build the server's use cases. Raises SettingsFileError, OSError."""
+    core, settings = parts.core, parts.core.settings
+    adapters = _adapters(core)
+    return Wire(
+        uploads=_uploads(parts, adapters),
+        attachments=_attachments(parts, adapters),
+        admin=AdminUseCases(
+            audit_attachments=AuditAttachments(audit_of(settings, core.database, core.storage))
+        ),
+        interception=_interception(parts, adapters.tokens),
+        health=parts.health,
+        bucket=settings.s3_bucket,
+        reuse_encoded=settings.resolve_reuse,
+        reflection=settings.reflection,
+        ask_ahead=settings.grpc_ask_ahead,
+        max_streams=settings.grpc_max_streams,
+    )
+
+
+def _adapters(core: Core) -> _Adapters:
+    settings, policies = core.settings, policies_of(core.settings)
+    known = KnownSessions() if settings.resolve_reuse else KnownSessions(0)
+    return _Adapters(
+        sessions=PostgresSessions(core.database, known, coalesce=settings.database_coalesce),
+        holds=PostgresHolds(core.database, known),
+        objects=S3ObjectStore(core.storage),
+        signer=S3TargetSigner(core.storage),
+        policies=policies,
+        intake=intake_of(core, policies),
+        tokens=SessionTokens(
+            TokenKeyCache(PostgresTokenKeys(core.database), settings.key_cache_time)
+        ),
+    )
+
+
+def _uploads(parts: Parts, adapters: _Adapters) -> UploadSessionUseCases:
+    core, sessions, intake = parts.core, adapters.sessions, adapters.intake
+    quotas = read_quotas(core.settings.quotas, common_limits(core.settings))
+    return UploadSessionUseCases(
+        start=StartUploadSession(
+            sessions,
+            adapters.signer,
+            adapters.policies,
+            quotas,
+            parts.seal,
+            uuid7,
+            adapters.tokens,
+        ),
+        complete=CompleteUploadSession(sessions, intake, core.background),
+        batch_complete=BatchCompleteUploadSessions(
+            PostgresBatches(core.database), intake, core.background
+        ),
+        cancel=CancelUploadSession(sessions, intake.disposal, core.background),
+        get=GetUploadSession(sessions),
+        list=ListUploadSessions(sessions, fitting),
+        get_policy=GetUploadPolicy(PostgresUsage(core.database), adapters.policies, quotas),
+    )
+
+
+def _attachments(parts: Parts, adapters: _Adapters) -> AttachmentUseCases:
+    sessions, holds, signer = adapters.sessions, adapters.holds, adapters.signer
+    return AttachmentUseCases(
+        get=GetAttachment(sessions),
+        resolve=ResolveAttachments(sessions, holds, signer, uuid7),
+        create_download_url=CreateDownloadUrl(sessions, adapters.objects, signer),
+        delete=DeleteAttachment(sessions, adapters.intake.disposal, parts.core.background),
+        extend_hold=ExtendHold(holds),
+        release_hold=ReleaseHold(holds, adapters.policies),
+    )
+
+
+def _interception(parts: Parts, tokens: SessionTokens) -> Interception:
+    core, settings = parts.core, parts.core.settings
+    keys = KeyCache(PostgresApiKeys(core.database), settings.key_cache_time)
+    return Interception(
+        Authenticate(keys, tokens, parts.verifier),
+        read_peers(settings.peers),
+        parts.limiter,
+        RpcMetrics(core.registry),
+        Admission(ConcurrencyLimit() if settings.load_shedding else None, core.registry),
+        settings.max_call_time,
+    )
