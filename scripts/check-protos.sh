@@ -28,3 +28,6 @@ fi
 
 "$here/generate-stubs.sh" "$python" "$tmp/generated"
 diff -r -x __pycache__ "$tmp/generated" generated || { echo "generated/ is stale: run 'make proto'" >&2; exit 1; }
+for file in $(cd "$tmp" && find service docs -type f); do
+  diff "$tmp/$file" "$file" || { echo "$file is stale: run 'make proto'" >&2; exit 1; }
+done

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Generates from protos/ into DIR (default: generated/): the Python stubs with their typings, and
-# attachery.binpb, the descriptor set of the whole contract with its imports and comments.
+# attachery.binpb, the descriptor set of the whole contract with its imports and comments. Beside
+# DIR go the files that describe the errors: see generate_errors.
 # Usage: generate-stubs.sh PYTHON [DIR], PYTHON being one with scripts/proto-requirements.txt.
 set -eu
 python=$1
@@ -17,3 +18,4 @@ touch "$out/attachery/v1/py.typed"
 "$python" -m grpc_tools.protoc -I protos --include_imports --include_source_info \
   --descriptor_set_out="$out/attachery.binpb" \
   protos/attachery/v1/*.proto protos/google/rpc/error_details.proto
+"$python" "$(dirname "$0")/generate_errors" "$out" "$(dirname "$out")"

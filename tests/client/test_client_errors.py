@@ -92,13 +92,8 @@ def test_the_text_of_an_invalid_request_is_bounded() -> None:
     assert len(text) < 7000
 
 
-# What only the service's operators see: its reason is that of the class above it.
-SERVICE_ONLY = {"DatabaseMisconfigured"}
-
-
 def test_the_tree_is_the_one_of_the_service() -> None:
-    of_service = tree_of(service_errors)
-    assert tree_of(errors) == {n: of_service[n] for n in of_service.keys() - SERVICE_ONLY}
+    assert tree_of(errors) == tree_of(service_errors)
     assert reasons_of(errors) == reasons_of(service_errors)
 
 

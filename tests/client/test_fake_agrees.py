@@ -16,7 +16,7 @@ from attachery.v1.resources_pb2 import UploadSessionState
 from attachery.v1.upload_sessions_pb2 import StartUploadSessionResponse
 from attachery_client import AttacheryClient, BatchItem, errors, from_status
 from attachery_client.testing import FakeAttachery
-from attachery_client.testing.failures import _HTTP_STATUS, _RETRY_AFTER, as_received
+from attachery_client.testing.failures import as_received
 from attachery_service.domain import errors as service_errors
 from attachery_service.rpc.status import to_status
 from rpc.holding import end
@@ -24,6 +24,12 @@ from service_fixtures import ServiceUnderTest
 
 TENANT = "acme"
 BODY = b"hello\n"
+KINDS = [
+    member
+    for member in vars(errors).values()
+    if isinstance(member, type) and issubclass(member, errors.AttacheryError)
+    if member is not errors.AttacheryError
+]
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
@@ -612,7 +618,7 @@ async def test_a_client_that_is_not_entered_refuses_every_call(
         await client.download("x", tenant_id=TENANT)
 
 
-@pytest.mark.parametrize("kind", [*_HTTP_STATUS, *_RETRY_AFTER])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_failure_is_as_the_service_sends_it(kind: type[errors.AttacheryError]) -> None:
     sent = from_status(to_status(getattr(service_errors, kind.__name__)(), "r1"))
     assert sent is not None

@@ -13,12 +13,21 @@ from attachery.v1 import (
     admin_pb2,
     attachments_pb2,
     errors_pb2,
+    options_pb2,
     resources_pb2,
     upload_sessions_pb2,
 )
 from service_fixtures import MakeService, ServiceUnderTest
 
 VERSIONS = ["v1", "v1alpha"]
+MODULES = (
+    admin_pb2,
+    attachments_pb2,
+    errors_pb2,
+    options_pb2,
+    resources_pb2,
+    upload_sessions_pb2,
+)
 SERVICES = {
     "attachery.v1.AdminService",
     "attachery.v1.AttachmentService",
@@ -135,7 +144,7 @@ async def test_every_service_method_and_message_of_the_contract_is_found(
 ) -> None:
     symbols = [
         name
-        for module in (admin_pb2, attachments_pb2, errors_pb2, resources_pb2, upload_sessions_pb2)
+        for module in MODULES
         for file in [module.DESCRIPTOR]
         for name in [
             *(m.full_name for m in file.message_types_by_name.values()),

@@ -7,8 +7,9 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 
-from attachery.v1 import errors_pb2
+from attachery.v1 import errors_pb2, options_pb2
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery_service.domain import errors
 from attachery_service.postgres.database import Database
@@ -122,17 +123,43 @@ def every_error(kind: type[errors.AttacheryError]) -> list[type[errors.Attachery
     return [kind, *(d for child in kind.__subclasses__() for d in every_error(child))]
 
 
-def test_every_error_has_a_status_and_a_reason_of_the_contract() -> None:
-    values = errors_pb2.ErrorReason.DESCRIPTOR.values
-    known = {value.name.removeprefix("ERROR_REASON_") for value in values}
-    for kind in every_error(errors.AttacheryError):
-        if kind.__subclasses__() and kind is not errors.InvalidRequest:
-            continue
-        error = kind()
-        status = to_status(error, "r")
-        assert status.code != 0
-        assert kind is errors.InvalidRequest or error.reason in known, kind
-        assert status.message == kind.__doc__
+DEFINITIONS: dict[str, options_pb2.ErrorDefinition] = {
+    value.name.removeprefix("ERROR_REASON_"): value.GetOptions().Extensions[options_pb2.error]
+    for value in errors_pb2.ErrorReason.DESCRIPTOR.values[1:]
+}
+
+
+def as_sent(error: errors.AttacheryError) -> tuple[int, str, str, bool]:
+    status = to_status(error, "r")
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    has_delay = any(d.TypeName() == "google.rpc.RetryInfo" for d in status.details)
+    return status.code, status.message, info.metadata["httpStatus"], has_delay
+
+
+def error_of(reason: str) -> errors.AttacheryError:
+    if DEFINITIONS[reason].field_violation:
+        return errors.InvalidRequest([errors.Violation("f", reason, "must be valid")])
+    _, *kinds = every_error(errors.AttacheryError)
+    return next(kind() for kind in kinds if vars(kind).get("reason") == reason)
+
+
+@pytest.mark.parametrize("reason", DEFINITIONS)
+def test_every_reason_is_sent_as_the_contract_defines_it(reason: str) -> None:
+    defined = DEFINITIONS[reason]
+    expected = (defined.code, defined.message, str(defined.http_status), defined.retryable)
+    error = error_of(reason)
+    assert error.reason == reason
+    assert as_sent(error) == expected
+
+
+@pytest.mark.bad_input
+async def test_the_message_is_constant_and_the_rule_a_fact(service: ServiceUnderTest) -> None:
+    refused = await failure(service.start(filename="", size_bytes=0))
+    assert refused.message == DEFINITIONS["INVALID_FILENAME"].message
+    assert refused.facts["field"] == "filename"
+    assert refused.facts["rule"]
+    assert [field for field, _ in refused.violations] == ["filename", "size_bytes"]
 
 
 def test_a_status_stays_below_its_limit_however_much_is_wrong() -> None:

@@ -6,6 +6,7 @@ from enum import Enum
 
 import pytest
 
+from attachery.v1 import errors_pb2, options_pb2
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1.admin_pb2 import AuditFinding
 from attachery.v1.upload_sessions_pb2 import UploadPolicy, VerificationCheck
@@ -40,3 +41,13 @@ def test_every_value_has_its_number_and_every_number_its_value(
 
 def test_checksums_have_the_same_names_everywhere() -> None:
     assert {field.name for field in pb.Checksums.DESCRIPTOR.fields} == {a.value for a in Algorithm}
+
+
+@pytest.mark.parametrize("name", errors_pb2.ErrorReason.keys()[1:])
+def test_every_error_is_defined_completely(name: str) -> None:
+    value = errors_pb2.ErrorReason.DESCRIPTOR.values_by_name[name]
+    error = value.GetOptions().Extensions[options_pb2.error]
+    assert error.code
+    assert 400 <= error.http_status <= 599
+    assert error.next_action
+    assert error.message.endswith(".")

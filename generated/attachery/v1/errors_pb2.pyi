@@ -25,297 +25,331 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_MALFORMED_REQUEST: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT: the request is no valid encoding of its message."""
+    """The request is not a valid encoding of its message."""
     ERROR_REASON_INVALID_TENANT_ID: _ErrorReason.ValueType  # 2
-    """INVALID_ARGUMENT: `tenant_id` is not 1..128 of letters, digits, `.`, `_`, `~`, `-`."""
+    """`tenant_id` is not 1..128 of letters, digits, `.`, `_`, `~`, `-`."""
     ERROR_REASON_INVALID_ATTACHMENT_ID: _ErrorReason.ValueType  # 3
-    """INVALID_ARGUMENT: an attachment id is not a lower-case, hyphenated UUID."""
+    """An attachment id is not a lower-case, hyphenated UUID."""
     ERROR_REASON_INVALID_REQUEST_ID: _ErrorReason.ValueType  # 4
-    """INVALID_ARGUMENT: `request_id` is not 1..500 printable ASCII characters without spaces."""
+    """`request_id` is not 1..500 printable ASCII characters without spaces."""
     ERROR_REASON_INVALID_FILENAME: _ErrorReason.ValueType  # 5
-    """INVALID_ARGUMENT: `filename` is missing or breaks the rules given at the field."""
+    """`filename` is missing or breaks the rules given at the field."""
     ERROR_REASON_INVALID_CONTENT_TYPE: _ErrorReason.ValueType  # 6
-    """INVALID_ARGUMENT: `content_type` is missing or no media type of RFC 9110."""
+    """`content_type` is missing or not a media type of RFC 9110."""
     ERROR_REASON_SIZE_OUT_OF_RANGE: _ErrorReason.ValueType  # 7
-    """INVALID_ARGUMENT: `size_bytes` is below 1 or above the limit."""
+    """`size_bytes` is below the minimum or above the maximum. Metadata: `maxSize`, `actualSize`."""
     ERROR_REASON_INVALID_CHECKSUM: _ErrorReason.ValueType  # 8
-    """INVALID_ARGUMENT: a checksum has the wrong length or is not hexadecimal."""
+    """A checksum has the wrong length or is not hexadecimal."""
     ERROR_REASON_INVALID_CONTENT_ID: _ErrorReason.ValueType  # 9
-    """INVALID_ARGUMENT: `content_id` breaks the rules given at the field."""
+    """`content_id` breaks the rules given at the field."""
     ERROR_REASON_INVALID_DISPOSITION: _ErrorReason.ValueType  # 10
-    """INVALID_ARGUMENT: `disposition` is a number this version does not know."""
+    """`disposition` is a number that this version does not define."""
     ERROR_REASON_INVALID_PURPOSE: _ErrorReason.ValueType  # 11
-    """INVALID_ARGUMENT: no policy of this name."""
+    """No policy has this name."""
     ERROR_REASON_INVALID_METADATA: _ErrorReason.ValueType  # 12
-    """INVALID_ARGUMENT: `metadata` has too many pairs, or one is too long or not printable."""
+    """`metadata` has too many pairs, or one is too long or not printable."""
     ERROR_REASON_INVALID_TTL: _ErrorReason.ValueType  # 13
-    """INVALID_ARGUMENT: a lifetime is out of range, or both `ttl` and `expire_time` are set."""
+    """A lifetime is out of range, or both `ttl` and `expire_time` are set."""
     ERROR_REASON_INVALID_EXPIRE_TIME: _ErrorReason.ValueType  # 14
-    """INVALID_ARGUMENT: the deadline asked for is out of range."""
+    """The requested deadline is out of range."""
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 15
-    """INVALID_ARGUMENT: more ids than one call may carry, or than its answer may."""
+    """More ids than one call may carry, or more results than its response may carry. Metadata:
+    `maxCount`, `actualCount`.
+    """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 16
-    """INVALID_ARGUMENT: this `request_id` was used for another payload in the last 24 hours."""
+    """This `request_id` was used for another payload in the last 24 hours."""
     ERROR_REASON_INVALID_ATTACHMENT_IDS: _ErrorReason.ValueType  # 17
-    """INVALID_ARGUMENT: no id in a call that needs at least one."""
+    """No id in a call that needs at least one."""
     ERROR_REASON_INVALID_DOWNLOAD_TTL: _ErrorReason.ValueType  # 18
-    """INVALID_ARGUMENT: `download_ttl` is out of range."""
+    """`download_ttl` is out of range."""
     ERROR_REASON_CONTENT_TYPE_NOT_ALLOWED: _ErrorReason.ValueType  # 19
-    """INVALID_ARGUMENT: the purpose takes no files of this type."""
+    """The purpose does not accept files of this type."""
     ERROR_REASON_SIZE_REQUIRED: _ErrorReason.ValueType  # 20
-    """INVALID_ARGUMENT: the purpose demands that the size is declared."""
+    """The purpose requires a declared size."""
     ERROR_REASON_CHECKSUM_REQUIRED: _ErrorReason.ValueType  # 21
-    """INVALID_ARGUMENT: the purpose demands that a checksum is declared."""
+    """The purpose requires a declared checksum."""
     ERROR_REASON_INVALID_PAGE_SIZE: _ErrorReason.ValueType  # 22
-    """INVALID_ARGUMENT: `page_size` is negative."""
+    """`page_size` is negative."""
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 23
-    """INVALID_ARGUMENT: `page_token` is none that this service gave for this tenant and filter."""
+    """The service did not issue this `page_token` for this tenant and filter."""
     ERROR_REASON_INVALID_FILTER: _ErrorReason.ValueType  # 24
-    """INVALID_ARGUMENT: the filter names a state this version does not know, or a time that is none."""
+    """The filter has a state that this version does not define, or an invalid time."""
     ERROR_REASON_DUPLICATE_ATTACHMENT_ID: _ErrorReason.ValueType  # 25
-    """INVALID_ARGUMENT: an id stands twice in a batch that changes something."""
+    """An id occurs twice in a batch that changes something."""
     ERROR_REASON_INVALID_ITEMS: _ErrorReason.ValueType  # 26
-    """INVALID_ARGUMENT: no item in a batch that needs at least one."""
+    """No item in a batch that needs at least one."""
     ERROR_REASON_INVALID_OBJECT_RETENTION: _ErrorReason.ValueType  # 27
-    """INVALID_ARGUMENT: `object_retention` is out of range."""
+    """`object_retention` is out of range."""
     ERROR_REASON_INVALID_METADATA_RETENTION: _ErrorReason.ValueType  # 28
-    """INVALID_ARGUMENT: `metadata_retention` is out of range."""
+    """`metadata_retention` is out of range."""
     ERROR_REASON_INVALID_HOLD_TTL: _ErrorReason.ValueType  # 29
-    """INVALID_ARGUMENT: `hold_ttl` is out of range, or missing."""
+    """`hold_ttl` is out of range, or missing."""
     ERROR_REASON_CREDENTIALS_MISSING: _ErrorReason.ValueType  # 30
-    """UNAUTHENTICATED: no `authorization: Bearer KEY` in the call's metadata."""
+    """The call's metadata has no `authorization: Bearer KEY`."""
     ERROR_REASON_CREDENTIALS_INVALID: _ErrorReason.ValueType  # 31
-    """UNAUTHENTICATED: the credential is malformed, unknown or revoked; which one is not told."""
+    """The credential is malformed, unknown or revoked; the service does not disclose which."""
     ERROR_REASON_TENANT_DENIED: _ErrorReason.ValueType  # 32
-    """PERMISSION_DENIED: the credential does not cover this tenant."""
+    """The credential does not cover this tenant."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 33
-    """PERMISSION_DENIED: the credential lacks the scope this method needs."""
+    """The credential lacks the scope that this method needs. Metadata: `scope`."""
     ERROR_REASON_ATTACHMENT_NOT_FOUND: _ErrorReason.ValueType  # 40
-    """NOT_FOUND: no such attachment in this tenant; another tenant's id answers the same."""
+    """The tenant has no such attachment; an id of another tenant gets the same answer. Metadata:
+    `attachmentId`.
+    """
     ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 41
-    """NOT_FOUND: no such hold in this tenant; another tenant's id answers the same."""
+    """The tenant has no such hold; an id of another tenant gets the same answer. Metadata: `holdId`."""
     ERROR_REASON_UPLOAD_ALREADY_COMPLETED: _ErrorReason.ValueType  # 50
-    """FAILED_PRECONDITION: the session is READY already."""
+    """The session is READY already. Metadata: `state`."""
     ERROR_REASON_UPLOAD_FAILED: _ErrorReason.ValueType  # 51
-    """FAILED_PRECONDITION: the session has failed verification before."""
+    """The session has failed verification before. Metadata: `state`, `failureReason`."""
     ERROR_REASON_UPLOAD_CANCELLED: _ErrorReason.ValueType  # 52
-    """FAILED_PRECONDITION: the session was cancelled."""
+    """The session was cancelled. Metadata: `state`."""
     ERROR_REASON_UPLOAD_EXPIRED: _ErrorReason.ValueType  # 53
-    """FAILED_PRECONDITION: the session's deadline has passed."""
+    """The session's deadline has passed. Metadata: `state`, `expireTime`."""
     ERROR_REASON_OBJECT_NOT_UPLOADED: _ErrorReason.ValueType  # 54
-    """FAILED_PRECONDITION: nothing has arrived in storage yet; the session stays PENDING."""
+    """Object storage does not have the object yet; the session stays PENDING."""
     ERROR_REASON_UPLOAD_NOT_READY: _ErrorReason.ValueType  # 55
-    """FAILED_PRECONDITION: the attachment cannot be used before its upload is complete."""
+    """The attachment cannot be used before its upload is complete. Metadata: `state`."""
     ERROR_REASON_OBJECT_PURGED: _ErrorReason.ValueType  # 56
-    """FAILED_PRECONDITION: the bytes are gone, their time has passed; the metadata remains."""
+    """The bytes have been deleted; the metadata remains. Metadata: `objectPurgeTime`."""
     ERROR_REASON_ATTACHMENT_HELD: _ErrorReason.ValueType  # 57
-    """FAILED_PRECONDITION: the attachment is held; wait for the hold's end, or use force."""
+    """A hold prevents the deletion; wait for its end, or use force. Metadata: `holdEndTime`."""
     ERROR_REASON_HOLD_EXPIRED: _ErrorReason.ValueType  # 58
-    """FAILED_PRECONDITION: the hold has ended, and what it held may be gone: resolve again."""
+    """The hold has ended, and its attachments may have been deleted. Metadata: `holdId`,
+    `expireTime`.
+    """
     ERROR_REASON_HOLD_RELEASED: _ErrorReason.ValueType  # 59
-    """FAILED_PRECONDITION: the hold was released: resolve again."""
+    """The hold was released, and its attachments may have been deleted. Metadata: `holdId`,
+    `releaseTime`.
+    """
     ERROR_REASON_SIZE_MISMATCH: _ErrorReason.ValueType  # 70
-    """FAILED_PRECONDITION: what arrived has another size than declared. The session is FAILED."""
+    """The stored object has another size than declared. Metadata: `expectedSize`, `actualSize`."""
     ERROR_REASON_EMPTY_OBJECT: _ErrorReason.ValueType  # 71
-    """FAILED_PRECONDITION: no size was declared and the object is empty. The session is FAILED."""
+    """No size was declared and the object is empty. Metadata: `actualSize`."""
     ERROR_REASON_OBJECT_TOO_LARGE: _ErrorReason.ValueType  # 72
-    """FAILED_PRECONDITION: the object is larger than the policy allows. The session is FAILED."""
+    """The object is larger than the policy allows. Metadata: `maxSize`, `actualSize`."""
     ERROR_REASON_CHECKSUM_MISMATCH: _ErrorReason.ValueType  # 73
-    """FAILED_PRECONDITION: a checksum differs; metadata names the algorithm. The session is FAILED."""
+    """The stored object has another checksum than declared. Metadata: `algorithm`, `expected`,
+    `actual`.
+    """
     ERROR_REASON_CONTENT_TYPE_MISMATCH: _ErrorReason.ValueType  # 74
-    """FAILED_PRECONDITION: the stored type is not the declared one, or the first bytes speak against
-    it where the policy enforces that. The session is FAILED.
+    """The stored type is not the declared one, or the first bytes contradict it where the policy
+    enforces that. Metadata: `expectedContentType`, and `actualContentType` or
+    `detectedContentType`.
     """
     ERROR_REASON_OBJECT_UNREADABLE: _ErrorReason.ValueType  # 75
-    """FAILED_PRECONDITION: the uploader sent a header with which the service cannot read the bytes,
-    such as an archive storage class; metadata names it in `uploadHeader`. The session is FAILED.
+    """The uploader sent a header that prevents the service from reading the bytes, such as an archive
+    storage class. Metadata: `uploadHeader`.
     """
     ERROR_REASON_PENDING_SESSIONS_LIMIT: _ErrorReason.ValueType  # 60
-    """RESOURCE_EXHAUSTED: too many sessions of the tenant are pending; complete or cancel some."""
-    ERROR_REASON_STORAGE_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 61
-    """RESOURCE_EXHAUSTED: the tenant's pending or stored bytes would exceed its quota."""
-    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 62
-    """RESOURCE_EXHAUSTED: too many calls; `RetryInfo` says when the next one may be made."""
-    ERROR_REASON_INVALID_HOLD_OWNER: _ErrorReason.ValueType  # 120
-    """INVALID_ARGUMENT: `hold_owner` breaks its rule, or stands without `hold_ttl`."""
-    ERROR_REASON_INVALID_HOLD_ID: _ErrorReason.ValueType  # 121
-    """INVALID_ARGUMENT: `hold_id` is no id of a hold."""
-    ERROR_REASON_OBJECT_CHANGING: _ErrorReason.ValueType  # 80
-    """ABORTED: the object was replaced again and again while being verified; still PENDING."""
-    ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 81
-    """ABORTED: another item of an all-or-nothing call failed."""
-    ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 90
-    """UNAVAILABLE: object storage does not answer as it should; nothing was lost, try again."""
-    ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 91
-    """UNAVAILABLE: the database does not answer as it should; nothing was lost, try again."""
-    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 92
-    """DEADLINE_EXCEEDED: too little time was left to do anything."""
-    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 93
-    """UNAVAILABLE: the server has more calls than it can answer in time and did not start this one;
-    retry after `RetryInfo`.
+    """The tenant has too many pending sessions; complete or cancel some. Metadata: `tenantId`,
+    `quota`, `limit`, `used`, `asked`.
     """
+    ERROR_REASON_STORAGE_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 61
+    """The tenant's pending or stored bytes would exceed its quota. Metadata: `tenantId`, `quota`,
+    `limit`, `used`, `asked`.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 62
+    """The caller makes too many calls; `RetryInfo` has the time to wait before the next one.
+    Metadata: `limit`, `category`.
+    """
+    ERROR_REASON_INVALID_HOLD_OWNER: _ErrorReason.ValueType  # 120
+    """`hold_owner` breaks its rule, or is set without `hold_ttl`."""
+    ERROR_REASON_INVALID_HOLD_ID: _ErrorReason.ValueType  # 121
+    """`hold_id` is not the id of a hold."""
+    ERROR_REASON_OBJECT_CHANGING: _ErrorReason.ValueType  # 80
+    """The uploader replaced the object repeatedly during verification; the session stays PENDING."""
+    ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 81
+    """Another item of an all-or-nothing call failed."""
+    ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 90
+    """Object storage does not respond as it should; nothing was lost."""
+    ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 91
+    """The database does not respond as it should; nothing was lost."""
+    ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 92
+    """The call's deadline passed, or left too little time to start."""
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 93
+    """The server has more calls than it can answer in time and did not start this one."""
     ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 94
-    """UNAVAILABLE: the server is stopping and did not finish this call; retry it on another server."""
+    """The server is stopping and did not finish this call; a retry reaches another server."""
     ERROR_REASON_STORAGE_MISCONFIGURED: _ErrorReason.ValueType  # 100
-    """INTERNAL: the service's own credentials or bucket are wrong; its operators must act."""
+    """The service's own credentials for object storage, or its bucket, are wrong."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 101
-    """INTERNAL: a bug; the request id leads the operators to it."""
+    """A bug in the service; the request id leads its operators to it."""
     ERROR_REASON_UNKNOWN_METHOD: _ErrorReason.ValueType  # 102
-    """UNIMPLEMENTED: no such method in this version."""
+    """This version of the service has no such method."""
     ERROR_REASON_OBJECT_MISSING: _ErrorReason.ValueType  # 110
-    """DATA_LOSS: the attachment is READY, but its object is not in storage any more."""
+    """The attachment is READY, but object storage has lost its object."""
     ERROR_REASON_OBJECT_CHANGED: _ErrorReason.ValueType  # 111
-    """DATA_LOSS: the attachment is READY, but its object is not the one that was verified."""
+    """The attachment is READY, but its object is not the one that was verified."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: `google.rpc.ErrorInfo.reason` is one of these names without the
     `ERROR_REASON_` prefix, `google.rpc.ErrorInfo.domain` is `attachery`. Callers decide on the
     reason; the text of a status is for people and may change. `ErrorInfo.metadata` carries the facts
     (`expectedSize`, `actualSize`, `state`, ...) and `httpStatus`, the code an HTTP gateway answers.
+    For an invalid field it has the `field` and its `rule`, and `BadRequest` lists all such fields.
+
+    Each value carries its definition: see `ErrorDefinition`. `make proto` generates the error classes
+    of the service and of the Python client, and docs/errors.md, from these definitions.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_MALFORMED_REQUEST: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT: the request is no valid encoding of its message."""
+"""The request is not a valid encoding of its message."""
 ERROR_REASON_INVALID_TENANT_ID: ErrorReason.ValueType  # 2
-"""INVALID_ARGUMENT: `tenant_id` is not 1..128 of letters, digits, `.`, `_`, `~`, `-`."""
+"""`tenant_id` is not 1..128 of letters, digits, `.`, `_`, `~`, `-`."""
 ERROR_REASON_INVALID_ATTACHMENT_ID: ErrorReason.ValueType  # 3
-"""INVALID_ARGUMENT: an attachment id is not a lower-case, hyphenated UUID."""
+"""An attachment id is not a lower-case, hyphenated UUID."""
 ERROR_REASON_INVALID_REQUEST_ID: ErrorReason.ValueType  # 4
-"""INVALID_ARGUMENT: `request_id` is not 1..500 printable ASCII characters without spaces."""
+"""`request_id` is not 1..500 printable ASCII characters without spaces."""
 ERROR_REASON_INVALID_FILENAME: ErrorReason.ValueType  # 5
-"""INVALID_ARGUMENT: `filename` is missing or breaks the rules given at the field."""
+"""`filename` is missing or breaks the rules given at the field."""
 ERROR_REASON_INVALID_CONTENT_TYPE: ErrorReason.ValueType  # 6
-"""INVALID_ARGUMENT: `content_type` is missing or no media type of RFC 9110."""
+"""`content_type` is missing or not a media type of RFC 9110."""
 ERROR_REASON_SIZE_OUT_OF_RANGE: ErrorReason.ValueType  # 7
-"""INVALID_ARGUMENT: `size_bytes` is below 1 or above the limit."""
+"""`size_bytes` is below the minimum or above the maximum. Metadata: `maxSize`, `actualSize`."""
 ERROR_REASON_INVALID_CHECKSUM: ErrorReason.ValueType  # 8
-"""INVALID_ARGUMENT: a checksum has the wrong length or is not hexadecimal."""
+"""A checksum has the wrong length or is not hexadecimal."""
 ERROR_REASON_INVALID_CONTENT_ID: ErrorReason.ValueType  # 9
-"""INVALID_ARGUMENT: `content_id` breaks the rules given at the field."""
+"""`content_id` breaks the rules given at the field."""
 ERROR_REASON_INVALID_DISPOSITION: ErrorReason.ValueType  # 10
-"""INVALID_ARGUMENT: `disposition` is a number this version does not know."""
+"""`disposition` is a number that this version does not define."""
 ERROR_REASON_INVALID_PURPOSE: ErrorReason.ValueType  # 11
-"""INVALID_ARGUMENT: no policy of this name."""
+"""No policy has this name."""
 ERROR_REASON_INVALID_METADATA: ErrorReason.ValueType  # 12
-"""INVALID_ARGUMENT: `metadata` has too many pairs, or one is too long or not printable."""
+"""`metadata` has too many pairs, or one is too long or not printable."""
 ERROR_REASON_INVALID_TTL: ErrorReason.ValueType  # 13
-"""INVALID_ARGUMENT: a lifetime is out of range, or both `ttl` and `expire_time` are set."""
+"""A lifetime is out of range, or both `ttl` and `expire_time` are set."""
 ERROR_REASON_INVALID_EXPIRE_TIME: ErrorReason.ValueType  # 14
-"""INVALID_ARGUMENT: the deadline asked for is out of range."""
+"""The requested deadline is out of range."""
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 15
-"""INVALID_ARGUMENT: more ids than one call may carry, or than its answer may."""
+"""More ids than one call may carry, or more results than its response may carry. Metadata:
+`maxCount`, `actualCount`.
+"""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 16
-"""INVALID_ARGUMENT: this `request_id` was used for another payload in the last 24 hours."""
+"""This `request_id` was used for another payload in the last 24 hours."""
 ERROR_REASON_INVALID_ATTACHMENT_IDS: ErrorReason.ValueType  # 17
-"""INVALID_ARGUMENT: no id in a call that needs at least one."""
+"""No id in a call that needs at least one."""
 ERROR_REASON_INVALID_DOWNLOAD_TTL: ErrorReason.ValueType  # 18
-"""INVALID_ARGUMENT: `download_ttl` is out of range."""
+"""`download_ttl` is out of range."""
 ERROR_REASON_CONTENT_TYPE_NOT_ALLOWED: ErrorReason.ValueType  # 19
-"""INVALID_ARGUMENT: the purpose takes no files of this type."""
+"""The purpose does not accept files of this type."""
 ERROR_REASON_SIZE_REQUIRED: ErrorReason.ValueType  # 20
-"""INVALID_ARGUMENT: the purpose demands that the size is declared."""
+"""The purpose requires a declared size."""
 ERROR_REASON_CHECKSUM_REQUIRED: ErrorReason.ValueType  # 21
-"""INVALID_ARGUMENT: the purpose demands that a checksum is declared."""
+"""The purpose requires a declared checksum."""
 ERROR_REASON_INVALID_PAGE_SIZE: ErrorReason.ValueType  # 22
-"""INVALID_ARGUMENT: `page_size` is negative."""
+"""`page_size` is negative."""
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 23
-"""INVALID_ARGUMENT: `page_token` is none that this service gave for this tenant and filter."""
+"""The service did not issue this `page_token` for this tenant and filter."""
 ERROR_REASON_INVALID_FILTER: ErrorReason.ValueType  # 24
-"""INVALID_ARGUMENT: the filter names a state this version does not know, or a time that is none."""
+"""The filter has a state that this version does not define, or an invalid time."""
 ERROR_REASON_DUPLICATE_ATTACHMENT_ID: ErrorReason.ValueType  # 25
-"""INVALID_ARGUMENT: an id stands twice in a batch that changes something."""
+"""An id occurs twice in a batch that changes something."""
 ERROR_REASON_INVALID_ITEMS: ErrorReason.ValueType  # 26
-"""INVALID_ARGUMENT: no item in a batch that needs at least one."""
+"""No item in a batch that needs at least one."""
 ERROR_REASON_INVALID_OBJECT_RETENTION: ErrorReason.ValueType  # 27
-"""INVALID_ARGUMENT: `object_retention` is out of range."""
+"""`object_retention` is out of range."""
 ERROR_REASON_INVALID_METADATA_RETENTION: ErrorReason.ValueType  # 28
-"""INVALID_ARGUMENT: `metadata_retention` is out of range."""
+"""`metadata_retention` is out of range."""
 ERROR_REASON_INVALID_HOLD_TTL: ErrorReason.ValueType  # 29
-"""INVALID_ARGUMENT: `hold_ttl` is out of range, or missing."""
+"""`hold_ttl` is out of range, or missing."""
 ERROR_REASON_CREDENTIALS_MISSING: ErrorReason.ValueType  # 30
-"""UNAUTHENTICATED: no `authorization: Bearer KEY` in the call's metadata."""
+"""The call's metadata has no `authorization: Bearer KEY`."""
 ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 31
-"""UNAUTHENTICATED: the credential is malformed, unknown or revoked; which one is not told."""
+"""The credential is malformed, unknown or revoked; the service does not disclose which."""
 ERROR_REASON_TENANT_DENIED: ErrorReason.ValueType  # 32
-"""PERMISSION_DENIED: the credential does not cover this tenant."""
+"""The credential does not cover this tenant."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 33
-"""PERMISSION_DENIED: the credential lacks the scope this method needs."""
+"""The credential lacks the scope that this method needs. Metadata: `scope`."""
 ERROR_REASON_ATTACHMENT_NOT_FOUND: ErrorReason.ValueType  # 40
-"""NOT_FOUND: no such attachment in this tenant; another tenant's id answers the same."""
+"""The tenant has no such attachment; an id of another tenant gets the same answer. Metadata:
+`attachmentId`.
+"""
 ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 41
-"""NOT_FOUND: no such hold in this tenant; another tenant's id answers the same."""
+"""The tenant has no such hold; an id of another tenant gets the same answer. Metadata: `holdId`."""
 ERROR_REASON_UPLOAD_ALREADY_COMPLETED: ErrorReason.ValueType  # 50
-"""FAILED_PRECONDITION: the session is READY already."""
+"""The session is READY already. Metadata: `state`."""
 ERROR_REASON_UPLOAD_FAILED: ErrorReason.ValueType  # 51
-"""FAILED_PRECONDITION: the session has failed verification before."""
+"""The session has failed verification before. Metadata: `state`, `failureReason`."""
 ERROR_REASON_UPLOAD_CANCELLED: ErrorReason.ValueType  # 52
-"""FAILED_PRECONDITION: the session was cancelled."""
+"""The session was cancelled. Metadata: `state`."""
 ERROR_REASON_UPLOAD_EXPIRED: ErrorReason.ValueType  # 53
-"""FAILED_PRECONDITION: the session's deadline has passed."""
+"""The session's deadline has passed. Metadata: `state`, `expireTime`."""
 ERROR_REASON_OBJECT_NOT_UPLOADED: ErrorReason.ValueType  # 54
-"""FAILED_PRECONDITION: nothing has arrived in storage yet; the session stays PENDING."""
+"""Object storage does not have the object yet; the session stays PENDING."""
 ERROR_REASON_UPLOAD_NOT_READY: ErrorReason.ValueType  # 55
-"""FAILED_PRECONDITION: the attachment cannot be used before its upload is complete."""
+"""The attachment cannot be used before its upload is complete. Metadata: `state`."""
 ERROR_REASON_OBJECT_PURGED: ErrorReason.ValueType  # 56
-"""FAILED_PRECONDITION: the bytes are gone, their time has passed; the metadata remains."""
+"""The bytes have been deleted; the metadata remains. Metadata: `objectPurgeTime`."""
 ERROR_REASON_ATTACHMENT_HELD: ErrorReason.ValueType  # 57
-"""FAILED_PRECONDITION: the attachment is held; wait for the hold's end, or use force."""
+"""A hold prevents the deletion; wait for its end, or use force. Metadata: `holdEndTime`."""
 ERROR_REASON_HOLD_EXPIRED: ErrorReason.ValueType  # 58
-"""FAILED_PRECONDITION: the hold has ended, and what it held may be gone: resolve again."""
+"""The hold has ended, and its attachments may have been deleted. Metadata: `holdId`,
+`expireTime`.
+"""
 ERROR_REASON_HOLD_RELEASED: ErrorReason.ValueType  # 59
-"""FAILED_PRECONDITION: the hold was released: resolve again."""
+"""The hold was released, and its attachments may have been deleted. Metadata: `holdId`,
+`releaseTime`.
+"""
 ERROR_REASON_SIZE_MISMATCH: ErrorReason.ValueType  # 70
-"""FAILED_PRECONDITION: what arrived has another size than declared. The session is FAILED."""
+"""The stored object has another size than declared. Metadata: `expectedSize`, `actualSize`."""
 ERROR_REASON_EMPTY_OBJECT: ErrorReason.ValueType  # 71
-"""FAILED_PRECONDITION: no size was declared and the object is empty. The session is FAILED."""
+"""No size was declared and the object is empty. Metadata: `actualSize`."""
 ERROR_REASON_OBJECT_TOO_LARGE: ErrorReason.ValueType  # 72
-"""FAILED_PRECONDITION: the object is larger than the policy allows. The session is FAILED."""
+"""The object is larger than the policy allows. Metadata: `maxSize`, `actualSize`."""
 ERROR_REASON_CHECKSUM_MISMATCH: ErrorReason.ValueType  # 73
-"""FAILED_PRECONDITION: a checksum differs; metadata names the algorithm. The session is FAILED."""
+"""The stored object has another checksum than declared. Metadata: `algorithm`, `expected`,
+`actual`.
+"""
 ERROR_REASON_CONTENT_TYPE_MISMATCH: ErrorReason.ValueType  # 74
-"""FAILED_PRECONDITION: the stored type is not the declared one, or the first bytes speak against
-it where the policy enforces that. The session is FAILED.
+"""The stored type is not the declared one, or the first bytes contradict it where the policy
+enforces that. Metadata: `expectedContentType`, and `actualContentType` or
+`detectedContentType`.
 """
 ERROR_REASON_OBJECT_UNREADABLE: ErrorReason.ValueType  # 75
-"""FAILED_PRECONDITION: the uploader sent a header with which the service cannot read the bytes,
-such as an archive storage class; metadata names it in `uploadHeader`. The session is FAILED.
+"""The uploader sent a header that prevents the service from reading the bytes, such as an archive
+storage class. Metadata: `uploadHeader`.
 """
 ERROR_REASON_PENDING_SESSIONS_LIMIT: ErrorReason.ValueType  # 60
-"""RESOURCE_EXHAUSTED: too many sessions of the tenant are pending; complete or cancel some."""
-ERROR_REASON_STORAGE_QUOTA_EXCEEDED: ErrorReason.ValueType  # 61
-"""RESOURCE_EXHAUSTED: the tenant's pending or stored bytes would exceed its quota."""
-ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 62
-"""RESOURCE_EXHAUSTED: too many calls; `RetryInfo` says when the next one may be made."""
-ERROR_REASON_INVALID_HOLD_OWNER: ErrorReason.ValueType  # 120
-"""INVALID_ARGUMENT: `hold_owner` breaks its rule, or stands without `hold_ttl`."""
-ERROR_REASON_INVALID_HOLD_ID: ErrorReason.ValueType  # 121
-"""INVALID_ARGUMENT: `hold_id` is no id of a hold."""
-ERROR_REASON_OBJECT_CHANGING: ErrorReason.ValueType  # 80
-"""ABORTED: the object was replaced again and again while being verified; still PENDING."""
-ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 81
-"""ABORTED: another item of an all-or-nothing call failed."""
-ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 90
-"""UNAVAILABLE: object storage does not answer as it should; nothing was lost, try again."""
-ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 91
-"""UNAVAILABLE: the database does not answer as it should; nothing was lost, try again."""
-ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 92
-"""DEADLINE_EXCEEDED: too little time was left to do anything."""
-ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 93
-"""UNAVAILABLE: the server has more calls than it can answer in time and did not start this one;
-retry after `RetryInfo`.
+"""The tenant has too many pending sessions; complete or cancel some. Metadata: `tenantId`,
+`quota`, `limit`, `used`, `asked`.
 """
+ERROR_REASON_STORAGE_QUOTA_EXCEEDED: ErrorReason.ValueType  # 61
+"""The tenant's pending or stored bytes would exceed its quota. Metadata: `tenantId`, `quota`,
+`limit`, `used`, `asked`.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 62
+"""The caller makes too many calls; `RetryInfo` has the time to wait before the next one.
+Metadata: `limit`, `category`.
+"""
+ERROR_REASON_INVALID_HOLD_OWNER: ErrorReason.ValueType  # 120
+"""`hold_owner` breaks its rule, or is set without `hold_ttl`."""
+ERROR_REASON_INVALID_HOLD_ID: ErrorReason.ValueType  # 121
+"""`hold_id` is not the id of a hold."""
+ERROR_REASON_OBJECT_CHANGING: ErrorReason.ValueType  # 80
+"""The uploader replaced the object repeatedly during verification; the session stays PENDING."""
+ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 81
+"""Another item of an all-or-nothing call failed."""
+ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 90
+"""Object storage does not respond as it should; nothing was lost."""
+ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 91
+"""The database does not respond as it should; nothing was lost."""
+ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 92
+"""The call's deadline passed, or left too little time to start."""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 93
+"""The server has more calls than it can answer in time and did not start this one."""
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 94
-"""UNAVAILABLE: the server is stopping and did not finish this call; retry it on another server."""
+"""The server is stopping and did not finish this call; a retry reaches another server."""
 ERROR_REASON_STORAGE_MISCONFIGURED: ErrorReason.ValueType  # 100
-"""INTERNAL: the service's own credentials or bucket are wrong; its operators must act."""
+"""The service's own credentials for object storage, or its bucket, are wrong."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 101
-"""INTERNAL: a bug; the request id leads the operators to it."""
+"""A bug in the service; the request id leads its operators to it."""
 ERROR_REASON_UNKNOWN_METHOD: ErrorReason.ValueType  # 102
-"""UNIMPLEMENTED: no such method in this version."""
+"""This version of the service has no such method."""
 ERROR_REASON_OBJECT_MISSING: ErrorReason.ValueType  # 110
-"""DATA_LOSS: the attachment is READY, but its object is not in storage any more."""
+"""The attachment is READY, but object storage has lost its object."""
 ERROR_REASON_OBJECT_CHANGED: ErrorReason.ValueType  # 111
-"""DATA_LOSS: the attachment is READY, but its object is not the one that was verified."""
+"""The attachment is READY, but its object is not the one that was verified."""
 global___ErrorReason = ErrorReason

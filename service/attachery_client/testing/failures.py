@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
 from uuid import uuid4
 
+from google.rpc.code_pb2 import RESOURCE_EXHAUSTED
+
 from attachery.v1.errors_pb2 import ErrorReason
+from attachery.v1.options_pb2 import ErrorDefinition
+from attachery.v1.options_pb2 import error as definition
 from attachery_client import errors
 from attachery_client.calls import Calls
 from attachery_client.errors import AttacheryError
 from attachery_client.status import class_of_reason
 from attachery_client.transfer import TransferFailed
 
-T = TypeVar("T")
 Failure = AttacheryError | type[AttacheryError] | str
 
 TRANSFERS = frozenset({"send", "fetch"})
@@ -23,31 +25,13 @@ _RPCS = frozenset(
     name for name, member in vars(Calls).items() if name[0] != "_" and callable(member)
 )
 
-# The service's own: that of the nearest class. What a gateway answers.
-_HTTP_STATUS: dict[type[AttacheryError], int] = {
-    errors.InvalidRequest: 400,
-    errors.Unauthenticated: 401,
-    errors.PermissionDenied: 403,
-    errors.NotFound: 404,
-    errors.FailedPrecondition: 409,
-    errors.UploadExpired: 410,
-    errors.ObjectPurged: 410,
-    errors.HoldExpired: 410,
-    errors.ObjectNotUploaded: 422,
-    errors.VerificationFailed: 422,
-    errors.ResourceExhausted: 402,
-    errors.RateLimited: 429,
-    errors.Aborted: 409,
-    errors.Unavailable: 503,
-    errors.DeadlineExceeded: 504,
-    errors.Internal: 500,
-    errors.Unimplemented: 501,
-    errors.DataLoss: 500,
-}
-_RETRY_AFTER: dict[type[AttacheryError], timedelta] = {
-    errors.RateLimited: timedelta(seconds=1),
-    errors.Aborted: timedelta(milliseconds=200),
-    errors.Unavailable: timedelta(milliseconds=200),
+# Delays that the service sends with retryable errors.
+_RATE_LIMIT_DELAY = timedelta(seconds=1)
+_RETRY_DELAY = timedelta(milliseconds=200)
+
+_DEFINITIONS: dict[str, ErrorDefinition] = {
+    value.name.removeprefix("ERROR_REASON_"): value.GetOptions().Extensions[definition]
+    for value in ErrorReason.DESCRIPTOR.values[1:]
 }
 
 
@@ -92,16 +76,30 @@ class Failures:
 
 def as_received(error: AttacheryError) -> AttacheryError:
     """A new exception with what the service adds to each: a request id, an HTTP status, and for
-    what may pass the time to wait."""
-    received = copy.copy(error)
+    retryable ones the delay."""
+    received, defined = copy.copy(error), _definition_of(error)
     received.request_id = error.request_id or str(uuid4())
-    received.http_status = error.http_status or _nearest(_HTTP_STATUS, error)
-    received.retry_after = error.retry_after or _nearest(_RETRY_AFTER, error)
+    if defined is not None:
+        received.http_status = error.http_status or defined.http_status
+        received.retry_after = error.retry_after or _delay(defined)
     return received
 
 
-def _nearest(by_class: dict[type[AttacheryError], T], error: AttacheryError) -> T | None:
-    return next((by_class[c] for c in type(error).__mro__ if c in by_class), None)
+def _definition_of(error: AttacheryError) -> ErrorDefinition | None:
+    """By its reason; for the class of several reasons, that of the first one."""
+    fails_session = isinstance(error, errors.VerificationFailed)
+    members = (
+        defined
+        for defined in _DEFINITIONS.values()
+        if defined.code == error.code.value[0] and defined.fails_session == fails_session
+    )
+    return _DEFINITIONS.get(error.reason) or next(members, None)
+
+
+def _delay(defined: ErrorDefinition) -> timedelta | None:
+    if not defined.retryable:
+        return None
+    return _RATE_LIMIT_DELAY if defined.code == RESOURCE_EXHAUSTED else _RETRY_DELAY
 
 
 def _error_of(failure: Failure) -> AttacheryError:
@@ -109,8 +107,7 @@ def _error_of(failure: Failure) -> AttacheryError:
         return failure
     if isinstance(failure, type):
         return failure()
-    names = [name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()[1:]]
-    if failure not in names:
+    if failure not in _DEFINITIONS:
         raise ValueError(f"{failure!r} is no reason of attachery.v1.ErrorReason")
     return class_of_reason(failure)(reason=failure)
 

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from attachery_service.domain.errors import AttacheryError, DatabaseMisconfigured
+from attachery_service.domain.errors import AttacheryError
+from attachery_service.postgres.connection.diagnosis import DatabaseMisconfigured
 from attachery_service.postgres.database import Database
 from attachery_service.rpc.services.health import Health
 

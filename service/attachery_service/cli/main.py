@@ -23,7 +23,6 @@ from attachery_service.domain import inputs
 from attachery_service.domain.code_points import is_printable
 from attachery_service.domain.errors import (
     AttacheryError,
-    DatabaseMisconfigured,
     DatabaseUnavailable,
     InvalidRequest,
     StorageMisconfigured,
@@ -32,6 +31,7 @@ from attachery_service.domain.errors import (
 from attachery_service.domain.identity import Scope
 from attachery_service.embedded.errors import EmbeddedServerError
 from attachery_service.observability.logs import configure_logs, redact
+from attachery_service.postgres.connection.diagnosis import DatabaseMisconfigured
 from attachery_service.postgres.migrate import SchemaError
 from attachery_service.ratelimit.redis import RateLimitStoreError
 from attachery_service.settings.environment import (

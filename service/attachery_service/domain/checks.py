@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -207,6 +207,12 @@ def as_error(check: Check) -> VerificationFailed:
         case CheckKind.EXISTS:
             raise AssertionError(check)  # a missing object is no failed verification
     return error
+
+
+def error_of_reason(reason: str, facts: Mapping[str, str]) -> VerificationFailed:
+    """The error with which a FAILED session failed verification."""
+    kinds = {kind.reason: kind for kind in VerificationFailed.__subclasses__()}
+    return kinds.get(reason, VerificationFailed)(**facts)
 
 
 def _check(

@@ -70,7 +70,8 @@ class Reader:
 
 def invalid(violations: list[Violation], **facts: object) -> InvalidRequest:
     """The error for these violations; the first one's reason is the error's."""
-    return InvalidRequest(violations, field=violations[0].field, **facts)
+    first = violations[0]
+    return InvalidRequest(violations, field=first.field, rule=first.description, **facts)
 
 
 def tenant_id(value: str) -> str:

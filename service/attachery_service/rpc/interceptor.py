@@ -223,7 +223,9 @@ class _Method:
         found = await self.interception.limiter.hit(principal, tenant_id, category)
         call.allowance = found
         if found is not None and not found.granted:
-            raise RateLimited(found.wait, limit=found.limit, category=category)
+            error = RateLimited(limit=found.limit, category=category)
+            error.retry_after = found.wait
+            raise error
 
     async def _caller(self, call: Call, context: Context) -> Principal:
         """By the credential; only without any by the certificate. Raises Unauthenticated."""

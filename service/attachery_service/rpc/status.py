@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import grpc
@@ -17,40 +16,11 @@ DOMAIN = "attachery"
 # 16 KiB always; half of the lower limit leaves room for whatever a proxy adds.
 MAX_STATUS_BYTES = 4096
 
-_RETRY_DELAY = duration_pb2.Duration(nanos=200_000_000)
-
-
-@dataclass(frozen=True, slots=True)
-class _Mapping:
-    code: grpc.StatusCode
-    http_status: int
-
-
-# The nearest class of an error's ancestry decides. The HTTP status is what a gateway answers.
-_MAPPINGS: dict[type[errors.AttacheryError], _Mapping] = {
-    errors.InvalidRequest: _Mapping(grpc.StatusCode.INVALID_ARGUMENT, 400),
-    errors.Unauthenticated: _Mapping(grpc.StatusCode.UNAUTHENTICATED, 401),
-    errors.PermissionDenied: _Mapping(grpc.StatusCode.PERMISSION_DENIED, 403),
-    errors.NotFound: _Mapping(grpc.StatusCode.NOT_FOUND, 404),
-    errors.FailedPrecondition: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 409),
-    errors.UploadExpired: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 410),
-    errors.ObjectPurged: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 410),
-    errors.HoldExpired: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 410),
-    errors.ObjectNotUploaded: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 422),
-    errors.VerificationFailed: _Mapping(grpc.StatusCode.FAILED_PRECONDITION, 422),
-    errors.ResourceExhausted: _Mapping(grpc.StatusCode.RESOURCE_EXHAUSTED, 402),
-    errors.RateLimited: _Mapping(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
-    errors.Aborted: _Mapping(grpc.StatusCode.ABORTED, 409),
-    errors.Unavailable: _Mapping(grpc.StatusCode.UNAVAILABLE, 503),
-    errors.DeadlineExceeded: _Mapping(grpc.StatusCode.DEADLINE_EXCEEDED, 504),
-    errors.Internal: _Mapping(grpc.StatusCode.INTERNAL, 500),
-    errors.Unimplemented: _Mapping(grpc.StatusCode.UNIMPLEMENTED, 501),
-    errors.DataLoss: _Mapping(grpc.StatusCode.DATA_LOSS, 500),
-}
+_RETRY_DELAY = timedelta(milliseconds=200)
 
 
 def code_of(error: errors.AttacheryError) -> grpc.StatusCode:
-    return _mapping_of(error).code
+    return grpc.StatusCode[error.code]
 
 
 def to_status(error: errors.AttacheryError, request_id: str) -> status_pb2.Status:
@@ -66,21 +36,17 @@ def to_status(error: errors.AttacheryError, request_id: str) -> status_pb2.Statu
 
 
 def _status(error: errors.AttacheryError, details: list[message.Message]) -> status_pb2.Status:
-    code: int = _mapping_of(error).code.value[0]
+    code: int = code_of(error).value[0]
     return status_pb2.Status(
         code=code, message=error.message, details=[_packed(detail) for detail in details]
     )
 
 
-def _mapping_of(error: errors.AttacheryError) -> _Mapping:
-    return next(_MAPPINGS[kind] for kind in type(error).__mro__ if kind in _MAPPINGS)
-
-
 def _error_info(error: errors.AttacheryError) -> error_details_pb2.ErrorInfo:
-    # What the service's own troubles are about concerns its operators: the log has it.
-    own_trouble = isinstance(error, errors.Internal | errors.Unavailable)
-    facts = {} if own_trouble else dict(error.facts)
-    facts["httpStatus"] = str(_mapping_of(error).http_status)
+    # Details of a fault of the service are for its operators, who find them in the log.
+    is_internal = isinstance(error, errors.Internal | errors.Unavailable)
+    facts = {} if is_internal else dict(error.facts)
+    facts["httpStatus"] = str(error.http_status)
     return error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=facts)
 
 
@@ -90,12 +56,10 @@ def _fitting_details(error: errors.AttacheryError) -> list[message.Message]:
             return [_resource_info(error)]
         case errors.FailedPrecondition():
             return [_precondition_failure(error)]
-        case errors.RateLimited():
-            return [_retry_info(error.retry_after)]
+        case _ if error.retryable:
+            return [_retry_info(error.retry_after or _RETRY_DELAY)]
         case errors.ResourceExhausted():
             return [_quota_failure(error)]
-        case errors.Unavailable() | errors.Aborted():
-            return [error_details_pb2.RetryInfo(retry_delay=_RETRY_DELAY)]
         case _:
             return []
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from google.rpc import status_pb2
 
-from attachery_service.domain.errors import AttacheryError, RateLimited
+from attachery_service.domain.errors import AttacheryError
 from attachery_service.domain.rates import Allowance
 from attachery_service.rpc.context import REQUEST_ID_KEY, Call
 
@@ -23,7 +23,7 @@ def trailers_of(
     trailers: Trailers = ((REQUEST_ID_KEY, call.request_id),)
     if call.allowance is not None:
         trailers += _rate_limit(call.allowance)
-    if isinstance(error, RateLimited):
+    if error is not None and error.retry_after is not None:
         trailers += (("retry-after", str(_whole_seconds(error.retry_after))),)
     if status is not None:
         trailers += ((STATUS_DETAILS_KEY, status.SerializeToString()),)

@@ -7,8 +7,7 @@ from typing import TypeAlias
 import asyncpg
 import structlog
 
-from attachery_service.domain.errors import DatabaseMisconfigured
-from attachery_service.postgres.connection.diagnosis import UNUSABLE_URL
+from attachery_service.postgres.connection.diagnosis import UNUSABLE_URL, DatabaseMisconfigured
 from attachery_service.postgres.connection.url import DatabaseAddress
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

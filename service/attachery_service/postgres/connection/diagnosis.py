@@ -12,10 +12,17 @@ from typing import Final
 import asyncpg
 
 from attachery_service.common.errors import is_unknown_host, network_fault
-from attachery_service.domain.errors import DatabaseMisconfigured, DatabaseUnavailable
+from attachery_service.domain.errors import DatabaseUnavailable
 
 _URL: Final = "ATTACHERY_DATABASE_URL"
 UNUSABLE_URL: Final = f"the driver cannot use {_URL}, or a PG* variable beside it"
+
+
+class DatabaseMisconfigured(DatabaseUnavailable):
+    """Operators must act; callers see a DatabaseUnavailable."""
+
+    summary = "The service's own access to the database is wrong; its operators must act."
+
 
 _STANDING: Final = (
     (

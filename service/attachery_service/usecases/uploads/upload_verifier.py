@@ -15,6 +15,7 @@ from attachery_service.domain.checks import (
     Expectation,
     StoredObject,
     as_error,
+    error_of_reason,
     failures,
 )
 from attachery_service.domain.checksums import Checksums
@@ -22,7 +23,6 @@ from attachery_service.domain.errors import (
     ObjectChanging,
     ObjectNotUploaded,
     VerificationFailed,
-    error_of_reason,
 )
 from attachery_service.domain.idempotency import Outcome
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
