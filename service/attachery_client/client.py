@@ -1,5 +1,5 @@
 """The client: the plain calls, and whole files in one call."""
-# ruff: noqa: ASYNC109 - a deadline per call is what gRPC callers expect
+# ruff: noqa: ASYNC109 - gRPC callers expect a deadline per call
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from attachery_client.transfer import (
     verify,
 )
 
-_GIVE_UP_SECONDS = 2.0
+_CANCEL_SECONDS = 2.0
 
 
 class AttacheryClient(Calls):
     """Attachery from one event loop; any number of tasks may share it.
 
     - `target`: `host:port`; with several servers behind one name, `dns:///host:port`.
-    - `api_key`: an API key, the `session_token` of one session, or a JSON Web Token; None for who
-      is known by the certificate in `credentials`. Sent with every call, so use TLS wherever the
-      network is not your own.
+    - `api_key`: an API key, the `session_token` of one session, or a JSON Web Token; None for a
+      caller that the certificate in `credentials` identifies. Sent with every call, so use TLS on
+      any network that is not your own.
     - `credentials`: `grpc.ssl_channel_credentials()` for TLS; None for a plain connection.
     - `timeout`, `complete_timeout`: default deadlines of a call and of Complete, in seconds, over
       all attempts: a call that finds the service UNAVAILABLE is made up to 4 times.
@@ -76,7 +76,7 @@ class AttacheryClient(Calls):
         await self.close()
 
     async def close(self) -> None:
-        """Ends the calls that are under way; `async with` does it by itself."""
+        """Cancels the calls in flight; `async with` closes the client on its own."""
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
             await transfer.close()
@@ -112,17 +112,15 @@ class AttacheryClient(Calls):
         - `timeout`: seconds for the whole; by default the bytes have as long as the target works,
           and each call has its own deadline.
         - `request_id`: if yours, the whole can be repeated with it after any failure. Without one,
-          a session whose bytes did not get through is cancelled.
+          a session is cancelled if the transfer of its bytes fails.
 
-        Raises TransferFailed, DeadlineExceeded, MissingExtra, OSError for the file, and what the
-        calls raise: an empty file is refused by the service (InvalidRequest, SIZE_OUT_OF_RANGE).
+        Raises TransferFailed, DeadlineExceeded, MissingExtra, OSError for the file, and the errors
+        of the calls: an empty file is refused by the service (InvalidRequest, SIZE_OUT_OF_RANGE).
         """
         transfer = self._open_transfer()
         async with time_limit(timeout, "the upload"):
             body = await asyncio.to_thread(read_body, source, checksums)
-            name = body.filename if filename is None else filename
-            if not name:
-                raise ValueError("bytes need a filename")
+            name = _name_of(body, filename)
             repeatable_id = request_id or new_request_id()
             started = await self.start_upload_session(
                 tenant_id=tenant_id,
@@ -140,11 +138,8 @@ class AttacheryClient(Calls):
                 metadata_retention=metadata_retention,
                 request_id=repeatable_id,
             )
-            await self._send(transfer, started, body, give_up=request_id is None)
-            completed = await self.complete_upload_session(
-                started.session.attachment_id, tenant_id=tenant_id, request_id=repeatable_id
-            )
-            return completed.attachment
+            await self._send(transfer, started, body, cancel_on_failure=request_id is None)
+            return await self._complete(started, repeatable_id)
 
     @overload
     async def download(
@@ -174,13 +169,14 @@ class AttacheryClient(Calls):
         tenant_id: str,
         timeout: float | None = None,
     ) -> bytes | Path:
-        """Fetches an attachment's bytes: into memory, or to a file whose path is returned.
+        """Downloads an attachment's bytes: into memory, or to a file, and returns the file's path.
 
         The file appears (or is replaced) only once its size, and its SHA-256 where the service
-        knows it, are those of the attachment. `timeout`: seconds for the whole, none by default.
+        knows it, are those of the attachment. `timeout`: seconds for the whole download,
+        unlimited by default.
 
         Raises TransferFailed, DeadlineExceeded, MissingExtra, OSError for the file, UploadNotReady,
-        ObjectPurged, AttachmentNotFound and what every call raises.
+        ObjectPurged, AttachmentNotFound and the errors of every call.
         """
         async with time_limit(timeout, "the download"):
             if destination is None:
@@ -192,25 +188,37 @@ class AttacheryClient(Calls):
                 await self._receive(attachment_id, tenant_id, file)
             return path
 
+    async def _complete(self, started: StartUploadSessionResponse, request_id: str) -> Attachment:
+        session = started.session
+        completed = await self.complete_upload_session(
+            session.attachment_id, tenant_id=session.tenant_id, request_id=request_id
+        )
+        return completed.attachment
+
     async def _send(
-        self, transfer: Transfer, started: StartUploadSessionResponse, body: Body, *, give_up: bool
+        self,
+        transfer: Transfer,
+        started: StartUploadSessionResponse,
+        body: Body,
+        *,
+        cancel_on_failure: bool,
     ) -> None:
-        # A repeated start finds no target when the first one got as far as Complete.
+        # A repeated Start returns no target if the first attempt reached Complete.
         if not started.HasField("target"):
             return
         try:
             async with time_limit(started.target.ttl.seconds or None, "the transfer"):
                 await transfer.send(started.target, body)
         except BaseException:
-            if give_up:
-                await self._give_up(started.session.tenant_id, started.session.attachment_id)
+            if cancel_on_failure:
+                await self._cancel(started.session.tenant_id, started.session.attachment_id)
             raise
 
-    async def _give_up(self, tenant_id: str, attachment_id: str) -> None:
-        """A session that stays is no harm, it expires; so neither is a failure here."""
+    async def _cancel(self, tenant_id: str, attachment_id: str) -> None:
+        """Ignores a failure: a session that is not cancelled expires."""
         with suppress(AttacheryError):
             await self.cancel_upload_session(
-                attachment_id, tenant_id=tenant_id, timeout=_GIVE_UP_SECONDS
+                attachment_id, tenant_id=tenant_id, timeout=_CANCEL_SECONDS
             )
 
     async def _receive(self, attachment_id: str, tenant_id: str, sink: BinaryIO) -> None:
@@ -221,7 +229,7 @@ class AttacheryClient(Calls):
         await asyncio.to_thread(verify, sink, got.attachment)
 
     def _open_transfer(self) -> Transfer:
-        """Raises RuntimeError unless the client is open: nothing would close the transfer."""
+        """Raises RuntimeError unless the client is open, since only its end closes the transfer."""
         self._connection.require_open()
         if self._transfer is None:
             self._transfer = self._new_transfer()
@@ -229,3 +237,11 @@ class AttacheryClient(Calls):
 
     def _new_transfer(self) -> Transfer:
         return open_transfer()
+
+
+def _name_of(body: Body, filename: str | None) -> str:
+    """Raises ValueError for bytes without a name."""
+    name = body.filename if filename is None else filename
+    if not name:
+        raise ValueError("bytes need a filename")
+    return name

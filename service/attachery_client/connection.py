@@ -1,5 +1,5 @@
-"""A channel to Attachery, and the one place where a call gets its metadata and its error."""
-# ruff: noqa: ASYNC109 - a deadline per call is what gRPC callers expect
+"""The channel to Attachery: adds the metadata of each call and translates its error."""
+# ruff: noqa: ASYNC109 - gRPC callers expect a deadline per call
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _API_KEY = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Stubs:
-    """What the calls go through."""
+    """The gRPC stubs of all services."""
 
     uploads: UploadSessionServiceAsyncStub
     attachments: AttachmentServiceAsyncStub

@@ -26,8 +26,7 @@ _DISPOSITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """A session of a batch, with what its bytes must be in addition to what was declared at the
-    start."""
+    """A session of a batch; its bytes must match these values and those declared at the start."""
 
     attachment_id: str
     checksums: Mapping[str, str] | None = None
@@ -39,24 +38,24 @@ def new_request_id() -> str:
 
 
 def hold_owner(name: str | None, ttl: timedelta | None) -> str:
-    """One of its own for a hold nobody is named for, so that repeating the call takes no second."""
+    """A new owner for a hold without one, so that a retry does not take a second hold."""
     return str(uuid4()) if name is None and ttl is not None else name or ""
 
 
 def checksums(digests: Mapping[str, str] | None) -> resources.Checksums | None:
-    """Hexadecimal digests by algorithm. Raises ValueError for an algorithm there is not."""
+    """Hexadecimal digests by algorithm. Raises ValueError for an unknown algorithm."""
     return resources.Checksums(**digests) if digests else None
 
 
 def disposition(name: DispositionName | None) -> resources.Disposition.ValueType:
-    """Raises ValueError for a name there is not."""
+    """Raises ValueError for an unknown name."""
     if name not in _DISPOSITIONS:
         raise ValueError("disposition must be 'attachment', 'inline' or None")
     return _DISPOSITIONS[name]
 
 
 def state(name: StateName) -> resources.UploadSessionState.ValueType:
-    """Raises ValueError for a name there is not."""
+    """Raises ValueError for an unknown name."""
     return resources.UploadSessionState.Value(f"UPLOAD_SESSION_STATE_{name.upper()}")
 
 
@@ -69,7 +68,7 @@ def duration(value: timedelta | None) -> Duration | None:
 
 
 def timestamp(value: datetime | None) -> Timestamp | None:
-    """Raises ValueError for a time without a zone: whose clock it is of, cannot be told."""
+    """Raises ValueError for a time without a time zone, which is ambiguous."""
     if value is None:
         return None
     if value.tzinfo is None:
@@ -80,7 +79,7 @@ def timestamp(value: datetime | None) -> Timestamp | None:
 
 
 def batch_item(item: str | BatchItem) -> sessions.BatchCompleteUploadSessionsRequest.Item:
-    """Raises ValueError for an algorithm there is not."""
+    """Raises ValueError for an unknown algorithm."""
     given = BatchItem(item) if isinstance(item, str) else item
     return sessions.BatchCompleteUploadSessionsRequest.Item(
         attachment_id=given.attachment_id,

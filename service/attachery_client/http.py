@@ -26,8 +26,8 @@ from attachery_client.transfer import Body, ProxyFailed, TransferFailed
 # Seconds before the second, third and fourth attempt, each varied so that callers spread.
 _PAUSES = (0.2, 0.6, 1.8)
 
-# 4xx answers that a later attempt may not get: storage gave up waiting for bytes, another write of
-# the same key was under way.
+# Transient 4xx responses: storage timed out while it waited for bytes, or another write of the same
+# key was in flight.
 _PASSING_STATUSES = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _PASSING_CODES = frozenset({"RequestTimeout", "ConditionalRequestConflict", "OperationAborted"})
 
@@ -41,10 +41,10 @@ _CHUNK = 1024 * 1024
 _ERROR_BYTES = 64 * 1024
 _ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9._-]{1,100})</Code>")
 
-# Nothing but the target's own headers may be sent, beyond what HTTP itself needs.
+# Storage accepts the target's own headers, and those that HTTP itself needs, but no others.
 _UNWANTED_HEADERS = ("Accept", "Accept-Encoding", "User-Agent")
 
-# Object storage repeats the headers that an uploader added, whose limits are its own.
+# Object storage returns the headers that an uploader added, within limits of its own.
 _MAX_HEADER_BYTES = 256 * 1024
 _MAX_HEADERS = 16 * 1024
 
@@ -64,7 +64,7 @@ class HttpTransfer:
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
-            # The whole is limited by the caller; here only silence is.
+            # The caller limits the whole transfer; these limits detect a stalled connection.
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=_CONNECT_SECONDS, sock_connect=10, sock_read=60
             ),
@@ -102,8 +102,8 @@ class HttpTransfer:
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if target.method == "POST":
             return self._request("POST", target.url, target.headers, _form(target, file))
-        # Said once more than needed: when a connection breaks, aiohttp repeats a PUT by itself, and
-        # its versions before 3.12 would then declare and send what is left of the file: nothing.
+        # Explicit because aiohttp repeats a PUT on its own when a connection breaks; versions
+        # before 3.12 would then declare and send the rest of the file, which is empty.
         headers = CIMultiDict(target.headers)
         headers["Content-Length"] = str(size)
         return self._request(target.method, target.url, headers, file)
@@ -174,8 +174,8 @@ async def _judge_upload(
 ) -> TransferFailed | None:
     if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         return None
-    # The target creates its object once. Someone was first: most likely an attempt of ours whose
-    # answer was lost, and Complete verifies whatever is there.
+    # The target creates its object only once, and an object exists: most likely an earlier attempt
+    # stored it and its response was lost. Complete verifies the object in any case.
     write_once = any(name.lower() == "if-none-match" for name in target.headers)
     if response.status == HTTPStatus.PRECONDITION_FAILED and write_once:
         return None

@@ -44,7 +44,7 @@ class Proxy:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the proxy must be shown, for Basic authentication (RFC 7617, in UTF-8)."""
+        """Headers for the proxy: Basic authentication (RFC 7617, in UTF-8)."""
         parts = urlsplit(self.url)
         if parts.username is None:
             return {}

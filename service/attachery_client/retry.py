@@ -1,6 +1,6 @@
-"""How calls are repeated and spread over servers: gRPC's service config and channel options.
+"""Retries and load balancing of calls: gRPC's service config and channel options.
 
-No other part of the client repeats a call. The channel does it below the stubs, with the same
+No other part of the client retries a call. The channel does it below the stubs, with the same
 message and metadata, so every attempt of a mutating call carries the same request id.
 """
 
@@ -12,14 +12,14 @@ from typing import Any
 
 ChannelOption = tuple[str, Any]
 
-# The C core takes no more than 5 attempts, whatever a service config says.
+# The C core limits a service config to 5 attempts.
 MAX_ATTEMPTS = 4
 
 SERVICE_CONFIG: dict[str, object] = {
-    # With a `dns:///` target calls go round over all servers; a server that drains is left.
+    # With a `dns:///` target calls rotate over all servers and leave a draining one.
     "loadBalancingConfig": [{"round_robin": {}}],
     # The name of a server as a whole. A server without a health service counts as healthy, but one
-    # that has it and does not know the name counts as dead: "" is the name they all know.
+    # with a health service that lacks the name counts as dead; all of them have the name "".
     "healthCheckConfig": {"serviceName": ""},
     # Retries stop while too many calls fail: below half of the tokens. The callers of a process
     # share them, and a server that stops refuses all of their calls at once.
@@ -31,7 +31,7 @@ SERVICE_CONFIG: dict[str, object] = {
                 {"service": "attachery.v1.AttachmentService"},
                 {"service": "attachery.v1.AdminService"},
             ],
-            # UNAVAILABLE alone says that nothing was lost. Any other code would come again.
+            # Only UNAVAILABLE guarantees that the call had no effect; other codes would recur.
             "retryPolicy": {
                 "maxAttempts": MAX_ATTEMPTS,
                 "initialBackoff": "0.05s",

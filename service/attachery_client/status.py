@@ -1,4 +1,4 @@
-"""From the status of a call to the exception it stands for."""
+"""Converts the status of a failed call into an exception."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 from attachery_client import errors
 from attachery_client.errors import AttacheryError, Violation
 
-# ErrorInfo of another domain speaks of a proxy or gateway on the way, not of Attachery.
+# An ErrorInfo of another domain comes from a proxy or gateway, not from Attachery.
 DOMAIN = "attachery"
 
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -35,8 +35,8 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 def from_rpc_error(error: grpc.aio.AioRpcError, *, request_id: str = "") -> AttacheryError:
     """The exception for a failed call.
 
-    `request_id` is the id the call was sent with; it stands in if no server put one in the answer,
-    as when none was reached. A status without details is told by its code alone.
+    `request_id` is the id sent with the call, used if the response has none, as when no server was
+    reached. A status without details becomes the class of its code.
     """
     trailers = {str(key): value for key, value in error.trailing_metadata() or ()}
     echoed = trailers.get(_REQUEST_ID_KEY, "")
@@ -67,7 +67,7 @@ def from_status(status: Status, *, request_id: str = "") -> AttacheryError | Non
 
 @dataclass(frozen=True, slots=True)
 class _Details:
-    """The parts of a status that the client knows; empty messages for those that are absent."""
+    """The details that the client uses; empty messages for absent ones."""
 
     info: ErrorInfo
     bad_request: BadRequest
@@ -92,7 +92,7 @@ class _Details:
 
 
 def _decode(packed: str | bytes) -> Status:
-    """An undecodable status is as good as none: the code of the call still tells the class."""
+    """Returns an empty status for an undecodable one; the code of the call determines the class."""
     try:
         return Status.FromString(packed if isinstance(packed, bytes) else b"")
     except DecodeError:

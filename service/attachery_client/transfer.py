@@ -1,4 +1,4 @@
-"""Moving the bytes between this process and storage: what there is to move, how it can fail."""
+"""The transfer of bytes between this process and storage: sources, sinks and failures."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Digest = Literal["md5", "sha256"]
 DEFAULT_DIGESTS: tuple[Digest, ...] = ("sha256",)
 
 _CHUNK = 1024 * 1024
-# Endings that files of a quite different kind have as well: subtitles (for AAC), catalogues of
-# translations (for PowerPoint), pictures (for mail). A wrong type may be refused, none is not.
-_AMBIGUOUS_ENDINGS = (".ass", ".pot", ".art")
+# Extensions that files of another kind have too: subtitles (for AAC), catalogues of translations
+# (for PowerPoint), pictures (for mail). The service may refuse a wrong type, but not a generic one.
+_AMBIGUOUS_EXTENSIONS = (".ass", ".pot", ".art")
 
 _COMPRESSED_TYPES = {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}
 
@@ -35,10 +35,10 @@ class MissingExtra(ImportError):
 class TransferFailed(AttacheryError):
     """The bytes could not be moved to or from storage.
 
-    - `status`: the HTTP status storage answered with; None if it did not answer.
-    - `store_code`: the error code in its answer, such as `AccessDenied`; empty if there was none.
+    - `status`: the HTTP status of storage's response; None without a response.
+    - `store_code`: the error code in the response, such as `AccessDenied`; empty without one.
 
-    Neither names the URL: it is a credential.
+    Neither contains the URL, which is a credential.
     """
 
     summary = "The bytes could not be moved to or from storage."
@@ -79,7 +79,8 @@ class Body:
 
 
 class Transfer(Protocol):
-    """Carries bytes by signed URL. Both methods repeat what may pass, and raise TransferFailed."""
+    """Transfers bytes by signed URL. Both methods retry transient failures, and raise
+    TransferFailed."""
 
     async def send(self, target: UploadTarget, body: Body) -> None:
         """Sends the bytes exactly as the target says."""
@@ -103,7 +104,7 @@ def open_transfer() -> Transfer:
 
 
 def read_body(source: Path | str | bytes, algorithms: Iterable[Digest]) -> Body:
-    """What there is to know of a file, or of bytes, before it is sent. Blocks while it reads."""
+    """The size and digests of a file or of bytes before it is sent. Blocks while it reads."""
     if isinstance(source, bytes):
         return Body(lambda: BytesIO(source), len(source), "", _digests(BytesIO(source), algorithms))
     path = Path(source)
@@ -113,11 +114,11 @@ def read_body(source: Path | str | bytes, algorithms: Iterable[Digest]) -> Body:
 
 
 def guess_content_type(filename: str) -> str:
-    """By the ending of the name; of a compressed file, the type of the compression.
+    """The type for the extension of the name; for a compressed file, that of the compression.
 
-    `application/octet-stream` for an ending that is unknown, or that files of two kinds have.
+    `application/octet-stream` for an unknown or ambiguous extension.
     """
-    if filename.lower().endswith(_AMBIGUOUS_ENDINGS):
+    if filename.lower().endswith(_AMBIGUOUS_EXTENSIONS):
         return "application/octet-stream"
     kind, compression = mimetypes.guess_type(filename)
     if compression is not None:

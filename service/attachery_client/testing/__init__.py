@@ -42,7 +42,7 @@ class FakeAttachery(AttacheryClient):
         self._connection = _Direct(self._service, self._failures)
 
     def put(self, attachment_id: str, data: bytes) -> None:
-        """Uploads these bytes, as whoever was given the session's target would."""
+        """Uploads these bytes, as the uploader with the session's target would."""
         self._service.uploads[attachment_id].data = data
 
     def expire(self, attachment_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What a batch must be before the in-memory service looks at its items."""
+"""Checks a batch as a whole, before its items."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Failures that a test asks for, and how an exception looks that has come over the network."""
+"""Simulated failures, and their form after transport over the network."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
@@ -22,7 +23,7 @@ Failure = AttacheryError | type[AttacheryError] | str
 
 TRANSFERS = frozenset({"send", "fetch"})
 _RPCS = frozenset(
-    name for name, member in vars(Calls).items() if name[0] != "_" and callable(member)
+    name for name, _ in inspect.getmembers(Calls, inspect.isfunction) if name[0] != "_"
 )
 
 # Delays that the service sends with retryable errors.
@@ -46,7 +47,7 @@ class Planned:
 
 
 class Failures:
-    """Those that were asked for, the first one first."""
+    """The planned failures, in the order of their planning."""
 
     def __init__(self) -> None:
         self._planned: list[Planned] = []
@@ -75,8 +76,8 @@ class Failures:
 
 
 def as_received(error: AttacheryError) -> AttacheryError:
-    """A new exception with what the service adds to each: a request id, an HTTP status, and for
-    retryable ones the delay."""
+    """A copy with the values that the service adds: a request id, an HTTP status, and a delay for a
+    retryable error."""
     received, defined = copy.copy(error), _definition_of(error)
     received.request_id = error.request_id or str(uuid4())
     if defined is not None:

@@ -41,11 +41,11 @@ class _Held:
 
 
 class Holds:
-    """Who holds what, and until when that keeps it."""
+    """All holds, and the lifetimes of the attachments that they extend."""
 
     def __init__(self) -> None:
         self._all: dict[str, _Held] = {}
-        # When attachments would go that were ever held, were it not for their holds.
+        # Purge times of the attachments that were ever held, without their holds.
         self._own_ends: dict[str, datetime] = {}
 
     def take(self, request: Any, uploads: Iterable[Upload]) -> resources.Hold:
@@ -130,7 +130,7 @@ class Holds:
                 )
 
     def _ends(self, upload: Upload) -> list[datetime]:
-        """Of all that hold it now."""
+        """The ends of all current holds of an upload."""
         return [
             _moment(held.hold.expire_time)
             for held in self._all.values()
@@ -139,7 +139,7 @@ class Holds:
 
 
 def check_wish(request: Any) -> None:
-    """To hold what is resolved."""
+    """Raises InvalidRequest for an invalid hold in a Resolve."""
     if request.HasField("hold_ttl"):
         _check_ttl("hold_ttl", request.hold_ttl.ToTimedelta())
     elif request.hold_owner:

@@ -8,22 +8,23 @@ from functools import partial
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from google.protobuf.any_pb2 import Any as Packed
-from google.rpc.error_details_pb2 import ErrorInfo
-from google.rpc.status_pb2 import Status
-
 from attachery.v1 import admin_pb2 as admin
 from attachery.v1 import attachments_pb2 as attachments
 from attachery.v1 import resources_pb2 as resources
 from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import errors
-from attachery_client.fields import duration
-from attachery_client.status import DOMAIN
 from attachery_client.testing.batches import check_items
 from attachery_client.testing.holds import Holds, check_wish
+from attachery_client.testing.messages import (
+    SCHEME,
+    aborted_result,
+    download_of,
+    matches,
+    status_of,
+    target_of,
+)
 from attachery_client.testing.upload import (
     LARGEST_SIZE,
-    TTL,
     Upload,
     check_size,
     default_policy,
@@ -34,7 +35,6 @@ from attachery_client.testing.upload import (
 )
 from attachery_client.transfer import Body
 
-_SCHEME = "in-memory:"
 _PAGE_SIZE = 50
 _SETTLED = ("READY", "DELETED", "EXPIRED")
 
@@ -54,7 +54,7 @@ class InMemoryService:
         if request.validate_only:
             return sessions.StartUploadSessionResponse(session=new_session(request, ""))
         upload = self._once(request, lambda: self._start(request))
-        target = _target(upload.session) if upload.state == "PENDING" else None
+        target = target_of(upload.session) if upload.state == "PENDING" else None
         token = f"atts_fake_{upload.session.attachment_id}" if target else ""
         return sessions.StartUploadSessionResponse(
             session=upload.session, target=target, session_token=token
@@ -88,7 +88,7 @@ class InMemoryService:
         return sessions.GetUploadSessionResponse(session=self._find(request).session)
 
     def ListUploadSessions(self, request: Any) -> sessions.ListUploadSessionsResponse:
-        wanted = [u.session for u in reversed(self.uploads.values()) if _matches(u, request)]
+        wanted = [u.session for u in reversed(self.uploads.values()) if matches(u, request)]
         size, start = request.page_size or _PAGE_SIZE, int(request.page_token or 0)
         more = str(start + size) if len(wanted) > start + size else ""
         return sessions.ListUploadSessionsResponse(
@@ -100,7 +100,7 @@ class InMemoryService:
             raise errors.InvalidRequest(reason="INVALID_PURPOSE")
         check_size(request, LARGEST_SIZE, allow_empty=self._allow_empty)
         uploads = [u for u in self.uploads.values() if u.session.tenant_id == request.tenant_id]
-        # Nobody knows here when the target of a given up session ends.
+        # The fake does not track the expiry of the target of a cancelled session.
         pending = [u.session for u in uploads if u.state not in _SETTLED]
         usage = sessions.UploadUsage(
             pending_sessions=len(pending),
@@ -126,7 +126,7 @@ class InMemoryService:
         hold = self._holds.take(request, fine) if wants_hold else None
         results = [self._resolve(request, wanted) for wanted in request.attachment_ids]
         if not agreed:
-            results = [_aborted(result) for result in results]
+            results = [aborted_result(result) for result in results]
         return attachments.ResolveAttachmentsResponse(results=results, hold=hold)
 
     def ExtendHold(self, request: Any) -> attachments.ExtendHoldResponse:
@@ -139,7 +139,7 @@ class InMemoryService:
         self._holds.end(hold_id)
 
     def CreateDownloadUrl(self, request: Any) -> attachments.CreateDownloadUrlResponse:
-        download = _download(self._find(request).with_bytes())
+        download = download_of(self._find(request).with_bytes())
         return attachments.CreateDownloadUrlResponse(
             url=download.url, expire_time=download.expire_time, ttl=download.ttl
         )
@@ -159,11 +159,11 @@ class InMemoryService:
     def receive(self, target: resources.UploadTarget, body: Body) -> None:
         """Stores the bytes, as storage does when a target is followed."""
         with body.open() as file:
-            self.uploads[target.url.removeprefix(_SCHEME)].data = file.read()
+            self.uploads[target.url.removeprefix(SCHEME)].data = file.read()
 
     def write_to(self, sink: BinaryIO, url: str) -> None:
         """Writes the bytes behind a download URL."""
-        sink.write(self.uploads[url.removeprefix(_SCHEME)].data or b"")
+        sink.write(self.uploads[url.removeprefix(SCHEME)].data or b"")
 
     def _delete(self, upload: Upload, *, force: bool) -> None:
         if not force:
@@ -204,7 +204,7 @@ class InMemoryService:
             complete = partial(upload.complete, item, aborted=aborted)
             self._once(request, complete, item.attachment_id)
         except errors.AttacheryError as error:
-            result.status.CopyFrom(_status(error))
+            result.status.CopyFrom(status_of(error))
             return result
         result.status.SetInParent()
         result.response.session.CopyFrom(upload.session)
@@ -226,17 +226,16 @@ class InMemoryService:
         try:
             found = self._find(attachments.GetAttachmentRequest(**wanted)).with_bytes()
         except errors.AttacheryError as error:
-            result.status.CopyFrom(_status(error))
+            result.status.CopyFrom(status_of(error))
             return result
         result.attachment.CopyFrom(found)
         if request.include_download_urls:
-            result.download.CopyFrom(_download(found))
+            result.download.CopyFrom(download_of(found))
         return result
 
     def _once(self, request: Any, act: Callable[[], Any], part: str = "") -> Any:
-        """What the same request came to before; successes and failed verifications are kept.
-
-        Of a batch, each `part` is remembered for itself.
+        """Replays the outcome of an earlier request with the same id: a success or a failed
+        verification. Each `part` of a batch has an outcome of its own.
         """
         key = _key(request, part)
         payload = request.SerializeToString(deterministic=True)
@@ -253,51 +252,5 @@ class InMemoryService:
         return outcome
 
 
-def _matches(upload: Upload, request: Any) -> bool:
-    session, wanted = upload.session, request.filter
-    created = session.create_time.ToDatetime()
-    return bool(
-        session.tenant_id == request.tenant_id
-        and (not wanted.states or session.state in wanted.states)
-        and wanted.purpose in ("", session.purpose)
-        and (
-            not wanted.HasField("create_time_from")
-            or created >= wanted.create_time_from.ToDatetime()
-        )
-        and (
-            not wanted.HasField("create_time_before")
-            or created < wanted.create_time_before.ToDatetime()
-        )
-    )
-
-
 def _key(request: Any, part: str = "") -> tuple[str, str, str, str]:
     return type(request).__name__, request.tenant_id, request.request_id, part
-
-
-def _target(session: resources.UploadSession) -> resources.UploadTarget:
-    return resources.UploadTarget(
-        method="PUT" if session.HasField("declared_size_bytes") else "POST",
-        url=_SCHEME + session.attachment_id,
-        expire_time=session.expire_time,
-        ttl=duration(TTL),
-    )
-
-
-def _download(attachment: resources.Attachment) -> attachments.Download:
-    return attachments.Download(
-        url=_SCHEME + attachment.attachment_id,
-        expire_time=attachment.object_purge_time,
-        ttl=duration(TTL),
-    )
-
-
-def _status(error: errors.AttacheryError) -> Status:
-    packed = Packed()
-    packed.Pack(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts))
-    return Status(code=error.code.value[0], message=error.message, details=[packed])
-
-
-def _aborted(result: attachments.ResolveAttachmentResult) -> attachments.ResolveAttachmentResult:
-    status = result.status if result.status.code else _status(errors.BatchAborted())
-    return attachments.ResolveAttachmentResult(attachment_id=result.attachment_id, status=status)

@@ -1,4 +1,4 @@
-"""One upload of the in-memory service: its session, its bytes, and what becomes of them."""
+"""One upload of the in-memory service: its session, its bytes and their verification."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DEAD_ENDS: dict[str, type[errors.AttacheryError]] = {
 
 @dataclass(slots=True)
 class Upload:
-    """A session and what was put to its target."""
+    """A session and the bytes uploaded to its target."""
 
     session: resources.UploadSession
     data: bytes | None = None
@@ -61,7 +61,7 @@ class Upload:
             self.become("CANCELLED")
 
     def judge(self, demands: Any) -> errors.VerificationFailed | None:
-        """What speaks against completing with these demands; raises what ends before the bytes."""
+        """The failed verification for these demands, if any. Raises errors that need no bytes."""
         self.require("PENDING")
         if self.data is None:
             raise errors.ObjectNotUploaded

@@ -1,0 +1,134 @@
+"""The RPCs of AttachmentService."""
+# ruff: noqa: ASYNC109 - gRPC callers expect a deadline per call
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from attachery.v1 import attachments_pb2 as attachments
+from attachery_client import fields
+from attachery_client.calls.base import CallsBase
+from attachery_client.fields import DispositionName, new_request_id
+
+
+class AttachmentCalls(CallsBase):
+    """Reads, holds, download URLs and deletion of attachments."""
+
+    async def get_attachment(
+        self, attachment_id: str, *, tenant_id: str, timeout: float | None = None
+    ) -> attachments.GetAttachmentResponse:
+        """Returns an attachment: `.attachment`. Raises UploadNotReady, UploadFailed,
+        UploadCancelled, UploadExpired and AttachmentNotFound."""
+        request = attachments.GetAttachmentRequest(tenant_id=tenant_id, attachment_id=attachment_id)
+        call = self._connection.stubs.attachments.GetAttachment
+        return await self._connection.call(call, request, timeout)
+
+    async def resolve_attachments(
+        self,
+        attachment_ids: Sequence[str],
+        *,
+        tenant_id: str,
+        include_download_urls: bool = False,
+        download_ttl: timedelta | None = None,
+        all_or_nothing: bool = False,
+        hold_ttl: timedelta | None = None,
+        hold_owner: str | None = None,
+        timeout: float | None = None,
+    ) -> attachments.ResolveAttachmentsResponse:
+        """Turns 1..1,000 ids into attachments: `.results`, one per id in their order.
+
+        A failed id does not fail the call: `from_status(result.status)` is its error or None.
+        `download_ttl` is 1 s to 7 days, default 15 minutes.
+
+        With `hold_ttl`, 1 s to 7 days, the resolved attachments get a hold, `.hold`: they do not
+        expire before it ends. A call with the same `hold_owner` adds to the same hold and never
+        shortens it; None: a new owner.
+        """
+        request = attachments.ResolveAttachmentsRequest(
+            tenant_id=tenant_id,
+            attachment_ids=attachment_ids,
+            include_download_urls=include_download_urls,
+            download_ttl=fields.duration(download_ttl),
+            all_or_nothing=all_or_nothing,
+            hold_ttl=fields.duration(hold_ttl),
+            hold_owner=fields.hold_owner(hold_owner, hold_ttl),
+        )
+        call = self._connection.stubs.attachments.ResolveAttachments
+        return await self._connection.call(call, request, timeout)
+
+    async def extend_hold(
+        self, hold_id: str, *, tenant_id: str, ttl: timedelta, timeout: float | None = None
+    ) -> attachments.ExtendHoldResponse:
+        """Extends a hold to at least `ttl` from now, 1 s to 7 days: `.hold`.
+
+        Raises HoldExpired, HoldReleased, HoldNotFound and the errors of every call.
+        """
+        request = attachments.ExtendHoldRequest(
+            tenant_id=tenant_id, hold_id=hold_id, ttl=fields.duration(ttl)
+        )
+        call = self._connection.stubs.attachments.ExtendHold
+        return await self._connection.call(call, request, timeout)
+
+    async def release_hold(
+        self, hold_id: str, *, tenant_id: str, consumed: bool = False, timeout: float | None = None
+    ) -> attachments.ReleaseHoldResponse:
+        """Releases a hold: `.hold`. Expired attachments without another hold are deleted, and
+        `consumed` ones where the policy has that rule. Releasing it again changes nothing.
+
+        Raises HoldNotFound and the errors of every call.
+        """
+        request = attachments.ReleaseHoldRequest(
+            tenant_id=tenant_id, hold_id=hold_id, consumed=consumed
+        )
+        call = self._connection.stubs.attachments.ReleaseHold
+        return await self._connection.call(call, request, timeout)
+
+    async def create_download_url(
+        self,
+        attachment_id: str,
+        *,
+        tenant_id: str,
+        ttl: timedelta | None = None,
+        disposition: DispositionName | None = None,
+        timeout: float | None = None,
+    ) -> attachments.CreateDownloadUrlResponse:
+        """Signs a GET of exactly the verified bytes: `.url`, a secret until `.expire_time`.
+
+        `ttl` is 1 s to 7 days, default 15 minutes. `disposition="inline"` lets a browser show types
+        that cannot run code; everything else is served for saving.
+
+        Raises UploadNotReady, ObjectPurged, AttachmentNotFound and the errors of every call.
+        """
+        request = attachments.CreateDownloadUrlRequest(
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+            ttl=fields.duration(ttl),
+            disposition=fields.disposition(disposition),
+        )
+        call = self._connection.stubs.attachments.CreateDownloadUrl
+        return await self._connection.call(call, request, timeout)
+
+    async def delete_attachment(
+        self,
+        attachment_id: str,
+        *,
+        tenant_id: str,
+        force: bool = False,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> attachments.DeleteAttachmentResponse:
+        """Deletes the bytes of an attachment now: `.attachment`; its metadata remains. Deleting it
+        again changes nothing. `force`: even while it is held.
+
+        Raises AttachmentHeld, UploadNotReady, UploadFailed, UploadCancelled, UploadExpired,
+        AttachmentNotFound and the errors of every call.
+        """
+        request = attachments.DeleteAttachmentRequest(
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+            force=force,
+            request_id=request_id or new_request_id(),
+        )
+        call = self._connection.stubs.attachments.DeleteAttachment
+        return await self._connection.call(call, request, timeout)

@@ -1,0 +1,67 @@
+"""Parts of the in-memory service's responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.any_pb2 import Any as Packed
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from attachery.v1 import attachments_pb2 as attachments
+from attachery.v1 import resources_pb2 as resources
+from attachery_client import errors
+from attachery_client.fields import duration
+from attachery_client.status import DOMAIN
+from attachery_client.testing.upload import TTL, Upload
+
+# Of the URLs that FakeAttachery signs.
+SCHEME = "in-memory:"
+
+
+def matches(upload: Upload, request: Any) -> bool:
+    session, wanted = upload.session, request.filter
+    created = session.create_time.ToDatetime()
+    return bool(
+        session.tenant_id == request.tenant_id
+        and (not wanted.states or session.state in wanted.states)
+        and wanted.purpose in ("", session.purpose)
+        and (
+            not wanted.HasField("create_time_from")
+            or created >= wanted.create_time_from.ToDatetime()
+        )
+        and (
+            not wanted.HasField("create_time_before")
+            or created < wanted.create_time_before.ToDatetime()
+        )
+    )
+
+
+def target_of(session: resources.UploadSession) -> resources.UploadTarget:
+    return resources.UploadTarget(
+        method="PUT" if session.HasField("declared_size_bytes") else "POST",
+        url=SCHEME + session.attachment_id,
+        expire_time=session.expire_time,
+        ttl=duration(TTL),
+    )
+
+
+def download_of(attachment: resources.Attachment) -> attachments.Download:
+    return attachments.Download(
+        url=SCHEME + attachment.attachment_id,
+        expire_time=attachment.object_purge_time,
+        ttl=duration(TTL),
+    )
+
+
+def status_of(error: errors.AttacheryError) -> Status:
+    packed = Packed()
+    packed.Pack(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts))
+    return Status(code=error.code.value[0], message=error.message, details=[packed])
+
+
+def aborted_result(
+    result: attachments.ResolveAttachmentResult,
+) -> attachments.ResolveAttachmentResult:
+    status = result.status if result.status.code else status_of(errors.BatchAborted())
+    return attachments.ResolveAttachmentResult(attachment_id=result.attachment_id, status=status)
