@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor
 from google.rpc import code_pb2 as google_dot_rpc_dot_code__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ttachery/v1/options.proto\x12\x0c\x61ttachery.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto\"\xc9\x01\n\x0f\x45rrorDefinition\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.google.rpc.Code\x12\x13\n\x0bhttp_status\x18\x02 \x01(\x05\x12\x11\n\tretryable\x18\x03 \x01(\x08\x12-\n\x0bnext_action\x18\x04 \x01(\x0e\x32\x18.attachery.v1.NextAction\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x17\n\x0f\x66ield_violation\x18\x06 \x01(\x08\x12\x15\n\rfails_session\x18\x07 \x01(\x08*\x91\x04\n\nNextAction\x12\x1b\n\x17NEXT_ACTION_UNSPECIFIED\x10\x00\x12\x15\n\x11NEXT_ACTION_RETRY\x10\x01\x12*\n&NEXT_ACTION_RETRY_WITH_LONGER_DEADLINE\x10\x02\x12)\n%NEXT_ACTION_RETRY_WITH_NEW_REQUEST_ID\x10\x03\x12\x1b\n\x17NEXT_ACTION_FIX_REQUEST\x10\x04\x12\x1c\n\x18NEXT_ACTION_AUTHENTICATE\x10\x05\x12\x1e\n\x1aNEXT_ACTION_ASK_FOR_ACCESS\x10\x06\x12\x16\n\x12NEXT_ACTION_UPLOAD\x10\x07\x12\x1f\n\x1bNEXT_ACTION_COMPLETE_UPLOAD\x10\x08\x12!\n\x1dNEXT_ACTION_START_NEW_SESSION\x10\t\x12\x1f\n\x1bNEXT_ACTION_READ_ATTACHMENT\x10\n\x12\x1d\n\x19NEXT_ACTION_RESOLVE_AGAIN\x10\x0b\x12\x1e\n\x1aNEXT_ACTION_WAIT_FOR_HOLDS\x10\x0c\x12\x1e\n\x1aNEXT_ACTION_WAIT_FOR_QUOTA\x10\r\x12\x1f\n\x1bNEXT_ACTION_FIX_OTHER_ITEMS\x10\x0e\x12 \n\x1cNEXT_ACTION_CONTACT_OPERATOR\x10\x0f:Q\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xf5\x93\x03 \x01(\x0b\x32\x1d.attachery.v1.ErrorDefinitionB9\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61ttachery/v1/options.proto\x12\x0c\x61ttachery.v1\x1a google/protobuf/descriptor.proto\x1a\x15google/rpc/code.proto\"\xc9\x01\n\x0f\x45rrorDefinition\x12\x1e\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x10.google.rpc.Code\x12\x13\n\x0bhttp_status\x18\x02 \x01(\x05\x12\x11\n\tretryable\x18\x03 \x01(\x08\x12-\n\x0bnext_action\x18\x04 \x01(\x0e\x32\x18.attachery.v1.NextAction\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x17\n\x0f\x66ield_violation\x18\x06 \x01(\x08\x12\x15\n\rfails_session\x18\x07 \x01(\x08\"o\n\x0cMethodAccess\x12\r\n\x05scope\x18\x01 \x01(\t\x12\x31\n\rrate_category\x18\x02 \x01(\x0e\x32\x1a.attachery.v1.RateCategory\x12\x1d\n\x15\x61\x63\x63\x65pts_session_token\x18\x03 \x01(\x08*\x91\x04\n\nNextAction\x12\x1b\n\x17NEXT_ACTION_UNSPECIFIED\x10\x00\x12\x15\n\x11NEXT_ACTION_RETRY\x10\x01\x12*\n&NEXT_ACTION_RETRY_WITH_LONGER_DEADLINE\x10\x02\x12)\n%NEXT_ACTION_RETRY_WITH_NEW_REQUEST_ID\x10\x03\x12\x1b\n\x17NEXT_ACTION_FIX_REQUEST\x10\x04\x12\x1c\n\x18NEXT_ACTION_AUTHENTICATE\x10\x05\x12\x1e\n\x1aNEXT_ACTION_ASK_FOR_ACCESS\x10\x06\x12\x16\n\x12NEXT_ACTION_UPLOAD\x10\x07\x12\x1f\n\x1bNEXT_ACTION_COMPLETE_UPLOAD\x10\x08\x12!\n\x1dNEXT_ACTION_START_NEW_SESSION\x10\t\x12\x1f\n\x1bNEXT_ACTION_READ_ATTACHMENT\x10\n\x12\x1d\n\x19NEXT_ACTION_RESOLVE_AGAIN\x10\x0b\x12\x1e\n\x1aNEXT_ACTION_WAIT_FOR_HOLDS\x10\x0c\x12\x1e\n\x1aNEXT_ACTION_WAIT_FOR_QUOTA\x10\r\x12\x1f\n\x1bNEXT_ACTION_FIX_OTHER_ITEMS\x10\x0e\x12 \n\x1cNEXT_ACTION_CONTACT_OPERATOR\x10\x0f*y\n\x0cRateCategory\x12\x1d\n\x19RATE_CATEGORY_UNSPECIFIED\x10\x00\x12\x16\n\x12RATE_CATEGORY_READ\x10\x01\x12\x17\n\x13RATE_CATEGORY_WRITE\x10\x02\x12\x19\n\x15RATE_CATEGORY_RESOLVE\x10\x03:L\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xff\x93\x03 \x01(\x0b\x32\x1a.attachery.v1.MethodAccess:Q\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\xf5\x93\x03 \x01(\x0b\x32\x1d.attachery.v1.ErrorDefinitionB9\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,8 +24,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'attachery.v1.options_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\014attachery.v1P\001Z\030attachery/v1;attacheryv1\252\002\014Attachery.V1'
-  _globals['_NEXTACTION']._serialized_start=306
-  _globals['_NEXTACTION']._serialized_end=835
+  _globals['_NEXTACTION']._serialized_start=419
+  _globals['_NEXTACTION']._serialized_end=948
+  _globals['_RATECATEGORY']._serialized_start=950
+  _globals['_RATECATEGORY']._serialized_end=1071
   _globals['_ERRORDEFINITION']._serialized_start=102
   _globals['_ERRORDEFINITION']._serialized_end=303
+  _globals['_METHODACCESS']._serialized_start=305
+  _globals['_METHODACCESS']._serialized_end=416
 # @@protoc_insertion_point(module_scope)

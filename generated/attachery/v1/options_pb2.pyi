@@ -100,6 +100,36 @@ NEXT_ACTION_CONTACT_OPERATOR: NextAction.ValueType  # 15
 """Tell the service's operators; the request id leads them to the cause in the logs."""
 global___NextAction = NextAction
 
+class _RateCategory:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _RateCategoryEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RateCategory.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RATE_CATEGORY_UNSPECIFIED: _RateCategory.ValueType  # 0
+    """Never used."""
+    RATE_CATEGORY_READ: _RateCategory.ValueType  # 1
+    """Reads."""
+    RATE_CATEGORY_WRITE: _RateCategory.ValueType  # 2
+    """Calls that change sessions or attachments."""
+    RATE_CATEGORY_RESOLVE: _RateCategory.ValueType  # 3
+    """Resolving attachments, and their holds."""
+
+class RateCategory(_RateCategory, metaclass=_RateCategoryEnumTypeWrapper):
+    """Categories of methods with a rate limit of their own, since their calls differ in cost. Each limit
+    applies to one principal and one tenant.
+    """
+
+RATE_CATEGORY_UNSPECIFIED: RateCategory.ValueType  # 0
+"""Never used."""
+RATE_CATEGORY_READ: RateCategory.ValueType  # 1
+"""Reads."""
+RATE_CATEGORY_WRITE: RateCategory.ValueType  # 2
+"""Calls that change sessions or attachments."""
+RATE_CATEGORY_RESOLVE: RateCategory.ValueType  # 3
+"""Resolving attachments, and their holds."""
+global___RateCategory = RateCategory
+
 @typing.final
 class ErrorDefinition(google.protobuf.message.Message):
     """One error: all that is the same for every call that fails for this reason. The facts of a single
@@ -144,6 +174,39 @@ class ErrorDefinition(google.protobuf.message.Message):
 
 global___ErrorDefinition = ErrorDefinition
 
+@typing.final
+class MethodAccess(google.protobuf.message.Message):
+    """The access rules of a method: the right that it requires, and the rate limit that it counts
+    towards.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: builtins.int
+    RATE_CATEGORY_FIELD_NUMBER: builtins.int
+    ACCEPTS_SESSION_TOKEN_FIELD_NUMBER: builtins.int
+    scope: builtins.str
+    """The scope that the caller's credential must have, such as `uploads.create`."""
+    rate_category: global___RateCategory.ValueType
+    """The rate limit that a call counts towards."""
+    accepts_session_token: builtins.bool
+    """The method also accepts the `session_token` of the session that its request names, from a caller
+    without another credential.
+    """
+    def __init__(
+        self,
+        *,
+        scope: builtins.str = ...,
+        rate_category: global___RateCategory.ValueType = ...,
+        accepts_session_token: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accepts_session_token", b"accepts_session_token", "rate_category", b"rate_category", "scope", b"scope"]) -> None: ...
+
+global___MethodAccess = MethodAccess
+
+ACCESS_FIELD_NUMBER: builtins.int
 ERROR_FIELD_NUMBER: builtins.int
+access: google.protobuf.internal.extension_dict._ExtensionFieldDescriptor[google.protobuf.descriptor_pb2.MethodOptions, global___MethodAccess]
+"""The access rules of a method. The service does not start if one of its methods has none."""
 error: google.protobuf.internal.extension_dict._ExtensionFieldDescriptor[google.protobuf.descriptor_pb2.EnumValueOptions, global___ErrorDefinition]
 """The definition of an error, at each value of `ErrorReason`."""

@@ -12,6 +12,7 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from attachery.v1 import options_pb2 as attachery_dot_v1_dot_options__pb2
 from attachery.v1 import resources_pb2 as attachery_dot_v1_dot_resources__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
@@ -19,7 +20,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"attachery/v1/upload_sessions.proto\x12\x0c\x61ttachery.v1\x1a\x1c\x61ttachery/v1/resources.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xb5\x05\n\x19StartUploadSessionRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\x08\x66ilename\x18\x03 \x01(\tB\x03\xe0\x41\x02\x12\x19\n\x0c\x63ontent_type\x18\x04 \x01(\tB\x03\xe0\x41\x02\x12\x17\n\nsize_bytes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12*\n\tchecksums\x18\x06 \x01(\x0b\x32\x17.attachery.v1.Checksums\x12\x12\n\ncontent_id\x18\x07 \x01(\t\x12.\n\x0b\x64isposition\x18\x08 \x01(\x0e\x32\x19.attachery.v1.Disposition\x12\x0f\n\x07purpose\x18\t \x01(\t\x12G\n\x08metadata\x18\n \x03(\x0b\x32\x35.attachery.v1.StartUploadSessionRequest.MetadataEntry\x12&\n\x03ttl\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rvalidate_only\x18\r \x01(\x08\x12\x33\n\x10object_retention\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12metadata_retention\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rauto_complete\x18\x10 \x01(\x08\x12\x16\n\tis_inline\x18\x11 \x01(\x08H\x01\x88\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_size_bytesB\x0c\n\n_is_inline\"\x8d\x01\n\x1aStartUploadSessionResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.attachery.v1.UploadSession\x12*\n\x06target\x18\x02 \x01(\x0b\x32\x1a.attachery.v1.UploadTarget\x12\x15\n\rsession_token\x18\x03 \x01(\t\"\xd1\x01\n\x1c\x43ompleteUploadSessionRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12*\n\tchecksums\x18\x04 \x01(\x0b\x32\x17.attachery.v1.Checksums\x12\x17\n\nsize_bytes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x42\r\n\x0b_size_bytes\"\xcb\x05\n\x11VerificationCheck\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.attachery.v1.VerificationCheck.Kind\x12\x36\n\x06method\x18\x02 \x01(\x0e\x32&.attachery.v1.VerificationCheck.Method\x12\x38\n\x07outcome\x18\x03 \x01(\x0e\x32\'.attachery.v1.VerificationCheck.Outcome\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tual\x18\x05 \x01(\t\"\xf1\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_EXISTS\x10\x01\x12\x12\n\x0eKIND_NOT_EMPTY\x10\x02\x12\r\n\tKIND_SIZE\x10\x03\x12\x11\n\rKIND_MAX_SIZE\x10\x04\x12\x0c\n\x08KIND_MD5\x10\x05\x12\x0f\n\x0bKIND_SHA256\x10\x06\x12\x0f\n\x0bKIND_CRC32C\x10\x07\x12\x12\n\x0eKIND_CRC64NVME\x10\x08\x12\x15\n\x11KIND_CONTENT_TYPE\x10\t\x12\x1e\n\x1aKIND_DETECTED_CONTENT_TYPE\x10\n\x12\x11\n\rKIND_READABLE\x10\x0b\"~\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMETHOD_HEAD\x10\x01\x12\x13\n\x0fMETHOD_ATTESTED\x10\x02\x12\x0f\n\x0bMETHOD_ETAG\x10\x03\x12\x11\n\rMETHOD_HASHED\x10\x04\x12\x12\n\x0eMETHOD_SNIFFED\x10\x05\"z\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_PASSED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x14\n\x10OUTCOME_REPORTED\x10\x03\x12\x18\n\x14OUTCOME_INCONCLUSIVE\x10\x04\"\xac\x01\n\x1d\x43ompleteUploadSessionResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.attachery.v1.UploadSession\x12,\n\nattachment\x18\x02 \x01(\x0b\x32\x18.attachery.v1.Attachment\x12/\n\x06\x63hecks\x18\x03 \x03(\x0b\x32\x1f.attachery.v1.VerificationCheck\"\xa3\x02\n\"BatchCompleteUploadSessionsRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12I\n\x05items\x18\x03 \x03(\x0b\x32\x35.attachery.v1.BatchCompleteUploadSessionsRequest.ItemB\x03\xe0\x41\x02\x12\x0e\n\x06\x61tomic\x18\x04 \x01(\x08\x1av\n\x04Item\x12\x1a\n\rattachment_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12*\n\tchecksums\x18\x02 \x01(\x0b\x32\x17.attachery.v1.Checksums\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_size_bytes\"\x9d\x01\n!BatchCompleteUploadSessionsResult\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12=\n\x08response\x18\x03 \x01(\x0b\x32+.attachery.v1.CompleteUploadSessionResponse\"g\n#BatchCompleteUploadSessionsResponse\x12@\n\x07results\x18\x01 \x03(\x0b\x32/.attachery.v1.BatchCompleteUploadSessionsResult\"d\n\x1a\x43\x61ncelUploadSessionRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"K\n\x1b\x43\x61ncelUploadSessionResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.attachery.v1.UploadSession\"M\n\x17GetUploadSessionRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\"H\n\x18GetUploadSessionResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.attachery.v1.UploadSession\"\xd6\x02\n\x19ListUploadSessionsRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12>\n\x06\x66ilter\x18\x04 \x01(\x0b\x32..attachery.v1.ListUploadSessionsRequest.Filter\x1a\xb9\x01\n\x06\x46ilter\x12\x30\n\x06states\x18\x01 \x03(\x0e\x32 .attachery.v1.UploadSessionState\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x34\n\x10\x63reate_time_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x1aListUploadSessionsResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.attachery.v1.UploadSession\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x16GetUploadPolicyRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_size_bytes\"3\n\x0bUploadRoute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0emax_size_bytes\x18\x02 \x01(\x03\"\x86\x06\n\x0cUploadPolicy\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\x16\n\x0emax_size_bytes\x18\x02 \x01(\x03\x12\x15\n\rsize_required\x18\x03 \x01(\x08\x12\x19\n\x11\x63hecksum_required\x18\x04 \x01(\x08\x12\x1d\n\x15\x61llowed_content_types\x18\x05 \x03(\t\x12\x35\n\x08sniffing\x18\x06 \x01(\x0e\x32#.attachery.v1.UploadPolicy.Sniffing\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07min_ttl\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07max_ttl\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10object_retention\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12metadata_retention\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x14terminal_on_mismatch\x18\x0c \x01(\x08\x12\x37\n\x14max_object_retention\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x39\n\x16max_metadata_retention\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x14\x64\x65lete_when_consumed\x18\x0f \x01(\x08\x12)\n\x06routes\x18\x10 \x03(\x0b\x32\x19.attachery.v1.UploadRoute\x12\x13\n\x0b\x61llow_empty\x18\x11 \x01(\x08\"a\n\x08Sniffing\x12\x18\n\x14SNIFFING_UNSPECIFIED\x10\x00\x12\x10\n\x0cSNIFFING_OFF\x10\x01\x12\x13\n\x0fSNIFFING_REPORT\x10\x02\x12\x14\n\x10SNIFFING_ENFORCE\x10\x03\"\xfa\x01\n\x0bUploadUsage\x12\x18\n\x10pending_sessions\x18\x01 \x01(\x03\x12\x15\n\rpending_bytes\x18\x02 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x03 \x01(\x03\x12!\n\x14max_pending_sessions\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x1e\n\x11max_pending_bytes\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x1d\n\x10max_stored_bytes\x18\x06 \x01(\x03H\x02\x88\x01\x01\x42\x17\n\x15_max_pending_sessionsB\x14\n\x12_max_pending_bytesB\x13\n\x11_max_stored_bytes\"\x99\x01\n\x17GetUploadPolicyResponse\x12*\n\x06policy\x18\x01 \x01(\x0b\x32\x1a.attachery.v1.UploadPolicy\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.attachery.v1.UploadUsage\x12(\n\x05route\x18\x03 \x01(\x0b\x32\x19.attachery.v1.UploadRoute2\x8e\x06\n\x14UploadSessionService\x12g\n\x12StartUploadSession\x12\'.attachery.v1.StartUploadSessionRequest\x1a(.attachery.v1.StartUploadSessionResponse\x12p\n\x15\x43ompleteUploadSession\x12*.attachery.v1.CompleteUploadSessionRequest\x1a+.attachery.v1.CompleteUploadSessionResponse\x12\x82\x01\n\x1b\x42\x61tchCompleteUploadSessions\x12\x30.attachery.v1.BatchCompleteUploadSessionsRequest\x1a\x31.attachery.v1.BatchCompleteUploadSessionsResponse\x12j\n\x13\x43\x61ncelUploadSession\x12(.attachery.v1.CancelUploadSessionRequest\x1a).attachery.v1.CancelUploadSessionResponse\x12\x61\n\x10GetUploadSession\x12%.attachery.v1.GetUploadSessionRequest\x1a&.attachery.v1.GetUploadSessionResponse\x12g\n\x12ListUploadSessions\x12\'.attachery.v1.ListUploadSessionsRequest\x1a(.attachery.v1.ListUploadSessionsResponse\x12^\n\x0fGetUploadPolicy\x12$.attachery.v1.GetUploadPolicyRequest\x1a%.attachery.v1.GetUploadPolicyResponseB9\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"attachery/v1/upload_sessions.proto\x12\x0c\x61ttachery.v1\x1a\x1a\x61ttachery/v1/options.proto\x1a\x1c\x61ttachery/v1/resources.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xb5\x05\n\x19StartUploadSessionRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\x08\x66ilename\x18\x03 \x01(\tB\x03\xe0\x41\x02\x12\x19\n\x0c\x63ontent_type\x18\x04 \x01(\tB\x03\xe0\x41\x02\x12\x17\n\nsize_bytes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12*\n\tchecksums\x18\x06 \x01(\x0b\x32\x17.attachery.v1.Checksums\x12\x12\n\ncontent_id\x18\x07 \x01(\t\x12.\n\x0b\x64isposition\x18\x08 \x01(\x0e\x32\x19.attachery.v1.Disposition\x12\x0f\n\x07purpose\x18\t \x01(\t\x12G\n\x08metadata\x18\n \x03(\x0b\x32\x35.attachery.v1.StartUploadSessionRequest.MetadataEntry\x12&\n\x03ttl\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rvalidate_only\x18\r \x01(\x08\x12\x33\n\x10object_retention\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12metadata_retention\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rauto_complete\x18\x10 \x01(\x08\x12\x16\n\tis_inline\x18\x11 \x01(\x08H\x01\x88\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_size_bytesB\x0c\n\n_is_inline\"\x8d\x01\n\x1aStartUploadSessionResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.attachery.v1.UploadSession\x12*\n\x06target\x18\x02 \x01(\x0b\x32\x1a.attachery.v1.UploadTarget\x12\x15\n\rsession_token\x18\x03 \x01(\t\"\xd1\x01\n\x1c\x43ompleteUploadSessionRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12*\n\tchecksums\x18\x04 \x01(\x0b\x32\x17.attachery.v1.Checksums\x12\x17\n\nsize_bytes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x42\r\n\x0b_size_bytes\"\xcb\x05\n\x11VerificationCheck\x12\x32\n\x04kind\x18\x01 \x01(\x0e\x32$.attachery.v1.VerificationCheck.Kind\x12\x36\n\x06method\x18\x02 \x01(\x0e\x32&.attachery.v1.VerificationCheck.Method\x12\x38\n\x07outcome\x18\x03 \x01(\x0e\x32\'.attachery.v1.VerificationCheck.Outcome\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tual\x18\x05 \x01(\t\"\xf1\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_EXISTS\x10\x01\x12\x12\n\x0eKIND_NOT_EMPTY\x10\x02\x12\r\n\tKIND_SIZE\x10\x03\x12\x11\n\rKIND_MAX_SIZE\x10\x04\x12\x0c\n\x08KIND_MD5\x10\x05\x12\x0f\n\x0bKIND_SHA256\x10\x06\x12\x0f\n\x0bKIND_CRC32C\x10\x07\x12\x12\n\x0eKIND_CRC64NVME\x10\x08\x12\x15\n\x11KIND_CONTENT_TYPE\x10\t\x12\x1e\n\x1aKIND_DETECTED_CONTENT_TYPE\x10\n\x12\x11\n\rKIND_READABLE\x10\x0b\"~\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMETHOD_HEAD\x10\x01\x12\x13\n\x0fMETHOD_ATTESTED\x10\x02\x12\x0f\n\x0bMETHOD_ETAG\x10\x03\x12\x11\n\rMETHOD_HASHED\x10\x04\x12\x12\n\x0eMETHOD_SNIFFED\x10\x05\"z\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_PASSED\x10\x01\x12\x12\n\x0eOUTCOME_FAILED\x10\x02\x12\x14\n\x10OUTCOME_REPORTED\x10\x03\x12\x18\n\x14OUTCOME_INCONCLUSIVE\x10\x04\"\xac\x01\n\x1d\x43ompleteUploadSessionResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.attachery.v1.UploadSession\x12,\n\nattachment\x18\x02 \x01(\x0b\x32\x18.attachery.v1.Attachment\x12/\n\x06\x63hecks\x18\x03 \x03(\x0b\x32\x1f.attachery.v1.VerificationCheck\"\xa3\x02\n\"BatchCompleteUploadSessionsRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12I\n\x05items\x18\x03 \x03(\x0b\x32\x35.attachery.v1.BatchCompleteUploadSessionsRequest.ItemB\x03\xe0\x41\x02\x12\x0e\n\x06\x61tomic\x18\x04 \x01(\x08\x1av\n\x04Item\x12\x1a\n\rattachment_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12*\n\tchecksums\x18\x02 \x01(\x0b\x32\x17.attachery.v1.Checksums\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_size_bytes\"\x9d\x01\n!BatchCompleteUploadSessionsResult\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12=\n\x08response\x18\x03 \x01(\x0b\x32+.attachery.v1.CompleteUploadSessionResponse\"g\n#BatchCompleteUploadSessionsResponse\x12@\n\x07results\x18\x01 \x03(\x0b\x32/.attachery.v1.BatchCompleteUploadSessionsResult\"d\n\x1a\x43\x61ncelUploadSessionRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"K\n\x1b\x43\x61ncelUploadSessionResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.attachery.v1.UploadSession\"M\n\x17GetUploadSessionRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\"H\n\x18GetUploadSessionResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.attachery.v1.UploadSession\"\xd6\x02\n\x19ListUploadSessionsRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12>\n\x06\x66ilter\x18\x04 \x01(\x0b\x32..attachery.v1.ListUploadSessionsRequest.Filter\x1a\xb9\x01\n\x06\x46ilter\x12\x30\n\x06states\x18\x01 \x03(\x0e\x32 .attachery.v1.UploadSessionState\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x34\n\x10\x63reate_time_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x1aListUploadSessionsResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.attachery.v1.UploadSession\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"i\n\x16GetUploadPolicyRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_size_bytes\"3\n\x0bUploadRoute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0emax_size_bytes\x18\x02 \x01(\x03\"\x86\x06\n\x0cUploadPolicy\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\x16\n\x0emax_size_bytes\x18\x02 \x01(\x03\x12\x15\n\rsize_required\x18\x03 \x01(\x08\x12\x19\n\x11\x63hecksum_required\x18\x04 \x01(\x08\x12\x1d\n\x15\x61llowed_content_types\x18\x05 \x03(\t\x12\x35\n\x08sniffing\x18\x06 \x01(\x0e\x32#.attachery.v1.UploadPolicy.Sniffing\x12.\n\x0b\x64\x65\x66\x61ult_ttl\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07min_ttl\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07max_ttl\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10object_retention\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12metadata_retention\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x14terminal_on_mismatch\x18\x0c \x01(\x08\x12\x37\n\x14max_object_retention\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x39\n\x16max_metadata_retention\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x14\x64\x65lete_when_consumed\x18\x0f \x01(\x08\x12)\n\x06routes\x18\x10 \x03(\x0b\x32\x19.attachery.v1.UploadRoute\x12\x13\n\x0b\x61llow_empty\x18\x11 \x01(\x08\"a\n\x08Sniffing\x12\x18\n\x14SNIFFING_UNSPECIFIED\x10\x00\x12\x10\n\x0cSNIFFING_OFF\x10\x01\x12\x13\n\x0fSNIFFING_REPORT\x10\x02\x12\x14\n\x10SNIFFING_ENFORCE\x10\x03\"\xfa\x01\n\x0bUploadUsage\x12\x18\n\x10pending_sessions\x18\x01 \x01(\x03\x12\x15\n\rpending_bytes\x18\x02 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x03 \x01(\x03\x12!\n\x14max_pending_sessions\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x1e\n\x11max_pending_bytes\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x1d\n\x10max_stored_bytes\x18\x06 \x01(\x03H\x02\x88\x01\x01\x42\x17\n\x15_max_pending_sessionsB\x14\n\x12_max_pending_bytesB\x13\n\x11_max_stored_bytes\"\x99\x01\n\x17GetUploadPolicyResponse\x12*\n\x06policy\x18\x01 \x01(\x0b\x32\x1a.attachery.v1.UploadPolicy\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.attachery.v1.UploadUsage\x12(\n\x05route\x18\x03 \x01(\x0b\x32\x19.attachery.v1.UploadRoute2\xbc\x07\n\x14UploadSessionService\x12\x7f\n\x12StartUploadSession\x12\'.attachery.v1.StartUploadSessionRequest\x1a(.attachery.v1.StartUploadSessionResponse\"\x16\xfa\x9f\x19\x12\n\x0euploads.create\x10\x02\x12\x8c\x01\n\x15\x43ompleteUploadSession\x12*.attachery.v1.CompleteUploadSessionRequest\x1a+.attachery.v1.CompleteUploadSessionResponse\"\x1a\xfa\x9f\x19\x16\n\x10uploads.complete\x10\x02\x18\x01\x12\x9c\x01\n\x1b\x42\x61tchCompleteUploadSessions\x12\x30.attachery.v1.BatchCompleteUploadSessionsRequest\x1a\x31.attachery.v1.BatchCompleteUploadSessionsResponse\"\x18\xfa\x9f\x19\x14\n\x10uploads.complete\x10\x02\x12\x84\x01\n\x13\x43\x61ncelUploadSession\x12(.attachery.v1.CancelUploadSessionRequest\x1a).attachery.v1.CancelUploadSessionResponse\"\x18\xfa\x9f\x19\x14\n\x0euploads.create\x10\x02\x18\x01\x12y\n\x10GetUploadSession\x12%.attachery.v1.GetUploadSessionRequest\x1a&.attachery.v1.GetUploadSessionResponse\"\x16\xfa\x9f\x19\x12\n\x0cuploads.read\x10\x01\x18\x01\x12}\n\x12ListUploadSessions\x12\'.attachery.v1.ListUploadSessionsRequest\x1a(.attachery.v1.ListUploadSessionsResponse\"\x14\xfa\x9f\x19\x10\n\x0cuploads.read\x10\x01\x12t\n\x0fGetUploadPolicy\x12$.attachery.v1.GetUploadPolicyRequest\x1a%.attachery.v1.GetUploadPolicyResponse\"\x14\xfa\x9f\x19\x10\n\x0cuploads.read\x10\x01\x42\x39\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,58 +58,72 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTUPLOADSESSIONSREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\340A\002'
   _globals['_GETUPLOADPOLICYREQUEST'].fields_by_name['tenant_id']._loaded_options = None
   _globals['_GETUPLOADPOLICYREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\340A\002'
-  _globals['_STARTUPLOADSESSIONREQUEST']._serialized_start=206
-  _globals['_STARTUPLOADSESSIONREQUEST']._serialized_end=899
-  _globals['_STARTUPLOADSESSIONREQUEST_METADATAENTRY']._serialized_start=823
-  _globals['_STARTUPLOADSESSIONREQUEST_METADATAENTRY']._serialized_end=870
-  _globals['_STARTUPLOADSESSIONRESPONSE']._serialized_start=902
-  _globals['_STARTUPLOADSESSIONRESPONSE']._serialized_end=1043
-  _globals['_COMPLETEUPLOADSESSIONREQUEST']._serialized_start=1046
-  _globals['_COMPLETEUPLOADSESSIONREQUEST']._serialized_end=1255
-  _globals['_VERIFICATIONCHECK']._serialized_start=1258
-  _globals['_VERIFICATIONCHECK']._serialized_end=1973
-  _globals['_VERIFICATIONCHECK_KIND']._serialized_start=1480
-  _globals['_VERIFICATIONCHECK_KIND']._serialized_end=1721
-  _globals['_VERIFICATIONCHECK_METHOD']._serialized_start=1723
-  _globals['_VERIFICATIONCHECK_METHOD']._serialized_end=1849
-  _globals['_VERIFICATIONCHECK_OUTCOME']._serialized_start=1851
-  _globals['_VERIFICATIONCHECK_OUTCOME']._serialized_end=1973
-  _globals['_COMPLETEUPLOADSESSIONRESPONSE']._serialized_start=1976
-  _globals['_COMPLETEUPLOADSESSIONRESPONSE']._serialized_end=2148
-  _globals['_BATCHCOMPLETEUPLOADSESSIONSREQUEST']._serialized_start=2151
-  _globals['_BATCHCOMPLETEUPLOADSESSIONSREQUEST']._serialized_end=2442
-  _globals['_BATCHCOMPLETEUPLOADSESSIONSREQUEST_ITEM']._serialized_start=2324
-  _globals['_BATCHCOMPLETEUPLOADSESSIONSREQUEST_ITEM']._serialized_end=2442
-  _globals['_BATCHCOMPLETEUPLOADSESSIONSRESULT']._serialized_start=2445
-  _globals['_BATCHCOMPLETEUPLOADSESSIONSRESULT']._serialized_end=2602
-  _globals['_BATCHCOMPLETEUPLOADSESSIONSRESPONSE']._serialized_start=2604
-  _globals['_BATCHCOMPLETEUPLOADSESSIONSRESPONSE']._serialized_end=2707
-  _globals['_CANCELUPLOADSESSIONREQUEST']._serialized_start=2709
-  _globals['_CANCELUPLOADSESSIONREQUEST']._serialized_end=2809
-  _globals['_CANCELUPLOADSESSIONRESPONSE']._serialized_start=2811
-  _globals['_CANCELUPLOADSESSIONRESPONSE']._serialized_end=2886
-  _globals['_GETUPLOADSESSIONREQUEST']._serialized_start=2888
-  _globals['_GETUPLOADSESSIONREQUEST']._serialized_end=2965
-  _globals['_GETUPLOADSESSIONRESPONSE']._serialized_start=2967
-  _globals['_GETUPLOADSESSIONRESPONSE']._serialized_end=3039
-  _globals['_LISTUPLOADSESSIONSREQUEST']._serialized_start=3042
-  _globals['_LISTUPLOADSESSIONSREQUEST']._serialized_end=3384
-  _globals['_LISTUPLOADSESSIONSREQUEST_FILTER']._serialized_start=3199
-  _globals['_LISTUPLOADSESSIONSREQUEST_FILTER']._serialized_end=3384
-  _globals['_LISTUPLOADSESSIONSRESPONSE']._serialized_start=3386
-  _globals['_LISTUPLOADSESSIONSRESPONSE']._serialized_end=3486
-  _globals['_GETUPLOADPOLICYREQUEST']._serialized_start=3488
-  _globals['_GETUPLOADPOLICYREQUEST']._serialized_end=3593
-  _globals['_UPLOADROUTE']._serialized_start=3595
-  _globals['_UPLOADROUTE']._serialized_end=3646
-  _globals['_UPLOADPOLICY']._serialized_start=3649
-  _globals['_UPLOADPOLICY']._serialized_end=4423
-  _globals['_UPLOADPOLICY_SNIFFING']._serialized_start=4326
-  _globals['_UPLOADPOLICY_SNIFFING']._serialized_end=4423
-  _globals['_UPLOADUSAGE']._serialized_start=4426
-  _globals['_UPLOADUSAGE']._serialized_end=4676
-  _globals['_GETUPLOADPOLICYRESPONSE']._serialized_start=4679
-  _globals['_GETUPLOADPOLICYRESPONSE']._serialized_end=4832
-  _globals['_UPLOADSESSIONSERVICE']._serialized_start=4835
-  _globals['_UPLOADSESSIONSERVICE']._serialized_end=5617
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['StartUploadSession']._loaded_options = None
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['StartUploadSession']._serialized_options = b'\372\237\031\022\n\016uploads.create\020\002'
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['CompleteUploadSession']._loaded_options = None
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['CompleteUploadSession']._serialized_options = b'\372\237\031\026\n\020uploads.complete\020\002\030\001'
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['BatchCompleteUploadSessions']._loaded_options = None
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['BatchCompleteUploadSessions']._serialized_options = b'\372\237\031\024\n\020uploads.complete\020\002'
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['CancelUploadSession']._loaded_options = None
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['CancelUploadSession']._serialized_options = b'\372\237\031\024\n\016uploads.create\020\002\030\001'
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['GetUploadSession']._loaded_options = None
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['GetUploadSession']._serialized_options = b'\372\237\031\022\n\014uploads.read\020\001\030\001'
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['ListUploadSessions']._loaded_options = None
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['ListUploadSessions']._serialized_options = b'\372\237\031\020\n\014uploads.read\020\001'
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['GetUploadPolicy']._loaded_options = None
+  _globals['_UPLOADSESSIONSERVICE'].methods_by_name['GetUploadPolicy']._serialized_options = b'\372\237\031\020\n\014uploads.read\020\001'
+  _globals['_STARTUPLOADSESSIONREQUEST']._serialized_start=234
+  _globals['_STARTUPLOADSESSIONREQUEST']._serialized_end=927
+  _globals['_STARTUPLOADSESSIONREQUEST_METADATAENTRY']._serialized_start=851
+  _globals['_STARTUPLOADSESSIONREQUEST_METADATAENTRY']._serialized_end=898
+  _globals['_STARTUPLOADSESSIONRESPONSE']._serialized_start=930
+  _globals['_STARTUPLOADSESSIONRESPONSE']._serialized_end=1071
+  _globals['_COMPLETEUPLOADSESSIONREQUEST']._serialized_start=1074
+  _globals['_COMPLETEUPLOADSESSIONREQUEST']._serialized_end=1283
+  _globals['_VERIFICATIONCHECK']._serialized_start=1286
+  _globals['_VERIFICATIONCHECK']._serialized_end=2001
+  _globals['_VERIFICATIONCHECK_KIND']._serialized_start=1508
+  _globals['_VERIFICATIONCHECK_KIND']._serialized_end=1749
+  _globals['_VERIFICATIONCHECK_METHOD']._serialized_start=1751
+  _globals['_VERIFICATIONCHECK_METHOD']._serialized_end=1877
+  _globals['_VERIFICATIONCHECK_OUTCOME']._serialized_start=1879
+  _globals['_VERIFICATIONCHECK_OUTCOME']._serialized_end=2001
+  _globals['_COMPLETEUPLOADSESSIONRESPONSE']._serialized_start=2004
+  _globals['_COMPLETEUPLOADSESSIONRESPONSE']._serialized_end=2176
+  _globals['_BATCHCOMPLETEUPLOADSESSIONSREQUEST']._serialized_start=2179
+  _globals['_BATCHCOMPLETEUPLOADSESSIONSREQUEST']._serialized_end=2470
+  _globals['_BATCHCOMPLETEUPLOADSESSIONSREQUEST_ITEM']._serialized_start=2352
+  _globals['_BATCHCOMPLETEUPLOADSESSIONSREQUEST_ITEM']._serialized_end=2470
+  _globals['_BATCHCOMPLETEUPLOADSESSIONSRESULT']._serialized_start=2473
+  _globals['_BATCHCOMPLETEUPLOADSESSIONSRESULT']._serialized_end=2630
+  _globals['_BATCHCOMPLETEUPLOADSESSIONSRESPONSE']._serialized_start=2632
+  _globals['_BATCHCOMPLETEUPLOADSESSIONSRESPONSE']._serialized_end=2735
+  _globals['_CANCELUPLOADSESSIONREQUEST']._serialized_start=2737
+  _globals['_CANCELUPLOADSESSIONREQUEST']._serialized_end=2837
+  _globals['_CANCELUPLOADSESSIONRESPONSE']._serialized_start=2839
+  _globals['_CANCELUPLOADSESSIONRESPONSE']._serialized_end=2914
+  _globals['_GETUPLOADSESSIONREQUEST']._serialized_start=2916
+  _globals['_GETUPLOADSESSIONREQUEST']._serialized_end=2993
+  _globals['_GETUPLOADSESSIONRESPONSE']._serialized_start=2995
+  _globals['_GETUPLOADSESSIONRESPONSE']._serialized_end=3067
+  _globals['_LISTUPLOADSESSIONSREQUEST']._serialized_start=3070
+  _globals['_LISTUPLOADSESSIONSREQUEST']._serialized_end=3412
+  _globals['_LISTUPLOADSESSIONSREQUEST_FILTER']._serialized_start=3227
+  _globals['_LISTUPLOADSESSIONSREQUEST_FILTER']._serialized_end=3412
+  _globals['_LISTUPLOADSESSIONSRESPONSE']._serialized_start=3414
+  _globals['_LISTUPLOADSESSIONSRESPONSE']._serialized_end=3514
+  _globals['_GETUPLOADPOLICYREQUEST']._serialized_start=3516
+  _globals['_GETUPLOADPOLICYREQUEST']._serialized_end=3621
+  _globals['_UPLOADROUTE']._serialized_start=3623
+  _globals['_UPLOADROUTE']._serialized_end=3674
+  _globals['_UPLOADPOLICY']._serialized_start=3677
+  _globals['_UPLOADPOLICY']._serialized_end=4451
+  _globals['_UPLOADPOLICY_SNIFFING']._serialized_start=4354
+  _globals['_UPLOADPOLICY_SNIFFING']._serialized_end=4451
+  _globals['_UPLOADUSAGE']._serialized_start=4454
+  _globals['_UPLOADUSAGE']._serialized_end=4704
+  _globals['_GETUPLOADPOLICYRESPONSE']._serialized_start=4707
+  _globals['_GETUPLOADPOLICYRESPONSE']._serialized_end=4860
+  _globals['_UPLOADSESSIONSERVICE']._serialized_start=4863
+  _globals['_UPLOADSESSIONSERVICE']._serialized_end=5819
 # @@protoc_insertion_point(module_scope)
