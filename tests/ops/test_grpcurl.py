@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from attachery_service.rpc.methods import SCOPES
+from access_rules import RULES
 from ops.conftest import BODY, Dev
 
 pytestmark = pytest.mark.xdist_group("dev")  # they share one
@@ -97,7 +97,7 @@ async def test_every_method_can_be_called_with_the_contract_it_brings(dev: Dev) 
         assert deleted["state"] == "UPLOAD_SESSION_STATE_DELETED"
     audited = caller.call(f"{ADMIN}/AuditAttachments", page_size=10_000)
     assert int(audited["sessions_seen"]) >= 2
-    assert caller.called == set(SCOPES)
+    assert caller.called == set(RULES)
 
 
 def test_the_contract_is_listed_and_described(dev: Dev) -> None:
@@ -110,7 +110,7 @@ def test_the_contract_is_listed_and_described(dev: Dev) -> None:
     ]
     services = (UPLOADS, ATTACHMENTS, ADMIN)
     methods = [method for service in services for method in said(dev, "list", service).split()]
-    assert {"/" + "/".join(method.rsplit(".", 1)) for method in methods} == set(SCOPES)
+    assert {"/" + "/".join(method.rsplit(".", 1)) for method in methods} == set(RULES)
     assert "rpc StartUploadSession" in said(dev, "describe", UPLOADS)
     assert "string tenant_id = 1 [" in said(
         dev, "describe", f"{UPLOADS[:13]}StartUploadSessionRequest"

@@ -9,14 +9,14 @@ import sys
 import pytest
 
 import hot_paths
-from attachery_service.rpc.accept.prefetching_server import can_ask_ahead
+from attachery_service.rpc.accept.prefetching_server import can_prefetch
 from attachery_service.settings.process import prepare
 from ops.conftest import Serve
 from ops.processes import SOURCES
 
 LISTENER_OFF = "-event_engine_listener"
 OFF = dict.fromkeys(
-    ("uvloop", "batch_scheduling", "grpc_poller", "grpc_ask_ahead", "gc_freeze"), False
+    ("uvloop", "batch_scheduling", "grpc_poller", "grpc_accept_prefetch", "gc_freeze"), False
 )
 
 
@@ -25,14 +25,14 @@ async def told(serve: Serve, **settings: object) -> tuple[object, ...]:
     await serving.start()
     line = await serving.process.logged("serving")
     assert await serving.process.stopped() == 0
-    names = ("loop", "batch_scheduling", "grpc_experiments", "grpc_ask_ahead")
+    names = ("loop", "batch_scheduling", "grpc_experiments", "grpc_accept_prefetch")
     return tuple(line[name] for name in names)
 
 
 async def test_all_is_on_unless_switched_off(serve: Serve) -> None:
     on = dict.fromkeys(OFF, True)
     permitted = hasattr(os, "SCHED_BATCH")
-    assert await told(serve, **on) == ("uvloop", permitted, LISTENER_OFF, can_ask_ahead())
+    assert await told(serve, **on) == ("uvloop", permitted, LISTENER_OFF, can_prefetch())
     inherited = permitted and os.sched_getscheduler(0) == os.SCHED_BATCH
     assert await told(serve, **OFF) == ("asyncio", inherited, "", False)
 

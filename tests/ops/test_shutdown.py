@@ -59,7 +59,7 @@ CASES = {
     "two processes": Case(),
     "one process": Case(arguments=()),
     "TLS": Case(arguments=(), tls=True),
-    "the stock server": Case(settings=(("grpc_ask_ahead", "false"),)),
+    "the stock server": Case(settings=(("grpc_accept_prefetch", "false"),)),
     "a flood of resets": Case(flooded=True),
 }
 

@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(params=[True, False], ids=["ahead", "stock"])
 async def service(make_service: MakeService, request: pytest.FixtureRequest) -> ServiceUnderTest:
-    return await make_service(**SETTINGS, grpc_ask_ahead=request.param)
+    return await make_service(**SETTINGS, grpc_accept_prefetch=request.param)
 
 
 @asynccontextmanager
@@ -193,7 +193,7 @@ async def test_the_client_gets_answers_for_more_calls_than_one_connection_may_ca
 
 
 async def test_a_call_without_enough_time_is_not_started(make_service: MakeService) -> None:
-    service = await make_service(**SETTINGS, grpc_ask_ahead=True)
+    service = await make_service(**SETTINGS, grpc_accept_prefetch=True)
     request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id="any")
     async with asyncio.timeout(SECONDS):
         while not await shed(service, "deadline"):
@@ -206,7 +206,7 @@ async def test_a_call_without_enough_time_is_not_started(make_service: MakeServi
 async def test_calls_without_enough_time_do_not_count_against_the_streams_of_their_connection(
     make_service: MakeService,
 ) -> None:
-    service = await make_service(**SETTINGS | {"grpc_max_streams": 16}, grpc_ask_ahead=True)
+    service = await make_service(**SETTINGS | {"grpc_max_streams": 16}, grpc_accept_prefetch=True)
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id
     request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
 
@@ -242,7 +242,9 @@ async def until_refused_by_grpc(service: ServiceUnderTest, attachment_id: str) -
 async def test_refused_calls_count_for_a_while_only_though_others_are_refused(
     make_service: MakeService,
 ) -> None:
-    service = await make_service(**SETTINGS | {"grpc_max_streams": LEAST + 32}, grpc_ask_ahead=True)
+    service = await make_service(
+        **SETTINGS | {"grpc_max_streams": LEAST + 32}, grpc_accept_prefetch=True
+    )
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id
     request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id=attachment_id)
 
@@ -263,7 +265,9 @@ async def test_refused_calls_count_for_a_while_only_though_others_are_refused(
 async def test_a_connection_whose_calls_are_refused_is_limited_by_grpc_itself(
     make_service: MakeService,
 ) -> None:
-    service = await make_service(**SETTINGS | {"grpc_max_streams": LEAST + 32}, grpc_ask_ahead=True)
+    service = await make_service(
+        **SETTINGS | {"grpc_max_streams": LEAST + 32}, grpc_accept_prefetch=True
+    )
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id
     async with overloaded(service, attachment_id) as (_, waiting):
         await until_refused_by_grpc(service, attachment_id)
@@ -290,9 +294,9 @@ async def test_calls_are_accepted_after_the_core_has_failed_all_requests_for_the
         return await cygrpc.AioServer._request_registered_call(server, method)
 
     monkeypatch.setattr(
-        accepting._AskingAhead, "_request_registered_call", failing_at_first, raising=False
+        accepting.PrefetchingServer, "_request_registered_call", failing_at_first, raising=False
     )
-    service = await make_service(**SETTINGS, grpc_ask_ahead=True)
+    service = await make_service(**SETTINGS, grpc_accept_prefetch=True)
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id
     async with asyncio.timeout(SECONDS):
         assert (await service.get(attachment_id)).attachment_id == attachment_id

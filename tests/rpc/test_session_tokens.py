@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from access_rules import RULES
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_client import AttacheryClient
@@ -23,7 +24,6 @@ from attachery_service.domain.identity import Scope
 from attachery_service.domain.session_tokens import SessionClaims, SessionToken, TokenKey
 from attachery_service.observability.logs import redact
 from attachery_service.postgres.migrate import migrate
-from attachery_service.rpc.methods import OF_ONE_SESSION, SCOPES
 from failures import Failure, failure
 from service_fixtures import TENANT, MakeService, ServiceUnderTest
 
@@ -102,7 +102,9 @@ async def test_c3_it_acts_in_the_name_of_who_started_the_session(
     assert [row["actor"] for row in rows] == ["tester", "tester"]
 
 
-@pytest.mark.parametrize("method", sorted(SCOPES.keys() - OF_ONE_SESSION))
+@pytest.mark.parametrize(
+    "method", sorted(path for path, rule in RULES.items() if not rule.accepts_session_token)
+)
 async def test_c3_every_other_method_lacks_its_scope(
     service: ServiceUnderTest, method: str
 ) -> None:
@@ -110,7 +112,7 @@ async def test_c3_every_other_method_lacks_its_scope(
     call: Any = service.channel.unary_unary(method)
     refused = await failure(call(b"", metadata=service.metadata))
     assert refused.reason == "SCOPE_MISSING"
-    assert refused.facts["scope"] == SCOPES[method].value
+    assert refused.facts["scope"] == RULES[method].scope.value
 
 
 @pytest.mark.parametrize("name", BY_ID)

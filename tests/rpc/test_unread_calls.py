@@ -23,7 +23,7 @@ SECONDS = 20.0
 @pytest.fixture
 async def service(make_service: MakeService) -> ServiceUnderTest:
     return await make_service(
-        grpc_ask_ahead=True, grpc_max_streams=10_000, metrics_listen="127.0.0.1:0"
+        grpc_accept_prefetch=True, grpc_max_streams=10_000, metrics_listen="127.0.0.1:0"
     )
 
 
@@ -77,7 +77,7 @@ async def test_a_call_whose_message_does_not_arrive_in_time_is_refused(
     make_service: MakeService,
 ) -> None:
     service = await make_service(
-        grpc_ask_ahead=True, max_call_time=0.2, metrics_listen="127.0.0.1:0"
+        grpc_accept_prefetch=True, max_call_time=0.2, metrics_listen="127.0.0.1:0"
     )
     call: Any = service.channel.stream_unary(GET)(once(asyncio.Event(), b""))
     async with asyncio.timeout(SECONDS):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -31,7 +29,7 @@ from attachery_service.domain.sessions import (
 )
 from attachery_service.ports import DownloadUrl
 from attachery_service.postgres.caches.sessions import KnownSessions, without_holds
-from attachery_service.rpc import context as call
+from attachery_service.rpc.context import CallContext
 from attachery_service.rpc.messages import protobuf_wire as encoded
 from attachery_service.rpc.messages.attachment_view import AttachmentView
 from attachery_service.rpc.messages.convert import DISPOSITIONS, STATES
@@ -134,15 +132,10 @@ holds = st.builds(
 resolutions = st.builds(Resolution, st.lists(resolved, max_size=6), st.none() | holds)
 
 
-@contextmanager
-def called_by(*, sees_storage: bool) -> Iterator[None]:
+def called_by(*, sees_storage: bool) -> CallContext:
     scopes = ALL_SCOPES if sees_storage else ALL_SCOPES - {Scope.ATTACHMENTS_STORAGE_READ}
     caller = Principal(name="tester", tenants=None, scopes=scopes)
-    token = call._current.set(call.Call("method", "request", None, 1, "peer", caller))
-    try:
-        yield
-    finally:
-        call._current.reset(token)
+    return CallContext(method="method", request_id="request", principal=caller)
 
 
 def time_of(value: datetime | None) -> Timestamp | None:
@@ -233,8 +226,8 @@ def test_a_session_is_told_as_by_keywords(session: UploadSession) -> None:
 
 @given(sessions(), st.booleans())
 def test_an_attachment_is_told_as_by_keywords(session: UploadSession, sees_storage: bool) -> None:
-    with called_by(sees_storage=sees_storage):
-        assert VIEW(session) == told_attachment(session, sees_storage=sees_storage)
+    caller = called_by(sees_storage=sees_storage).principal
+    assert VIEW(session, caller) == told_attachment(session, sees_storage=sees_storage)
 
 
 @given(st.lists(st.tuples(resolutions, st.booleans()), min_size=1, max_size=4))
@@ -243,8 +236,8 @@ def test_joined_answers_are_those_of_the_message_whatever_was_answered_before(
 ) -> None:
     whole, joined = MessageEncoding(VIEW), JoinedEncoding(VIEW)
     for resolution, sees_storage in [*answers, *answers]:
-        with called_by(sees_storage=sees_storage):
-            expected, answer = whole(resolution, "request"), joined(resolution, "request")
+        context = called_by(sees_storage=sees_storage)
+        expected, answer = whole(resolution, context), joined(resolution, context)
         assert read(answer) == read(expected)
         # What may be sent is decided by this.
         assert len(answer) == len(expected)
@@ -255,10 +248,10 @@ def test_no_change_of_a_session_goes_unseen(session: UploadSession, data: st.Dat
     changed = replace(data.draw(sessions(state=st.just(SessionState.READY))), attachment_id=IDS[0])
     session = replace(session, attachment_id=IDS[0])
     joined = JoinedEncoding(VIEW)
-    with called_by(sees_storage=True):
-        for each in (session, changed, session):
-            (result,) = read(joined(Resolution([Resolved("", each)], None), "")).results
-            assert result.attachment == told_attachment(each, sees_storage=True)
+    context = called_by(sees_storage=True)
+    for each in (session, changed, session):
+        (result,) = read(joined(Resolution([Resolved("", each)], None), context)).results
+        assert result.attachment == told_attachment(each, sees_storage=True)
 
 
 @given(sessions(), sessions())

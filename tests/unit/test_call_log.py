@@ -13,20 +13,19 @@ from hypothesis import strategies as st
 from attachery_service.domain.identity import Principal
 from attachery_service.observability.logs import configure_logs
 from attachery_service.rpc.call_log import LONGEST_TENANT, log_call
-from attachery_service.rpc.context import Call
+from attachery_service.rpc.context import ANONYMOUS, CallContext
 
 texts = st.text(max_size=200)
 principals = st.builds(
     Principal, name=texts, tenants=st.none(), scopes=st.just(frozenset()), session=st.none()
 )
 calls = st.builds(
-    Call,
+    CallContext,
     method=texts,
     request_id=texts,
-    credential=st.none(),
     attempt=st.integers(1, 99),
     peer=texts,
-    principal=st.none() | principals,
+    principal=st.just(ANONYMOUS) | principals,
     tenant_id=st.none() | texts,
 )
 
@@ -35,7 +34,7 @@ calls = st.builds(
 @given(calls, st.sampled_from(grpc.StatusCode), texts, st.floats(0, 1e5))
 def test_it_says_what_json_would_say(
     capsys: pytest.CaptureFixture[str],
-    call: Call,
+    call: CallContext,
     code: grpc.StatusCode,
     reason: str,
     seconds: float,
@@ -53,7 +52,7 @@ def test_it_says_what_json_would_say(
         "method": call.method,
         "request_id": call.request_id,
         "tenant": call.tenant_id and call.tenant_id[:LONGEST_TENANT],
-        "principal": call.principal.name if call.principal else None,
+        "principal": call.principal.name or None,
         "peer": call.peer,
         "attempt": call.attempt,
         "code": code.name,
@@ -62,7 +61,7 @@ def test_it_says_what_json_would_say(
 
 
 def test_it_repeats_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
-    call = Call("m", f"attk_{'0' * 16}_{'a' * 64}", None, 1)
+    call = CallContext(method="m", request_id=f"attk_{'0' * 16}_{'a' * 64}")
     log_call(call, grpc.StatusCode.OK, "", 0)
     assert "a" * 64 not in capsys.readouterr().err
 
@@ -70,7 +69,7 @@ def test_it_repeats_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
 def test_it_is_left_out_above_its_level(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("warning")
     try:
-        log_call(Call("m", "r", None, 1), grpc.StatusCode.OK, "", 0)
+        log_call(CallContext(method="m"), grpc.StatusCode.OK, "", 0)
     finally:
         configure_logs()
     assert capsys.readouterr().err == ""

@@ -41,7 +41,7 @@ class App:
     listen: str
     metrics_listen: str | None
     seal: Seal
-    asks_ahead: bool
+    is_prefetching: bool
     health: Health
     core: Core
 
@@ -79,7 +79,7 @@ async def open_app(settings: Settings, *, share_port: bool = False) -> AsyncIter
             listen=f"{settings.listen.rpartition(':')[0]}:{server.port}",
             metrics_listen=metrics_listen,
             seal=seal,
-            asks_ahead=server.asks_ahead,
+            is_prefetching=server.is_prefetching,
             health=health,
             core=core,
         )

@@ -22,10 +22,10 @@ from attachery_service.postgres.repositories.token_keys import PostgresTokenKeys
 from attachery_service.postgres.repositories.usage import PostgresUsage
 from attachery_service.rpc.accept.admission import Admission
 from attachery_service.rpc.accept.concurrency_limit import ConcurrencyLimit
-from attachery_service.rpc.interceptor import Interception
 from attachery_service.rpc.messages.response_size import fitting
 from attachery_service.rpc.metrics import RpcMetrics
-from attachery_service.rpc.server import Wire
+from attachery_service.rpc.pipeline.parts import PipelineParts
+from attachery_service.rpc.server import ServerParts
 from attachery_service.rpc.services.admin import AdminUseCases
 from attachery_service.rpc.services.attachments import AttachmentUseCases
 from attachery_service.rpc.services.health import Health
@@ -79,22 +79,22 @@ class _Adapters:
     tokens: SessionTokens
 
 
-def wire(parts: Parts) -> Wire:
+def wire(parts: Parts) -> ServerParts:
     """Build the server's use cases. Raises SettingsFileError, OSError."""
     core, settings = parts.core, parts.core.settings
     adapters = _adapters(core)
-    return Wire(
+    return ServerParts(
         uploads=_uploads(parts, adapters),
         attachments=_attachments(parts, adapters),
         admin=AdminUseCases(
             audit_attachments=AuditAttachments(audit_of(settings, core.database, core.storage))
         ),
-        interception=_interception(parts, adapters.tokens),
+        pipeline=_pipeline(parts, adapters.tokens),
         health=parts.health,
         bucket=settings.s3_bucket,
         reuse_encoded=settings.resolve_reuse,
         reflection=settings.reflection,
-        ask_ahead=settings.grpc_ask_ahead,
+        accept_prefetch=settings.grpc_accept_prefetch,
         max_streams=settings.grpc_max_streams,
     )
 
@@ -151,10 +151,10 @@ def _attachments(parts: Parts, adapters: _Adapters) -> AttachmentUseCases:
     )
 
 
-def _interception(parts: Parts, tokens: SessionTokens) -> Interception:
+def _pipeline(parts: Parts, tokens: SessionTokens) -> PipelineParts:
     core, settings = parts.core, parts.core.settings
     keys = KeyCache(PostgresApiKeys(core.database), settings.key_cache_time)
-    return Interception(
+    return PipelineParts(
         Authenticate(keys, tokens, parts.verifier),
         read_peers(settings.peers),
         parts.limiter,

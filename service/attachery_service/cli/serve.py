@@ -39,7 +39,7 @@ async def run(options: argparse.Namespace) -> int:
 def announce(app: App, settings: Settings) -> None:
     """Tells once that calls are taken, and of what may depend on this machine."""
     where = {"listen": app.listen, "metrics": app.metrics_listen}
-    told = {"seal": app.seal.value, "grpc_ask_ahead": app.asks_ahead}
+    told = {"seal": app.seal.value, "grpc_accept_prefetch": app.is_prefetching}
     tls = settings.tls_certificate is not None
     _log.info("serving", **where, **told, tls=tls, **in_force())
 

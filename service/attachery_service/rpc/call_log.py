@@ -14,7 +14,7 @@ import structlog
 
 from attachery_service.domain.errors import AttacheryError, Internal, Unavailable
 from attachery_service.observability.logs import write_info
-from attachery_service.rpc.context import Call
+from attachery_service.rpc.context import CallContext
 
 _log = structlog.get_logger("attachery.rpc")
 
@@ -22,21 +22,23 @@ _log = structlog.get_logger("attachery.rpc")
 LONGEST_TENANT = 128
 
 
-def log_call(call: Call, code: grpc.StatusCode, reason: str, seconds: float) -> None:
+def log_call(
+    call: CallContext, code: grpc.StatusCode, reason: str, seconds: float, cause: str = ""
+) -> None:
     """Writes the one line of a call. `reason` is empty unless the call failed."""
-    cause = f'"cause": {quoted(call.cause)}, ' if call.cause else ""
+    because = f'"cause": {quoted(cause)}, ' if cause else ""
     write_info(
         f'{{"event": "rpc", "level": "info", "logger": "attachery.rpc", '
         f'"method": {quoted(call.method)}, "request_id": {quoted(call.request_id)}, '
         f'"tenant": {_or_null(call.tenant_id and call.tenant_id[:LONGEST_TENANT])}, '
-        f'"principal": {_or_null(call.principal.name if call.principal else None)}, '
+        f'"principal": {_or_null(call.principal.name or None)}, '
         f'"peer": {quoted(call.peer)}, "attempt": {call.attempt}, '
-        f'"code": "{code.name}", "reason": {quoted(reason)}, {cause}"ms": {seconds * 1000:.2f}, '
+        f'"code": "{code.name}", "reason": {quoted(reason)}, {because}"ms": {seconds * 1000:.2f}, '
         f'"timestamp": "{datetime.now(UTC).isoformat(timespec="microseconds")[:-6]}Z"}}'
     )
 
 
-def log_fault(call: Call, error: AttacheryError, **more: object) -> None:
+def log_fault(call: CallContext, error: AttacheryError, **more: object) -> None:
     """Logs the cause of a fault of the service or of what it depends on, with its traceback.
 
     A caller's mistake has the call's own line only, whatever exception it goes back to.
@@ -54,13 +56,13 @@ def cause_of(error: AttacheryError) -> str:
     return "" if error.__cause__ is None else type(error.__cause__).__name__
 
 
-def names_of(call: Call) -> dict[str, object]:
+def names_of(call: CallContext) -> dict[str, object]:
     """What identifies a call in the log."""
     return {
         "method": call.method,
         "request_id": call.request_id,
         "tenant": call.tenant_id and call.tenant_id[:LONGEST_TENANT],
-        "principal": call.principal.name if call.principal else None,
+        "principal": call.principal.name or None,
         "peer": call.peer,
         "attempt": call.attempt,
     }

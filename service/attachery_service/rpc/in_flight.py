@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container
 
-from attachery_service.rpc.context import Context
+from attachery_service.rpc.context import ServicerContext
 from attachery_service.rpc.sockets import Peer, peer_of
 
 
@@ -13,8 +13,8 @@ class InFlight:
     """A call or stream stays until gRPC has sent its status, or its caller has left."""
 
     def __init__(self) -> None:
-        self._calls: dict[Context, tuple[asyncio.Task[object] | None, str]] = {}
-        self._streams: dict[Context, tuple[asyncio.Event, str]] = {}
+        self._calls: dict[ServicerContext, tuple[asyncio.Task[object] | None, str]] = {}
+        self._streams: dict[ServicerContext, tuple[asyncio.Event, str]] = {}
         self.is_cut_off = False
 
     @property
@@ -22,15 +22,15 @@ class InFlight:
         """How many calls are at work."""
         return len(self._calls)
 
-    def begin(self, context: Context, peer: str) -> None:
+    def begin(self, context: ServicerContext, peer: str) -> None:
         """Notes a call, in the task that answers it. `peer` as gRPC names it."""
         self._calls[context] = (asyncio.current_task(), peer)
         self._forget_later(context)
 
-    def begin_stream(self, context: Context) -> asyncio.Event:
+    def begin_stream(self, context: ServicerContext, peer: str) -> asyncio.Event:
         """Notes a stream without an end of its own; it must end when the event is set."""
         ending = asyncio.Event()
-        self._streams[context] = (ending, context.peer())
+        self._streams[context] = (ending, peer)
         self._forget_later(context)
         return ending
 
@@ -55,10 +55,10 @@ class InFlight:
             if task is not None:
                 task.cancel()
 
-    def _forget_later(self, context: Context) -> None:
+    def _forget_later(self, context: ServicerContext) -> None:
         # The typings name a class where gRPC takes any callable.
         context.add_done_callback(self._forget)  # type: ignore[arg-type]
 
-    def _forget(self, context: Context) -> None:
+    def _forget(self, context: ServicerContext) -> None:
         self._calls.pop(context, None)
         self._streams.pop(context, None)

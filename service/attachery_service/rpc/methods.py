@@ -1,54 +1,78 @@
-"""What each method needs its caller to be granted, and under which rate limit it falls."""
+"""The methods of the contract, with their access rules, as their descriptors define them.
+
+The rules are method options: see protos/attachery/v1/options.proto.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from attachery.v1 import admin_pb2, attachments_pb2, options_pb2, upload_sessions_pb2
 from attachery_service.domain.identity import Scope
 from attachery_service.domain.rates import Category
 
-SERVICES = (
-    "attachery.v1.UploadSessionService",
-    "attachery.v1.AttachmentService",
-    "attachery.v1.AdminService",
-)
+UPLOADS: Final = upload_sessions_pb2.DESCRIPTOR.services_by_name["UploadSessionService"]
+ATTACHMENTS: Final = attachments_pb2.DESCRIPTOR.services_by_name["AttachmentService"]
+ADMIN: Final = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
+CONTRACT: Final = (UPLOADS, ATTACHMENTS, ADMIN)
+SERVICES: Final[tuple[str, ...]] = tuple(service.full_name for service in CONTRACT)
 
-_UPLOADS, _ATTACHMENTS, _ADMIN = SERVICES
+_CATEGORY_PREFIX: Final = "RATE_CATEGORY_"
 
-SCOPES = {
-    f"/{_UPLOADS}/StartUploadSession": Scope.UPLOADS_CREATE,
-    f"/{_UPLOADS}/CompleteUploadSession": Scope.UPLOADS_COMPLETE,
-    f"/{_UPLOADS}/BatchCompleteUploadSessions": Scope.UPLOADS_COMPLETE,
-    f"/{_UPLOADS}/CancelUploadSession": Scope.UPLOADS_CREATE,
-    f"/{_UPLOADS}/GetUploadSession": Scope.UPLOADS_READ,
-    f"/{_UPLOADS}/ListUploadSessions": Scope.UPLOADS_READ,
-    f"/{_UPLOADS}/GetUploadPolicy": Scope.UPLOADS_READ,
-    f"/{_ATTACHMENTS}/GetAttachment": Scope.ATTACHMENTS_READ,
-    f"/{_ATTACHMENTS}/ResolveAttachments": Scope.ATTACHMENTS_RESOLVE,
-    f"/{_ATTACHMENTS}/CreateDownloadUrl": Scope.ATTACHMENTS_READ,
-    f"/{_ATTACHMENTS}/ExtendHold": Scope.ATTACHMENTS_RESOLVE,
-    f"/{_ATTACHMENTS}/ReleaseHold": Scope.ATTACHMENTS_RESOLVE,
-    f"/{_ATTACHMENTS}/DeleteAttachment": Scope.ATTACHMENTS_DELETE,
-    f"/{_ADMIN}/AuditAttachments": Scope.ADMIN,
-}
 
-# All that a session token is good for; the use cases see to it that the session is the token's.
-OF_ONE_SESSION = frozenset(
-    f"/{_UPLOADS}/{name}"
-    for name in ("CompleteUploadSession", "CancelUploadSession", "GetUploadSession")
-)
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The scope that a method requires, and the rate limit that its calls count towards."""
 
-CATEGORIES = {
-    f"/{_UPLOADS}/StartUploadSession": Category.WRITE,
-    f"/{_UPLOADS}/CompleteUploadSession": Category.WRITE,
-    f"/{_UPLOADS}/BatchCompleteUploadSessions": Category.WRITE,
-    f"/{_UPLOADS}/CancelUploadSession": Category.WRITE,
-    f"/{_UPLOADS}/GetUploadSession": Category.READ,
-    f"/{_UPLOADS}/ListUploadSessions": Category.READ,
-    f"/{_UPLOADS}/GetUploadPolicy": Category.READ,
-    f"/{_ATTACHMENTS}/GetAttachment": Category.READ,
-    f"/{_ATTACHMENTS}/ResolveAttachments": Category.RESOLVE,
-    f"/{_ATTACHMENTS}/CreateDownloadUrl": Category.READ,
-    f"/{_ATTACHMENTS}/ExtendHold": Category.RESOLVE,
-    f"/{_ATTACHMENTS}/ReleaseHold": Category.RESOLVE,
-    f"/{_ATTACHMENTS}/DeleteAttachment": Category.WRITE,
-    f"/{_ADMIN}/AuditAttachments": Category.READ,
-}
+    scope: Scope
+    category: Category
+    accepts_session_token: bool
+
+    @classmethod
+    def of(cls, method: MethodDescriptor) -> Self:
+        """Reads the method's option. Raises ValueError if it is missing or invalid."""
+        options = method.GetOptions()
+        if not options.HasExtension(options_pb2.access):
+            raise ValueError(f"{method.full_name} has no option (attachery.v1.access)")
+        access = options.Extensions[options_pb2.access]
+        name = options_pb2.RateCategory.Name(access.rate_category)
+        category = Category(name.removeprefix(_CATEGORY_PREFIX).lower())
+        return cls(Scope(access.scope), category, access.accepts_session_token)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One RPC. `path` as in HTTP/2; `access` is None for a method that is open to all callers."""
+
+    name: str
+    path: str
+    parse: Callable[[bytes], Any]
+    streams_requests: bool
+    streams_responses: bool
+    access: Access | None
+
+
+def contract_methods(service: ServiceDescriptor) -> list[Method]:
+    """The methods of one service. Raises ValueError if one lacks its access rules."""
+    return [_method(method, service.full_name, Access.of(method)) for method in service.methods]
+
+
+def open_methods(service: ServiceDescriptor, name: str | None = None) -> list[Method]:
+    """The methods of one of gRPC's own services; `name` replaces that of the service."""
+    return [_method(method, name or service.full_name, None) for method in service.methods]
+
+
+def _method(method: MethodDescriptor, service: str, access: Access | None) -> Method:
+    return Method(
+        method.name,
+        f"/{service}/{method.name}",
+        GetMessageClass(method.input_type).FromString,
+        method.client_streaming,
+        method.server_streaming,
+        access,
+    )

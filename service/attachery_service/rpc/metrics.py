@@ -36,3 +36,7 @@ class RpcMetrics:
     def answered(self, method: str, code: str, reason: str, seconds: float) -> None:
         self._count(method, code, reason).inc()
         self._time(method).observe(seconds)
+
+    def ended(self, method: str, code: str, reason: str) -> None:
+        """Counts a stream."""
+        self._count(method, code, reason).inc()

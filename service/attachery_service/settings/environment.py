@@ -19,7 +19,7 @@ from attachery_service.common.spelling import similar
 _log = structlog.get_logger("attachery.settings")
 
 # Former name to current name, without the prefix. A former name stays valid for one release.
-FORMER_NAMES: Final[Mapping[str, str]] = {}
+FORMER_NAMES: Final[Mapping[str, str]] = {"GRPC_ASK_AHEAD": "GRPC_ACCEPT_PREFETCH"}
 
 _PREFIX: Final = "ATTACHERY_"
 # A misspelt prefix counts only before the name of a setting: other software has variables, too.

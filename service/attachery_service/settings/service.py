@@ -115,7 +115,7 @@ class Settings(ProcessSettings):
         None, description="The same of worker, so that both can run with the same environment."
     )
     reflection: bool = Field(default=True, description="Serve the contract to grpcurl.")
-    grpc_ask_ahead: bool = Field(
+    grpc_accept_prefetch: bool = Field(
         default=True,
         description="Accept calls as they arrive, where this version of gRPC permits it.",
     )

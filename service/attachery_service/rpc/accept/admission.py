@@ -33,24 +33,22 @@ class Slot:
     """The place of one admitted call among those at work.
 
     `began`: the time of its admission. `unread`: the call, until its message arrives or it ends.
+    `is_refused`: the call was refused before its message arrived, so it must not be answered again.
     """
 
-    __slots__ = ("_admission", "_method", "began", "unread")
+    __slots__ = ("_admission", "_method", "began", "is_refused", "unread")
 
     def __init__(self, admission: Admission, method: str, unread: ArrivedCall | None) -> None:
         self._admission: Admission | None = admission
         self._method = method
         self.began = time.monotonic()
         self.unread = unread
+        self.is_refused = False
 
     def begin(self) -> bool:
-        """Notes that the call's message has arrived. False if the place was given back before.
-
-        Raises CancelledError if the call has been refused meanwhile: nothing may be done for it.
-        """
+        """Notes that the call's message has arrived. False if the place was given back before."""
         call, self.unread = self.unread, None
-        if call is not None and call.is_refused:
-            raise asyncio.CancelledError
+        self.is_refused = call is not None and call.is_refused
         return self._admission is not None
 
     def release(self, *, answered: bool = False) -> None:

@@ -44,69 +44,66 @@ _USED = (
 )
 
 
-def can_ask_ahead() -> bool:
+def can_prefetch() -> bool:
     return is_usable() and all(hasattr(_STOCK, name) for name in _USED)
 
 
 def new_server(
-    interceptors: Sequence[grpc.aio.ServerInterceptor],
     options: Sequence[tuple[str, Any]],
     admission: Admission,
     *,
-    longest: float,
-    ahead: bool,
+    max_call_time: float,
+    prefetch: bool,
 ) -> grpc.aio.Server:
-    """A server on the running loop; `ahead`: that accepts calls by itself, if it can.
+    """A server on the running loop: a PrefetchingServer if `prefetch` and this gRPC permits it.
 
-    `longest`: seconds that any call may take, for those whose message does not arrive.
+    `max_call_time`: seconds after which it refuses a call whose message has not arrived.
     """
-    if not (ahead and can_ask_ahead()):
-        return grpc.aio.server(interceptors=interceptors, options=options)
-    make = partial(_AskingAhead, admission, longest, tuple(interceptors))
+    if not (prefetch and can_prefetch()):
+        return grpc.aio.server(options=options)
+    make = partial(PrefetchingServer, admission, max_call_time)
     with coalesced_wake_ups(), _made_as(make):
-        return grpc.aio.server(interceptors=interceptors, options=options)
+        return grpc.aio.server(options=options)
 
 
-def asks_ahead(server: grpc.aio.Server) -> bool:
-    return isinstance(getattr(server, "_server", None), _AskingAhead)
+def is_prefetching(server: grpc.aio.Server) -> bool:
+    return isinstance(getattr(server, "_server", None), PrefetchingServer)
 
 
 def refuse_unread(server: grpc.aio.Server) -> None:
     """When a server begins to stop, and its admission is closed: refuses, now and from now on, the
     calls that have waited for their message."""
     inner = getattr(server, "_server", None)
-    if isinstance(inner, _AskingAhead):
+    if isinstance(inner, PrefetchingServer):
         inner.refuse_unread()
 
 
-async def stop_asking(server: grpc.aio.Server) -> None:
+async def stop_prefetching(server: grpc.aio.Server) -> None:
     """Right before a server stops: calls that its core hands over later are not started."""
     inner = getattr(server, "_server", None)
-    if isinstance(inner, _AskingAhead):
-        inner.stop_asking()
+    if isinstance(inner, PrefetchingServer):
+        inner.stop_prefetching()
 
 
-class _AskingAhead(_STOCK):  # type: ignore[misc]
+class PrefetchingServer(_STOCK):  # type: ignore[misc]
     """Accepts the calls of registered methods; the stock server answers unknown methods."""
 
     def __init__(
         self,
         admission: Admission,
-        longest: float,
-        interceptors: tuple[grpc.aio.ServerInterceptor, ...],
+        max_call_time: float,
         loop: asyncio.AbstractEventLoop,
         *arguments: Any,
     ) -> None:
         super().__init__(loop, *arguments)
         self._admission = admission
-        self._own_interceptors = interceptors
         self._own_loop = loop
         self._handlers: dict[str, Any] = {}
         self._resolver = cygrpc._MethodResolver([], self._handlers)
         self._stopping = False
         self._waiting: deque[ArrivedCall] = deque()
         self._held = HeldStreams(loop)
-        self._unread = UnreadCalls(loop, admission, longest, self._refuse)
+        self._unread = UnreadCalls(loop, admission, max_call_time, self._refuse)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add_registered_method_handlers(self, handlers: Mapping[str, Any]) -> None:
@@ -124,7 +121,7 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
     def refuse_unread(self) -> None:
         self._unread.look()
 
-    def stop_asking(self) -> None:
+    def stop_prefetching(self) -> None:
         self._stopping = True
 
     def _refill(self, requests: OpenRequests) -> None:
@@ -212,8 +209,8 @@ class _AskingAhead(_STOCK):  # type: ignore[misc]
 
     async def _work(self, call: ArrivedCall) -> None:
         """Answers a call; also one without a message, on which gRPC gives up without a status."""
-        interceptors, loop = self._own_interceptors, self._own_loop
-        await cygrpc._handle_rpc(call.method, self._resolver, interceptors, call.state, loop, False)
+        loop = self._own_loop
+        await cygrpc._handle_rpc(call.method, self._resolver, (), call.state, loop, False)
         if not call.is_answered():
             call.refuse(NO_MESSAGE, lambda _: self._admission.count(NO_MESSAGE))
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attachery.v1 import resources_pb2 as pb
-from attachery_service.domain.identity import Scope
+from attachery_service.domain.identity import Principal, Scope
 from attachery_service.domain.sessions import SessionState, UploadSession
-from attachery_service.rpc.context import current_principal
 from attachery_service.rpc.messages.sessions import write_attachment
 
 
@@ -17,19 +16,19 @@ class AttachmentView:
 
     bucket: str
 
-    def __call__(self, session: UploadSession) -> pb.Attachment:
+    def __call__(self, session: UploadSession, principal: Principal) -> pb.Attachment:
         message = pb.Attachment()
-        self.write(message, session)
+        self.write(message, session, principal)
         return message
 
-    def write(self, message: pb.Attachment, session: UploadSession) -> None:
+    def write(self, message: pb.Attachment, session: UploadSession, principal: Principal) -> None:
         write_attachment(message, session)
-        if session.state is SessionState.READY and sees_storage():
+        if session.state is SessionState.READY and sees_storage(principal):
             sealed = session.require_bytes()
             storage = message.storage
             storage.bucket, storage.key, storage.etag = self.bucket, sealed.key, sealed.etag
 
 
-def sees_storage() -> bool:
-    """Whether the caller at hand is told where bytes are."""
-    return Scope.ATTACHMENTS_STORAGE_READ in current_principal().scopes
+def sees_storage(principal: Principal) -> bool:
+    """Whether a caller may see the place of attachments in object storage."""
+    return Scope.ATTACHMENTS_STORAGE_READ in principal.scopes

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Protocol
 
 from attachery.v1 import attachments_pb2 as pb
+from attachery_service.domain.identity import Principal
 from attachery_service.domain.sessions import UploadSession
 from attachery_service.ports import DownloadUrl
+from attachery_service.rpc.context import CallContext
 from attachery_service.rpc.messages.attachment_view import AttachmentView, sees_storage
 from attachery_service.rpc.messages.convert import hold_message
 from attachery_service.rpc.messages.protobuf_wire import EncodedResults, field_of
@@ -22,7 +24,7 @@ _Result = pb.ResolveAttachmentResult
 class Encode(Protocol):
     """The bytes of an answer to the caller at hand."""
 
-    def __call__(self, resolution: Resolution, request_id: str) -> bytes: ...
+    def __call__(self, resolution: Resolution, context: CallContext) -> bytes: ...
 
 
 class MessageEncoding:
@@ -31,14 +33,14 @@ class MessageEncoding:
     def __init__(self, view: AttachmentView) -> None:
         self._view = view
 
-    def __call__(self, resolution: Resolution, request_id: str) -> bytes:
+    def __call__(self, resolution: Resolution, context: CallContext) -> bytes:
         response = _Response()
         for resolved in resolution.results:
             message = response.results.add()
             if resolved.session is None:
-                _write_error(message, resolved, request_id)
+                _write_error(message, resolved, context.request_id)
                 continue
-            _write_attachment(message, resolved.session, self._view)
+            _write_attachment(message, resolved.session, self._view, context.principal)
             if resolved.download:
                 _write_download(message.download, resolved.download, resolved.session.read_time)
         if resolution.hold:
@@ -54,14 +56,14 @@ class JoinedEncoding:
         self._view = view
         self._plain, self._with_storage = EncodedResults(), EncodedResults()
 
-    def __call__(self, resolution: Resolution, request_id: str) -> bytes:
-        known = self._with_storage if sees_storage() else self._plain
+    def __call__(self, resolution: Resolution, context: CallContext) -> bytes:
+        known = self._with_storage if sees_storage(context.principal) else self._plain
         parts = [
             field_of(
                 _Response.RESULTS_FIELD_NUMBER,
-                _error(resolved, request_id)
+                _error(resolved, context.request_id)
                 if resolved.session is None
-                else self._result(resolved.session, resolved.download, known),
+                else self._result(resolved.session, resolved.download, known, context.principal),
             )
             for resolved in resolution.results
         ]
@@ -71,12 +73,16 @@ class JoinedEncoding:
         return b"".join(parts)
 
     def _result(
-        self, session: UploadSession, download: DownloadUrl | None, known: EncodedResults
+        self,
+        session: UploadSession,
+        download: DownloadUrl | None,
+        known: EncodedResults,
+        principal: Principal,
     ) -> bytes:
         result = known.get(session)
         if result is None:
             message = _Result()
-            _write_attachment(message, session, self._view)
+            _write_attachment(message, session, self._view, principal)
             result = message.SerializeToString()
             known.put(session, result)
         if download is None:
@@ -98,10 +104,12 @@ def _write_error(message: _Result, resolved: Resolved, request_id: str) -> None:
         message.status.CopyFrom(to_status(resolved.error, request_id))
 
 
-def _write_attachment(message: _Result, session: UploadSession, view: AttachmentView) -> None:
+def _write_attachment(
+    message: _Result, session: UploadSession, view: AttachmentView, principal: Principal
+) -> None:
     message.attachment_id = str(session.attachment_id)
     message.status.SetInParent()
-    view.write(message.attachment, session)
+    view.write(message.attachment, session, principal)
 
 
 def _write_download(message: pb.Download, download: DownloadUrl, now: datetime) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attachery.v1 import admin_pb2 as pb
-from attachery.v1 import admin_pb2_grpc
 from attachery_service.domain.audit import Finding, Kind
-from attachery_service.rpc.context import Context
+from attachery_service.rpc.context import CallContext
 from attachery_service.rpc.messages.times import from_datetime
 from attachery_service.usecases.audit.audit_attachments import AuditAttachments
 
@@ -28,14 +27,14 @@ class AdminUseCases:
     audit_attachments: AuditAttachments
 
 
-class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
+class AdminServicer:
     """Each method runs the use case of its name."""
 
     def __init__(self, usecases: AdminUseCases) -> None:
         self._usecases = usecases
 
     async def AuditAttachments(
-        self, request: pb.AuditAttachmentsRequest, context: Context
+        self, request: pb.AuditAttachmentsRequest, context: CallContext
     ) -> pb.AuditAttachmentsResponse:
         page = await self._usecases.audit_attachments(
             request.tenant_id, request.page_size, request.page_token

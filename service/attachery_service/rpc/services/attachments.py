@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attachery.v1 import attachments_pb2 as pb
-from attachery.v1 import attachments_pb2_grpc
-from attachery_service.rpc.context import Context, current_call, current_principal
+from attachery_service.rpc.context import CallContext
 from attachery_service.rpc.messages.attachment_view import AttachmentView
 from attachery_service.rpc.messages.convert import disposition_name, hold_message
 from attachery_service.rpc.messages.resolutions import Encode
@@ -35,7 +34,7 @@ class AttachmentUseCases:
     release_hold: ReleaseHold
 
 
-class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
+class AttachmentServicer:
     """Each method runs the use case of its name."""
 
     def __init__(self, usecases: AttachmentUseCases, view: AttachmentView, encode: Encode) -> None:
@@ -44,16 +43,16 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
         self._encode = encode
 
     async def GetAttachment(
-        self, request: pb.GetAttachmentRequest, context: Context
+        self, request: pb.GetAttachmentRequest, context: CallContext
     ) -> pb.GetAttachmentResponse:
         session = await self._usecases.get(request.tenant_id, request.attachment_id)
-        return pb.GetAttachmentResponse(attachment=self._view(session))
+        return pb.GetAttachmentResponse(attachment=self._view(session, context.principal))
 
-    async def ResolveAttachments(  # type: ignore[override]  # encoded already
-        self, request: pb.ResolveAttachmentsRequest, context: Context
+    async def ResolveAttachments(
+        self, request: pb.ResolveAttachmentsRequest, context: CallContext
     ) -> bytes:
         resolution = await self._usecases.resolve(
-            current_principal(),
+            context.principal,
             ResolveRequest(
                 tenant_id=request.tenant_id,
                 attachment_ids=list(request.attachment_ids),
@@ -64,12 +63,12 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
                 hold_owner=request.hold_owner,
             ),
         )
-        answer = self._encode(resolution, current_call().request_id)
+        answer = self._encode(resolution, context)
         require_receivable(len(answer), "attachment_ids")
         return answer
 
     async def CreateDownloadUrl(
-        self, request: pb.CreateDownloadUrlRequest, context: Context
+        self, request: pb.CreateDownloadUrlRequest, context: CallContext
     ) -> pb.CreateDownloadUrlResponse:
         session, download = await self._usecases.create_download_url(
             request.tenant_id,
@@ -84,7 +83,7 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
         )
 
     async def ExtendHold(
-        self, request: pb.ExtendHoldRequest, context: Context
+        self, request: pb.ExtendHoldRequest, context: CallContext
     ) -> pb.ExtendHoldResponse:
         hold = await self._usecases.extend_hold(
             request.tenant_id, request.hold_id, given_timedelta(request, "ttl")
@@ -92,18 +91,18 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
         return pb.ExtendHoldResponse(hold=hold_message(hold))
 
     async def ReleaseHold(
-        self, request: pb.ReleaseHoldRequest, context: Context
+        self, request: pb.ReleaseHoldRequest, context: CallContext
     ) -> pb.ReleaseHoldResponse:
         hold = await self._usecases.release_hold(
-            current_principal(), request.tenant_id, request.hold_id, consumed=request.consumed
+            context.principal, request.tenant_id, request.hold_id, consumed=request.consumed
         )
         return pb.ReleaseHoldResponse(hold=hold_message(hold))
 
     async def DeleteAttachment(
-        self, request: pb.DeleteAttachmentRequest, context: Context
+        self, request: pb.DeleteAttachmentRequest, context: CallContext
     ) -> pb.DeleteAttachmentResponse:
         session = await self._usecases.delete(
-            current_principal(),
+            context.principal,
             DeleteRequest(
                 tenant_id=request.tenant_id,
                 attachment_id=request.attachment_id,
@@ -111,4 +110,4 @@ class AttachmentServicer(attachments_pb2_grpc.AttachmentServiceServicer):
                 force=request.force,
             ),
         )
-        return pb.DeleteAttachmentResponse(attachment=self._view(session))
+        return pb.DeleteAttachmentResponse(attachment=self._view(session, context.principal))

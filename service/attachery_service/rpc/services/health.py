@@ -1,6 +1,6 @@
-"""grpc.health.v1: may this server be sent calls, and is its process alive.
+"""grpc.health.v1: readiness of the server for calls, and liveness of its process.
 
-Own because the packaged one for asyncio forgets the other watchers of a name when one leaves
+The packaged servicer for asyncio drops the other watchers of a name when one leaves
 (grpc/grpc#43403) and has no List.
 """
 
@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
-from attachery_service.rpc.context import Context
-from attachery_service.rpc.in_flight import InFlight
+from attachery_service.rpc.context import CallContext, PlainStatusError
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -24,12 +23,12 @@ LIVENESS = "liveness"
 
 
 class Health:
-    """The state of each service name, and those who watch it change."""
+    """The state of each service name, and an event for its next change."""
 
     def __init__(self, services: tuple[str, ...]) -> None:
         self._names = ("", *services)
         self.serving = False
-        self.changed = asyncio.Event()  # of the state as it is; replaced when it is set
+        self.changed = asyncio.Event()  # set at the next change, and replaced then
 
     def set_serving(self, *, serving: bool) -> None:
         if serving != self.serving:
@@ -42,23 +41,22 @@ class Health:
         return {**dict.fromkeys(self._names, status), LIVENESS: SERVING}
 
 
-class HealthServicer(health_pb2_grpc.HealthServicer):
-    """Open to everybody, as probes carry no credential."""
+class HealthServicer:
+    """Open to all callers, as probes carry no credential."""
 
-    def __init__(self, health: Health, in_flight: InFlight) -> None:
+    def __init__(self, health: Health) -> None:
         self._health = health
-        self._in_flight = in_flight
 
     async def Check(
-        self, request: health_pb2.HealthCheckRequest, context: Context
+        self, request: health_pb2.HealthCheckRequest, context: CallContext
     ) -> health_pb2.HealthCheckResponse:
         status = self._health.statuses().get(request.service)
         if status is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+            raise PlainStatusError(grpc.StatusCode.NOT_FOUND, "no such service")
         return health_pb2.HealthCheckResponse(status=status)
 
     async def List(
-        self, request: health_pb2.HealthListRequest, context: Context
+        self, request: health_pb2.HealthListRequest, context: CallContext
     ) -> health_pb2.HealthListResponse:
         return health_pb2.HealthListResponse(
             statuses={
@@ -68,17 +66,16 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         )
 
     async def Watch(
-        self, request: health_pb2.HealthCheckRequest, context: Context
+        self, request: health_pb2.HealthCheckRequest, context: CallContext
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        last = None
-        ending = self._in_flight.begin_stream(context)
+        last, ending = None, context.ending
         while True:
             changed = self._health.changed  # before looking, so that no change is missed
             status = self._health.statuses().get(request.service, _SERVICE_UNKNOWN)
             if status != last:
                 yield health_pb2.HealthCheckResponse(status=status)
                 last = status
-            if ending.is_set():
+            if ending is None or ending.is_set():
                 return
             await _first_of(changed, ending)
 

@@ -1,65 +1,49 @@
-"""gRPC reflection: the contract at hand for grpcurl, buf curl and their like."""
+"""gRPC reflection: serves the contract to tools such as grpcurl and buf curl."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Any
+from typing import Any, Final
 
-import grpc
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import Default, DescriptorPool
 from google.rpc import code_pb2, error_details_pb2  # noqa: F401  for tools that show errors
-from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from attachery.v1 import errors_pb2  # noqa: F401  no service's file imports the reasons
-from attachery_service.rpc.context import Context
-from attachery_service.rpc.in_flight import InFlight
+from attachery_service.rpc.context import CallContext
 
-_V1 = "grpc.reflection.v1.ServerReflection"
-
-
-def add_reflection(server: grpc.aio.Server, services: tuple[str, ...], in_flight: InFlight) -> None:
-    """Serves v1alpha as packaged, and v1, which has the same messages under another name.
-
-    Newer tools ask for v1 first; the package has only v1alpha (grpc/grpc#38576).
-    """
-    servicer = _Reflection((*services, reflection.SERVICE_NAME), in_flight)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        reflection_pb2.ServerReflectionRequest.FromString,
-        reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler(_V1, {"ServerReflectionInfo": handler}),)
-    )
+SERVICE: Final = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+# v1alpha as packaged, and v1, which has the same messages under another name. Newer tools ask for
+# v1 first; the package has only v1alpha (grpc/grpc#38576).
+SERVICE_NAMES: Final = (SERVICE.full_name, "grpc.reflection.v1.ServerReflection")
 
 
-class _Reflection(reflection.aio.ReflectionServicer):
+class ReflectionServicer:
     """Ends its streams when the server stops: tools that keep theirs must not delay it."""
 
-    def __init__(self, names: tuple[str, ...], in_flight: InFlight) -> None:
-        super().__init__(names, _Symbols(Default()))  # type: ignore[no-untyped-call]
-        self._in_flight = in_flight
+    def __init__(self, services: tuple[str, ...]) -> None:
+        names = (*services, SERVICE.full_name)
+        self._packaged = reflection.aio.ReflectionServicer(names, _Symbols(Default()))
 
     async def ServerReflectionInfo(
         self,
-        request_iterator: AsyncIterable[reflection_pb2.ServerReflectionRequest],
-        unused_context: Context,
+        requests: AsyncIterable[reflection_pb2.ServerReflectionRequest],
+        context: CallContext,
     ) -> AsyncIterator[reflection_pb2.ServerReflectionResponse]:
-        ending = self._in_flight.begin_stream(unused_context)
-        requests = _until(ending, request_iterator)
-        async for response in super().ServerReflectionInfo(requests, unused_context):
+        if context.ending is not None:
+            requests = _until(context.ending, requests)
+        async for response in self._packaged.ServerReflectionInfo(requests, context):
             yield response
 
 
 class _Symbols:
-    """The descriptor pool, which finds the file of a method too.
+    """The descriptor pool; also finds the file of a method.
 
-    protobuf's C implementation finds that of a message, field, enum, value or service only; tools
-    such as `grpcurl describe` also ask for `package.Service.Method`, as the protocol has it
-    (`file_containing_symbol` in reflection.proto).
+    protobuf's C implementation finds the file of a message, field, enum, value or service only.
+    Tools such as `grpcurl describe` also ask for `package.Service.Method`, which the protocol
+    allows (`file_containing_symbol` in reflection.proto).
     """
 
     def __init__(self, pool: DescriptorPool) -> None:

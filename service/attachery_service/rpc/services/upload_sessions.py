@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from google.rpc import status_pb2
 
 from attachery.v1 import upload_sessions_pb2 as pb
-from attachery.v1 import upload_sessions_pb2_grpc
+from attachery_service.domain.identity import Principal
 from attachery_service.rpc.call_log import log_fault
-from attachery_service.rpc.context import Context, current_call, current_principal
+from attachery_service.rpc.context import CallContext
 from attachery_service.rpc.messages.attachment_view import AttachmentView
 from attachery_service.rpc.messages.convert import (
     check_messages,
@@ -55,7 +55,7 @@ class UploadSessionUseCases:
     get_policy: GetUploadPolicy
 
 
-class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceServicer):
+class UploadSessionServicer:
     """Each method runs the use case of its name."""
 
     def __init__(self, usecases: UploadSessionUseCases, view: AttachmentView) -> None:
@@ -63,9 +63,9 @@ class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceService
         self._view = view
 
     async def StartUploadSession(
-        self, request: pb.StartUploadSessionRequest, context: Context
+        self, request: pb.StartUploadSessionRequest, context: CallContext
     ) -> pb.StartUploadSessionResponse:
-        started = await self._usecases.start(current_principal(), _start_request(request))
+        started = await self._usecases.start(context.principal, _start_request(request))
         session, target = session_message(started.session), started.target
         if request.validate_only:
             session.ClearField("attachment_id")
@@ -76,41 +76,41 @@ class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceService
         )
 
     async def CompleteUploadSession(
-        self, request: pb.CompleteUploadSessionRequest, context: Context
+        self, request: pb.CompleteUploadSessionRequest, context: CallContext
     ) -> pb.CompleteUploadSessionResponse:
-        completed = await self._usecases.complete(current_principal(), _complete_request(request))
-        return _completed(completed, self._view)
+        completed = await self._usecases.complete(context.principal, _complete_request(request))
+        return _completed(completed, self._view, context.principal)
 
     async def BatchCompleteUploadSessions(
-        self, request: pb.BatchCompleteUploadSessionsRequest, context: Context
+        self, request: pb.BatchCompleteUploadSessionsRequest, context: CallContext
     ) -> pb.BatchCompleteUploadSessionsResponse:
         answers = await self._usecases.batch_complete(
-            current_principal(),
+            context.principal,
             _batch_complete_request(request),
             lambda sessions: require_receivable(completed_size(sessions), "items"),
         )
         return pb.BatchCompleteUploadSessionsResponse(
-            results=[_batch_result(str(i), answer, self._view) for i, answer in answers]
+            results=[_batch_result(str(i), answer, self._view, context) for i, answer in answers]
         )
 
     async def CancelUploadSession(
-        self, request: pb.CancelUploadSessionRequest, context: Context
+        self, request: pb.CancelUploadSessionRequest, context: CallContext
     ) -> pb.CancelUploadSessionResponse:
         session = await self._usecases.cancel(
-            current_principal(), request.tenant_id, request.attachment_id, request.request_id
+            context.principal, request.tenant_id, request.attachment_id, request.request_id
         )
         return pb.CancelUploadSessionResponse(session=session_message(session))
 
     async def GetUploadSession(
-        self, request: pb.GetUploadSessionRequest, context: Context
+        self, request: pb.GetUploadSessionRequest, context: CallContext
     ) -> pb.GetUploadSessionResponse:
         session = await self._usecases.get(
-            current_principal(), request.tenant_id, request.attachment_id
+            context.principal, request.tenant_id, request.attachment_id
         )
         return pb.GetUploadSessionResponse(session=session_message(session))
 
     async def ListUploadSessions(
-        self, request: pb.ListUploadSessionsRequest, context: Context
+        self, request: pb.ListUploadSessionsRequest, context: CallContext
     ) -> pb.ListUploadSessionsResponse:
         page = await self._usecases.list(_list_request(request))
         return pb.ListUploadSessionsResponse(
@@ -119,7 +119,7 @@ class UploadSessionServicer(upload_sessions_pb2_grpc.UploadSessionServiceService
         )
 
     async def GetUploadPolicy(
-        self, request: pb.GetUploadPolicyRequest, context: Context
+        self, request: pb.GetUploadPolicyRequest, context: CallContext
     ) -> pb.GetUploadPolicyResponse:
         size = request.size_bytes if request.HasField("size_bytes") else None
         found = await self._usecases.get_policy(request.tenant_id, request.purpose, size)
@@ -166,27 +166,28 @@ def _start_request(request: pb.StartUploadSessionRequest) -> StartRequest:
     )
 
 
-def _completed(completed: Completed, view: AttachmentView) -> pb.CompleteUploadSessionResponse:
+def _completed(
+    completed: Completed, view: AttachmentView, principal: Principal
+) -> pb.CompleteUploadSessionResponse:
     ready = completed.session.sealed is not None
     return pb.CompleteUploadSessionResponse(
         session=session_message(completed.session),
-        attachment=view(completed.session) if ready else None,
+        attachment=view(completed.session, principal) if ready else None,
         checks=check_messages(completed.checks),
     )
 
 
 def _batch_result(
-    attachment_id: str, answer: Answer, view: AttachmentView
+    attachment_id: str, answer: Answer, view: AttachmentView, context: CallContext
 ) -> pb.BatchCompleteUploadSessionsResult:
     if isinstance(answer, Completed):
         return pb.BatchCompleteUploadSessionsResult(
             attachment_id=attachment_id,
             status=status_pb2.Status(),
-            response=_completed(answer, view),
+            response=_completed(answer, view, context.principal),
         )
-    call = current_call()
-    log_fault(call, answer, attachment_id=attachment_id)
-    status = to_status(answer, call.request_id)
+    log_fault(context, answer, attachment_id=attachment_id)
+    status = to_status(answer, context.request_id)
     return pb.BatchCompleteUploadSessionsResult(attachment_id=attachment_id, status=status)
 
 

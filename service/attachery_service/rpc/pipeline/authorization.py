@@ -1,0 +1,26 @@
+"""Step `authorization`: requires the scope of the method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attachery_service.domain.errors import ScopeMissing
+from attachery_service.rpc.methods import Access
+from attachery_service.rpc.pipeline.calls import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """Rejects principals without the scope. Of principals bound to one session, it accepts those
+    whose method takes session tokens; the use case compares the session."""
+
+    access: Access
+
+    async def process(self, calls: Sequence[Call]) -> None:
+        scope, about_one_session = self.access.scope, self.access.accepts_session_token
+        for call in calls:
+            try:
+                call.principal.require_scope(scope, about_one_session=about_one_session)
+            except ScopeMissing as error:
+                call.error = error

@@ -1,0 +1,57 @@
+"""Step `context`: reads the metadata of a call."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from attachery_service.rpc.context import REQUEST_ID_KEY, request_id_of, text_of
+from attachery_service.rpc.pipeline.calls import Call
+
+CREDENTIAL_KEY: Final = "authorization"
+_ATTEMPT_KEY: Final = "grpc-previous-rpc-attempts"
+_TRACE_KEY: Final = "traceparent"
+
+_MAX_ATTEMPT_DIGITS: Final = 2
+# https://www.w3.org/TR/trace-context/#traceparent-header; later versions may append fields.
+_TRACE: Final = re.compile(r"(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?")
+
+
+class ReadContext:
+    """Takes the caller's request id, credential, attempt and trace context from the metadata.
+
+    A key that occurs more than once counts as absent: a proxy may have judged another entry than
+    this service would. Later steps reject a repeated credential or request id.
+    """
+
+    def process(self, calls: Sequence[Call]) -> None:
+        for call in calls:
+            entries = tuple(call.rpc.invocation_metadata() or ())
+            given = dict(entries)
+            if len(given) != len(entries):
+                call.repeated = _repeated_keys(entries)
+                for key in call.repeated:
+                    del given[key]
+            call.request_id = request_id_of(given.get(REQUEST_ID_KEY))
+            call.peer = call.rpc.peer()
+            call.credential = text_of(given.get(CREDENTIAL_KEY))
+            if _ATTEMPT_KEY in given:
+                call.attempt = _attempt(text_of(given[_ATTEMPT_KEY]))
+            if _TRACE_KEY in given:
+                call.traceparent = _traceparent(text_of(given[_TRACE_KEY]))
+
+
+def _repeated_keys(entries: Iterable[tuple[str, str | bytes]]) -> Collection[str]:
+    counts = Counter(key for key, _ in entries)
+    return frozenset(key for key, count in counts.items() if count > 1)
+
+
+def _attempt(previous: str | None) -> int:
+    is_number = previous and previous.isdecimal() and len(previous) <= _MAX_ATTEMPT_DIGITS
+    return 1 + int(previous) if previous and is_number else 1
+
+
+def _traceparent(text: str | None) -> str:
+    return text if text and _TRACE.fullmatch(text) else ""
