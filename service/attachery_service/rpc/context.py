@@ -58,10 +58,6 @@ class PlainStatusError(Exception):
 
 def request_id_of(given: str | bytes | None) -> str:
     """The caller's request id if it is well-formed, else a new one; at most 64 characters."""
-    text = text_of(given)
-    return text if text and _REQUEST_ID.fullmatch(text) else str(uuid4())
-
-
-def text_of(value: str | bytes | None) -> str | None:
-    """The text of a metadata value."""
-    return value.decode("latin-1") if isinstance(value, bytes) else value
+    if isinstance(given, str) and _REQUEST_ID.fullmatch(given):
+        return given
+    return str(uuid4())

@@ -25,13 +25,15 @@ class InFlight:
     def begin(self, context: ServicerContext, peer: str) -> None:
         """Notes a call, in the task that answers it. `peer` as gRPC names it."""
         self._calls[context] = (asyncio.current_task(), peer)
-        self._forget_later(context)
+        # The typings name a class where gRPC takes any callable.
+        context.add_done_callback(self._forget)  # type: ignore[arg-type]
 
     def begin_stream(self, context: ServicerContext, peer: str) -> asyncio.Event:
         """Notes a stream without an end of its own; it must end when the event is set."""
         ending = asyncio.Event()
         self._streams[context] = (ending, peer)
-        self._forget_later(context)
+        # The typings name a class where gRPC takes any callable.
+        context.add_done_callback(self._forget)  # type: ignore[arg-type]
         return ending
 
     def busy_peers(self) -> set[Peer]:
@@ -54,10 +56,6 @@ class InFlight:
         for task, _ in self._calls.values():
             if task is not None:
                 task.cancel()
-
-    def _forget_later(self, context: ServicerContext) -> None:
-        # The typings name a class where gRPC takes any callable.
-        context.add_done_callback(self._forget)  # type: ignore[arg-type]
 
     def _forget(self, context: ServicerContext) -> None:
         self._calls.pop(context, None)

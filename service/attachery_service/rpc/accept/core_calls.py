@@ -83,6 +83,7 @@ class OpenRequests:
 
     method: bytes
     name: str
+    is_exempt: bool
     open: int = 0
     wanted: int = _FEWEST_OPEN
     is_refilling: bool = False

@@ -115,7 +115,8 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
         if method is None:
             stock: asyncio.Future[Any] = super()._make_request_call_future(None)
             return stock
-        self._refill(OpenRequests(method, method.decode()))
+        name = method.decode()
+        self._refill(OpenRequests(method, name, is_exempt(name)))
         return self._own_loop.create_future()
 
     def refuse_unread(self) -> None:
@@ -153,7 +154,7 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
             requests.is_refilling = True
             self._own_loop.call_soon(self._refill, requests)
         call = ArrivedCall(requests.name, state, self._own_loop)
-        if is_exempt(call.method):
+        if requests.is_exempt:
             self._start(call)
         elif not self._waiting and self._admission.refusal() is None:
             self._admit(call, _TOO_LITTLE)

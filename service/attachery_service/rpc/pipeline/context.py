@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
-from attachery_service.rpc.context import REQUEST_ID_KEY, request_id_of, text_of
+from attachery_service.rpc.context import REQUEST_ID_KEY, request_id_of
 from attachery_service.rpc.pipeline.calls import Call
 
 CREDENTIAL_KEY: Final = "authorization"
@@ -29,18 +29,19 @@ class ReadContext:
     def process(self, calls: Sequence[Call]) -> None:
         for call in calls:
             entries = tuple(call.rpc.invocation_metadata() or ())
-            given = dict(entries)
+            # Values are text, except those of keys that end in `-bin`.
+            given: dict[str, Any] = dict(entries)
             if len(given) != len(entries):
                 call.repeated = _repeated_keys(entries)
                 for key in call.repeated:
                     del given[key]
             call.request_id = request_id_of(given.get(REQUEST_ID_KEY))
             call.peer = call.rpc.peer()
-            call.credential = text_of(given.get(CREDENTIAL_KEY))
+            call.credential = given.get(CREDENTIAL_KEY)
             if _ATTEMPT_KEY in given:
-                call.attempt = _attempt(text_of(given[_ATTEMPT_KEY]))
-            if _TRACE_KEY in given:
-                call.traceparent = _traceparent(text_of(given[_TRACE_KEY]))
+                call.attempt = _attempt(given[_ATTEMPT_KEY])
+            if _TRACE_KEY in given and _TRACE.fullmatch(given[_TRACE_KEY]):
+                call.traceparent = given[_TRACE_KEY]
 
 
 def _repeated_keys(entries: Iterable[tuple[str, str | bytes]]) -> Collection[str]:
@@ -48,10 +49,6 @@ def _repeated_keys(entries: Iterable[tuple[str, str | bytes]]) -> Collection[str
     return frozenset(key for key, count in counts.items() if count > 1)
 
 
-def _attempt(previous: str | None) -> int:
-    is_number = previous and previous.isdecimal() and len(previous) <= _MAX_ATTEMPT_DIGITS
-    return 1 + int(previous) if previous and is_number else 1
-
-
-def _traceparent(text: str | None) -> str:
-    return text if text and _TRACE.fullmatch(text) else ""
+def _attempt(previous: str) -> int:
+    is_number = previous.isdecimal() and len(previous) <= _MAX_ATTEMPT_DIGITS
+    return 1 + int(previous) if is_number else 1
