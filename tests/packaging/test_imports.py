@@ -53,7 +53,7 @@ VIOLATIONS = [
     (RATES, "attachery_service/app/serve.py", "redis"),
     (ONE_WAY, "attachery_service/jwt/claims.py", "attachery_service.rpc.status"),
     (STANDARD_LIBRARY, "attachery_service/usecases/identity/authenticate.py", "jwt"),
-    (TOKENS, "attachery_service/rpc/interceptor.py", "jwt"),
+    (TOKENS, "attachery_service/rpc/handlers.py", "jwt"),
     (ONE_WAY, "attachery_service/worker/loop.py", "attachery_service.rpc.status"),
     (ONE_WAY, "attachery_service/worker/sweep.py", "attachery_service.postgres.rows"),
     (ONE_WAY, "attachery_service/usecases/maintenance/sweep.py", "attachery_service.worker.loop"),

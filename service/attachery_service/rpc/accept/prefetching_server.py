@@ -7,7 +7,7 @@ starts an admitted call as `grpc.aio` does, and answers any other with a prepare
 task and without the message. A refusal takes a third of the CPU time of a Get.
 
 This uses names of gRPC's extension module that are not public. Where one is missing (gRPC before
-1.84, or one that is yet to come), the server is gRPC's own, and the interceptor refuses calls.
+1.84, or a future one), the server is gRPC's own, and the pipeline's admission step refuses calls.
 """
 
 from __future__ import annotations
