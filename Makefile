@@ -10,8 +10,8 @@ DATA ?= .attachery
 LISTEN ?= 127.0.0.1:50051
 FILE ?= README.md
 # What may depend on the machine or the interpreter: text, TLS, processes, signals.
-QUICK_TESTS := tests/unit/test_filenames.py tests/rpc/test_jwt.py tests/ops/test_workers.py \
-  tests/contract/test_fast_reads.py::test_a_private_authority_is_trusted_where_the_sdk_is_told_to
+QUICK_TESTS := tests/unit/domain/test_filenames.py tests/rpc/test_jwt.py tests/cli/test_server_processes.py \
+  tests/adapters/s3/test_fast_reads.py::test_a_private_authority_is_trusted_where_the_sdk_is_told_to
 # Where the machine keeps certificates, uv trusts those, as pip and curl do. A bare Debian has none.
 CERTIFICATES := $(SSL_CERT_FILE) $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/*.crt /etc/pki/tls/certs/*.crt)
 export UV_SYSTEM_CERTS := $(if $(strip $(CERTIFICATES)),true,false)
@@ -41,10 +41,10 @@ test-pythons: $(UV) ## the suite and the demo on every other CPython of this mac
 
 test-ceph: $(VENV)/ready ## what depends on the store, on Ceph RGW, built once into ~/.cache/attachery
 	tests/ceph/build-root.sh
-	$(BIN)/pytest -n 2 --dist loadgroup --store ceph tests/contract tests/rpc/test_sealing.py tests/rpc/test_notifications.py tests/ops/test_bucket.py
+	$(BIN)/pytest -n 2 --dist loadgroup --store ceph tests/adapters/s3 tests/rpc/test_sealing.py tests/worker/test_notifications.py tests/cli/test_bucket.py
 
 test-shutdown: $(VENV)/ready ## stop servers under load 20 times, restart them 20 times, print what callers saw
-	$(BIN)/pytest -s --timeout 0 --shutdown-rounds 20 tests/ops/test_shutdown.py
+	$(BIN)/pytest -s --timeout 0 --shutdown-rounds 20 tests/cli/test_shutdown.py
 
 bench: $(VENV)/bench ## measure, beside floors and a peer (ONLY=get,complete or QUICK=1)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only "$(ONLY)") $(if $(QUICK),--quick)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 pytest_plugins = [
-    "hot_paths",
-    "store_fixtures",
-    "database_fixtures",
-    "service_fixtures",
-    "sweep_fixtures",
-    "redis_fixtures",
+    "support.hot_paths",
+    "support.store_fixtures",
+    "support.database_fixtures",
+    "support.service_fixtures",
+    "support.process_fixtures",
+    "support.sweep_fixtures",
+    "support.redis_fixtures",
 ]
 
 
@@ -27,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--shutdown-rounds",
         type=int,
         default=1,
-        help="how often the tests of tests/ops/test_shutdown.py stop or restart servers",
+        help="how often the tests of tests/cli/test_shutdown.py stop or restart servers",
     )
 
 

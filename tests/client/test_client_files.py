@@ -13,7 +13,7 @@ from attachery.v1 import resources_pb2 as resources
 from attachery_client import AttacheryClient, TransferFailed, errors
 from attachery_client.http import HttpTransfer
 from attachery_client.transfer import read_body
-from service_fixtures import ServiceUnderTest
+from support.service_fixtures import ServiceUnderTest
 
 TENANT = "acme"
 CONTENT = b"%PDF-1.7 no, not really\n" * 1000

@@ -22,7 +22,7 @@ from attachery_client.transfer import (
     replacing,
     verify,
 )
-from scripted_storage import SECRET, Answer, answer, scripted_storage
+from support.scripted_storage import SECRET, Answer, answer, scripted_storage
 
 MIB = 1024 * 1024
 

@@ -19,8 +19,8 @@ from attachery_client.testing import FakeAttachery
 from attachery_client.testing.failures import as_received
 from attachery_service.domain import errors as service_errors
 from attachery_service.rpc.status import to_status
-from rpc.holding import end
-from service_fixtures import ServiceUnderTest
+from support.holding import end
+from support.service_fixtures import ServiceUnderTest
 
 TENANT = "acme"
 BODY = b"hello\n"

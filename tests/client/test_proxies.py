@@ -17,10 +17,10 @@ from attachery_client import AttacheryClient, ProxyFailed, http
 from attachery_client.http import HttpTransfer
 from attachery_client.proxies import UnusableProxy, proxy_for
 from attachery_client.transfer import read_body
-from http_proxy import http_proxy
-from ops.certificates import Authority
-from scripted_storage import SECRET, scripted_storage
-from service_fixtures import ServiceUnderTest
+from support.certificates import Authority
+from support.http_proxy import http_proxy
+from support.scripted_storage import SECRET, scripted_storage
+from support.service_fixtures import ServiceUnderTest
 
 PROXY = "http://proxy.example:3128"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "grpc_proxy", "no_grpc_proxy")

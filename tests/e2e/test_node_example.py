@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from service_fixtures import MakeService
+from support.service_fixtures import MakeService
 
 ROOT = Path(__file__).parents[2]
 MISSING = "Node.js 18 or newer with npm is missing"

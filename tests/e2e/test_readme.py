@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from attachery_service.settings.service import Settings
-from service_fixtures import MakeService
+from support.service_fixtures import MakeService
 
 MISSING = "curl is missing (Debian: apt-get install curl)"
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")

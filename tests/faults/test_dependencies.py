@@ -18,10 +18,10 @@ from attachery.v1.upload_sessions_pb2 import (
 )
 from attachery_service.postgres.repositories.sessions import PostgresSessions
 from attachery_service.s3.objects import S3ObjectStore
-from failures import Failure, failure
-from proxy import Proxy, proxy_of
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
-from store_fixtures import StoreUnderTest
+from support.failures import Failure, failure
+from support.proxy import Proxy, proxy_of
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.store_fixtures import StoreUnderTest
 
 BODY = b"hello\n"
 PENDING = pb.UPLOAD_SESSION_STATE_PENDING

@@ -25,9 +25,9 @@ from attachery_service.embedded.postgres import running_postgres
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.migrate import migrate
 from attachery_service.postgres.queries import query
-from failures import failure
-from ops.processes import family
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.failures import failure
+from support.processes import family
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 CALLERS = 64

@@ -14,12 +14,12 @@ import pytest
 from aiohttp import web
 
 from attachery.v1 import resources_pb2 as pb
-from contract.bad_stores import delayed_store
-from failures import failure
 from rpc.test_batch_complete_upload_sessions import UNKNOWN, Item, complete, reasons, wrong
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
-from store_fixtures import StoreUnderTest
-from sweep_fixtures import opened_sweeper
+from support.bad_stores import delayed_store
+from support.failures import failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.store_fixtures import StoreUnderTest
+from support.sweep_fixtures import opened_sweeper
 
 BODY = b"hello\n"
 SHA256 = pb.Checksums(sha256=hashlib.sha256(BODY).hexdigest())

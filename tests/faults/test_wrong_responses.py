@@ -15,10 +15,10 @@ from attachery.v1 import resources_pb2 as pb
 from attachery_client import AttacheryClient
 from attachery_service.domain.checks import StoredObject
 from attachery_service.s3.second_read import S3SecondLook
-from contract.bad_stores import Exchange, lying_store, scripted_store
-from failures import Failure, failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
-from store_fixtures import StoreUnderTest
+from support.bad_stores import Exchange, lying_store, scripted_store
+from support.failures import Failure, failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.store_fixtures import StoreUnderTest
 
 BODY = b"hello\n"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + b"\x00" * 17

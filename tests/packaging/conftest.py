@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from environments import ROOT, Environment, NewEnvironment, make_environment, uv
+from support.environments import ROOT, Environment, NewEnvironment, make_environment, uv
 
 
 @pytest.fixture(scope="session")

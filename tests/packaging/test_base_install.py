@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from environments import Environment, NewEnvironment, call, uv
+from support.environments import Environment, NewEnvironment, call, uv
 
 pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
 

@@ -9,13 +9,13 @@ from typing import Protocol
 
 import pytest
 
-from environments import (
+from support.environments import (
     Environment,
     NewEnvironment,
     lowest_requirements,
     oldest_python,
 )
-from service_fixtures import ServiceUnderTest
+from support.service_fixtures import ServiceUnderTest
 
 pytestmark = [
     pytest.mark.packaging,

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from environments import ROOT, uv
+from support.environments import ROOT, uv
 
 pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
 

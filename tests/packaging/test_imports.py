@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from environments import ROOT
+from support.environments import ROOT
 
 pytestmark = pytest.mark.packaging
 

@@ -13,8 +13,8 @@ from google.rpc import error_details_pb2
 from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import resources_pb2
 from attachery_service.domain.identity import Scope
-from failures import failure
-from service_fixtures import TENANT, ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import TENANT, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 

@@ -27,7 +27,7 @@ from attachery_service.postgres.database import open_database
 from attachery_service.s3.client import open_storage
 from attachery_service.usecases.audit import audit_attachments
 from attachery_service.usecases.audit.audit import Audit, AuditPart
-from audit_fixtures import (
+from support.audit_fixtures import (
     BODY,
     OTHER,
     Plant,
@@ -49,10 +49,10 @@ from audit_fixtures import (
     overdue,
     put,
 )
-from failures import failure
-from proxy import Proxy, proxy_of
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
-from sweep_fixtures import Sweeper
+from support.failures import failure
+from support.proxy import Proxy, proxy_of
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.sweep_fixtures import Sweeper
 
 AFTER_THE_COUNTERS = AuditPlace(UUID(int=1))
 

@@ -22,10 +22,10 @@ from attachery_service.postgres.database import Database
 from attachery_service.postgres.repositories.batches import PostgresBatches
 from attachery_service.s3.errors import bounded
 from attachery_service.s3.objects import S3ObjectStore
-from failures import failure
-from proxy import Proxy, proxy_of
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
-from store_fixtures import StoreUnderTest
+from support.failures import failure
+from support.proxy import Proxy, proxy_of
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.store_fixtures import StoreUnderTest
 
 BODY = b"hello\n"
 UNKNOWN = "01890000-0000-7000-8000-000000000000"

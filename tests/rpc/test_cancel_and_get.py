@@ -7,8 +7,8 @@ from datetime import timedelta
 import grpc
 
 from attachery.v1 import resources_pb2 as pb
-from failures import failure
-from service_fixtures import ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import ServiceUnderTest
 
 CANCELLED = pb.UPLOAD_SESSION_STATE_CANCELLED
 

@@ -16,10 +16,10 @@ import pytest
 from attachery.v1 import attachments_pb2
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1.upload_sessions_pb2 import VerificationCheck
-from failures import failure
 from rpc.test_batch_complete_upload_sessions import Item, complete, reasons, wrong
-from service_fixtures import TENANT, MakeService, ServiceUnderTest, age
-from sweep_fixtures import Sweeper, opened_sweeper
+from support.failures import failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest, age
+from support.sweep_fixtures import Sweeper, opened_sweeper
 
 BODY = b"hello\n"
 SHA256 = hashlib.sha256(BODY).hexdigest()

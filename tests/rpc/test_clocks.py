@@ -14,9 +14,9 @@ from attachery.v1 import resources_pb2
 from attachery.v1.upload_sessions_pb2 import GetUploadPolicyRequest, ListUploadSessionsRequest
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME
 from attachery_service.postgres.queries import query
-from failures import failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
-from sweep_fixtures import Sweeper
+from support.failures import failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.sweep_fixtures import Sweeper
 
 READY = resources_pb2.UPLOAD_SESSION_STATE_READY
 DELETED = resources_pb2.UPLOAD_SESSION_STATE_DELETED

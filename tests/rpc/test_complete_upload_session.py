@@ -15,8 +15,8 @@ from attachery.v1 import resources_pb2 as pb
 from attachery.v1.upload_sessions_pb2 import VerificationCheck
 from attachery_service.domain.checks import StoredObject
 from attachery_service.s3.objects import S3ObjectStore
-from failures import failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 BODY = b"hello\n"
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -15,11 +15,11 @@ from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import resources_pb2
 from attachery.v1.upload_sessions_pb2 import GetUploadPolicyRequest, ListUploadSessionsRequest
 from attachery_service.domain.identity import ALL_SCOPES, Scope
-from failures import failure
-from proxy import proxy_of
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
-from store_fixtures import StoreUnderTest
-from sweep_fixtures import Sweeper
+from support.failures import failure
+from support.proxy import proxy_of
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.store_fixtures import StoreUnderTest
+from support.sweep_fixtures import Sweeper
 
 READY = resources_pb2.UPLOAD_SESSION_STATE_READY
 DELETED = resources_pb2.UPLOAD_SESSION_STATE_DELETED

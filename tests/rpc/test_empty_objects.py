@@ -18,9 +18,9 @@ from attachery.v1.upload_sessions_pb2 import (
 )
 from attachery_client import AttacheryClient, BatchItem, errors
 from attachery_client.testing import FakeAttachery
-from failures import failure
-from raw_http import raw_request
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.failures import failure
+from support.raw_http import raw_request
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 READY = pb.UPLOAD_SESSION_STATE_READY
 PENDING = pb.UPLOAD_SESSION_STATE_PENDING

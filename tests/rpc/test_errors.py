@@ -14,8 +14,8 @@ from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery_service.domain import errors
 from attachery_service.postgres.database import Database
 from attachery_service.rpc.status import MAX_STATUS_BYTES, to_status
-from failures import Failure, failure
-from service_fixtures import TENANT, ServiceUnderTest
+from support.failures import Failure, failure
+from support.service_fixtures import TENANT, ServiceUnderTest
 
 SECRET = "dsn=postgres://root:hunter2@db"
 GET = "/attachery.v1.UploadSessionService/GetUploadSession"

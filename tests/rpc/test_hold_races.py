@@ -10,9 +10,9 @@ import grpc
 import pytest
 
 from attachery.v1 import attachments_pb2 as pb
-from failures import failure
-from rpc.holding import HOUR, extend, get, held, holds_stored, reasons, release, state, take
-from service_fixtures import TENANT, ServiceUnderTest
+from support.failures import failure
+from support.holding import HOUR, extend, get, held, holds_stored, reasons, release, state, take
+from support.service_fixtures import TENANT, ServiceUnderTest
 
 
 async def delete(service: ServiceUnderTest, attachment_id: str) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from attachery.v1 import attachments_pb2 as pb
 from attachery_service.domain.identity import Scope
-from failures import failure
-from rpc.holding import (
+from support.failures import failure
+from support.holding import (
     HOUR,
     end,
     exactly,
@@ -28,7 +28,7 @@ from rpc.holding import (
     state,
     take,
 )
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 DAY = timedelta(days=1)

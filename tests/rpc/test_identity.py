@@ -9,13 +9,13 @@ from uuid import UUID
 import grpc
 import pytest
 
-from access_rules import RULES
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_service.domain.identity import ALL_SCOPES, Scope
 from attachery_service.postgres.caches import keys as key_cache
-from failures import failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.access_rules import RULES
+from support.failures import failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 

@@ -11,8 +11,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from attachery.v1 import resources_pb2 as pb
-from failures import failure
-from service_fixtures import ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import ServiceUnderTest
 
 pytestmark = pytest.mark.bad_input
 

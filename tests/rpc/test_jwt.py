@@ -29,11 +29,11 @@ from attachery_service.jwt import key_set
 from attachery_service.jwt.claims import ClaimNames
 from attachery_service.jwt.key_set import KeySetError
 from attachery_service.jwt.verifier import IssuerOptions, open_issuer
-from failures import failure
-from http_proxy import http_proxy
-from ops.certificates import Authority
-from ops.processes import eventually
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.certificates import Authority
+from support.failures import failure
+from support.http_proxy import http_proxy
+from support.processes import eventually
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 ISSUER, AUDIENCE = "https://issuer.test", "attachery"

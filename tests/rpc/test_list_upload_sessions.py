@@ -17,8 +17,8 @@ from attachery.v1 import resources_pb2 as pb
 from attachery.v1.upload_sessions_pb2 import ListUploadSessionsRequest, ListUploadSessionsResponse
 from attachery_service.domain.sessions import SessionFilter
 from attachery_service.postgres.queries import query
-from failures import failure
-from service_fixtures import TENANT, ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import TENANT, ServiceUnderTest
 
 PENDING, READY = pb.UPLOAD_SESSION_STATE_PENDING, pb.UPLOAD_SESSION_STATE_READY
 EXPIRED, CANCELLED = pb.UPLOAD_SESSION_STATE_EXPIRED, pb.UPLOAD_SESSION_STATE_CANCELLED

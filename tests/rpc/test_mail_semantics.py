@@ -13,8 +13,8 @@ from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import resources_pb2
 from attachery.v1.upload_sessions_pb2 import GetUploadPolicyRequest, StartUploadSessionRequest
 from attachery_service.domain.policy import DEFAULT_ROUTES
-from failures import failure
-from service_fixtures import TENANT, ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import TENANT, ServiceUnderTest
 
 UNSPECIFIED = resources_pb2.DISPOSITION_UNSPECIFIED
 ATTACHMENT, INLINE = resources_pb2.DISPOSITION_ATTACHMENT, resources_pb2.DISPOSITION_INLINE

@@ -20,8 +20,8 @@ from attachery.v1.upload_sessions_pb2_grpc import UploadSessionServiceStub
 from attachery_client import AttacheryClient
 from attachery_service.rpc.accept import prefetching_server as accepting
 from attachery_service.rpc.accept.concurrency_limit import LEAST
-from failures import Failure, failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.failures import Failure, failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 SECONDS = 20.0

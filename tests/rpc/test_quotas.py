@@ -20,8 +20,8 @@ from attachery.v1.upload_sessions_pb2 import (
     UploadUsage,
 )
 from attachery_service.domain.identity import Scope
-from failures import Failure, failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.failures import Failure, failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 MAX_SIZE = 1000
 LIFE = timedelta(hours=1, seconds=1)

@@ -17,7 +17,6 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.storage import memory as limits_memory
 from prometheus_client import CollectorRegistry
 
-from access_rules import RULES
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_client import AttacheryClient
@@ -27,8 +26,9 @@ from attachery_service.domain.rates import Category, RateLimit
 from attachery_service.ratelimit import memory
 from attachery_service.ratelimit.limiter import open_rate_limiter
 from attachery_service.rpc import trailers
-from failures import Failure, failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.access_rules import RULES
+from support.failures import Failure, failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 MINUTE = 60

@@ -21,10 +21,10 @@ from attachery.v1.upload_sessions_pb2 import ListUploadSessionsRequest
 from attachery_service.app.options import database_options
 from attachery_service.app.parts import audit_store_of
 from attachery_service.postgres.database import open_database
-from failures import failure
-from rpc.holding import HOUR, end, exactly, extend, get, held, reasons, release, state, take
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
-from sweep_fixtures import Sweeper
+from support.failures import failure
+from support.holding import HOUR, end, exactly, extend, get, held, reasons, release, state, take
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.sweep_fixtures import Sweeper
 
 DAY = timedelta(days=1)
 

@@ -11,8 +11,8 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 from attachery.v1 import admin_pb2, attachments_pb2, upload_sessions_pb2
-from failures import failure
-from service_fixtures import MakeService
+from support.failures import failure
+from support.service_fixtures import MakeService
 
 CONTRACT = (upload_sessions_pb2, attachments_pb2, admin_pb2)
 

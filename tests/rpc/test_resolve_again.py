@@ -8,8 +8,8 @@ from datetime import timedelta
 from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import resources_pb2
 from attachery_service.domain.identity import ALL_SCOPES, Scope
-from rpc.holding import HOUR, exactly, extend, get, held, reasons, release, take
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.holding import HOUR, exactly, extend, get, held, reasons, release, take
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 OTHER_TENANT = "other"
 

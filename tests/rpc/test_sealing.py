@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attachery.v1 import attachments_pb2
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 BODY, OTHER = b"the verified bytes", b"other, equally long"[:18]
 

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from access_rules import RULES
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_client import AttacheryClient
@@ -24,8 +23,9 @@ from attachery_service.domain.identity import Scope
 from attachery_service.domain.session_tokens import SessionClaims, SessionToken, TokenKey
 from attachery_service.observability.logs import redact
 from attachery_service.postgres.migrate import migrate
-from failures import Failure, failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.access_rules import RULES
+from support.failures import Failure, failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 

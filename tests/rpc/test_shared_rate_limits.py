@@ -14,10 +14,10 @@ from structlog.testing import CapturingLogger
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery_service.ratelimit import redis as shared
 from attachery_service.ratelimit.redis import RateLimitStoreError
-from failures import failure
-from proxy import proxy_of
-from redis_fixtures import RedisUnderTest
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.failures import failure
+from support.proxy import proxy_of
+from support.redis_fixtures import RedisUnderTest
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 PASSED, REFUSED = "ATTACHMENT_NOT_FOUND", "RATE_LIMITED"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from attachery.v1 import resources_pb2 as pb
-from failures import failure
-from service_fixtures import MakeService, ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import MakeService, ServiceUnderTest
 
 FILE = """
 [default]

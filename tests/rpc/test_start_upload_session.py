@@ -11,8 +11,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from attachery.v1 import resources_pb2 as pb
-from failures import failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 PENDING = pb.UPLOAD_SESSION_STATE_PENDING
 

@@ -10,8 +10,8 @@ import pytest
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_service.postgres.database import Database
-from failures import failure
-from service_fixtures import TENANT, ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import TENANT, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 

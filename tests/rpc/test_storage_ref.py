@@ -13,7 +13,7 @@ from attachery.v1.upload_sessions_pb2 import (
     CompleteUploadSessionRequest,
 )
 from attachery_service.domain.identity import ALL_SCOPES, Scope
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 BODY = b"hello\n"
 Attachment = resources_pb2.Attachment

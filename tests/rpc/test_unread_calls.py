@@ -11,8 +11,8 @@ import pytest
 
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest, GetUploadSessionResponse
 from attachery_service.rpc.accept.concurrency_limit import LEAST
-from failures import failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 GET = "/attachery.v1.UploadSessionService/GetUploadSession"
 HEALTH = "/grpc.health.v1.Health/Check"

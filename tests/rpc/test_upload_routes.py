@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from attachery.v1.upload_sessions_pb2 import GetUploadPolicyRequest, GetUploadPolicyResponse
-from failures import failure
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.failures import failure
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 FILE = """
 [avatar]

@@ -13,11 +13,11 @@ import pytest
 
 from attachery.v1 import resources_pb2 as pb
 from attachery_client import AttacheryClient
-from contract.bad_stores import Exchange, lying_store
-from failures import failure
-from raw_http import raw_request
-from service_fixtures import TENANT, MakeService, ServiceUnderTest
-from store_fixtures import StoreUnderTest
+from support.bad_stores import Exchange, lying_store
+from support.failures import failure
+from support.raw_http import raw_request
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+from support.store_fixtures import StoreUnderTest
 
 BODY = b"hello\n"
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -1,0 +1,471 @@
+"""What calls do in a statement that they share is what each would have done alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
+from attachery_service.domain.checksums import Checksums
+from attachery_service.domain.errors import ResourceExhausted
+from attachery_service.domain.idempotency import RequestKey
+from attachery_service.domain.quota import Limits
+from attachery_service.domain.sessions import (
+    Declaration,
+    Disposition,
+    NewSession,
+    Seal,
+    SealedObject,
+    SessionState,
+)
+from attachery_service.ports import Completion, Found
+from attachery_service.postgres.database import Database, DatabaseOptions, open_database
+from attachery_service.postgres.queries import query
+from attachery_service.postgres.repositories.sessions import PostgresSessions
+from support.service_fixtures import TENANT
+
+HOUR = timedelta(hours=1)
+NO_LIMITS = Limits(max_pending_sessions=None, max_pending_bytes=None, max_stored_bytes=None)
+
+PLAIN = NewSession(
+    tenant_id=TENANT,
+    attachment_id=uuid4(),
+    declaration=Declaration(
+        filename="a",
+        content_type="text/plain",
+        size=7,
+        checksums=Checksums(),
+        content_id=None,
+        disposition=Disposition.ATTACHMENT,
+        is_inline=False,
+        metadata={},
+    ),
+    purpose="default",
+    max_size=40,
+    seal=Seal.WRITE_ONCE,
+    upload_key="k",
+    ttl=HOUR,
+    expire_time=None,
+    min_ttl=timedelta(minutes=1),
+    max_ttl=2 * HOUR,
+    object_retention=HOUR,
+    metadata_retention=24 * HOUR,
+    auto_complete=False,
+    created_by="tester",
+)
+FULL = replace(
+    PLAIN,
+    declaration=Declaration(
+        filename='ü "\\{},日本.pdf',
+        content_type="image/png; q=1",
+        size=None,
+        checksums=Checksums(md5="0" * 32, crc32c="1" * 8),
+        content_id="a@b",
+        disposition=Disposition.INLINE,
+        is_inline=True,
+        metadata={"a": 'NULL,"{}', "ä": ""},
+    ),
+    purpose="other",
+    seal=Seal.COPY,
+    upload_key='k/"{NULL}"',
+    created_by="nobody, {really}",
+    auto_complete=True,
+)
+VARIED = [
+    PLAIN,
+    FULL,
+    replace(PLAIN, ttl=timedelta(minutes=1), object_retention=3 * HOUR),
+    replace(PLAIN, expire_time=datetime.now(UTC) + HOUR, metadata_retention=timedelta(minutes=2)),
+    replace(FULL, ttl=timedelta(minutes=2), metadata_retention=48 * HOUR),
+]
+CHECKS = (
+    Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.PASSED),
+    Check(CheckKind.SIZE, CheckMethod.HEAD, CheckOutcome.PASSED, "7", "7"),
+)
+
+
+@dataclass
+class World:
+    """One database, asked together and alone."""
+
+    database: Database
+    raw: asyncpg.Pool[asyncpg.Record]
+    together: PostgresSessions
+    alone: PostgresSessions
+
+    async def outcomes(self) -> list[dict[str, Any]]:
+        """By request id, but for what no two can have in common."""
+        found = await self.raw.fetch(
+            "SELECT method, request_id, payload_digest, checks FROM request_outcomes"
+            " ORDER BY method, request_id"
+        )
+        return [dict(row) for row in found]
+
+    async def rows(self, ids: Sequence[UUID]) -> list[dict[str, Any]]:
+        """Rows with their histories, but for what no two can have in common."""
+        found = await self.raw.fetch(
+            "SELECT s.*, coalesce(array_agg(to_jsonb(e) ORDER BY e.revision), '{}') AS events"
+            " FROM unnest($1::uuid[]) WITH ORDINALITY AS i (id, n)"
+            " JOIN upload_sessions AS s ON s.attachment_id = i.id"
+            " LEFT JOIN session_events AS e USING (tenant_id, attachment_id)"
+            " GROUP BY i.n, s.tenant_id, s.attachment_id ORDER BY i.n",
+            ids,
+        )
+        return [_comparable(dict(row)) for row in found]
+
+
+def _comparable(row: dict[str, Any]) -> dict[str, Any]:
+    begun = row["create_time"]
+    for name, value in row.items():
+        if isinstance(value, datetime):
+            row[name] = round((value - begun) / timedelta(seconds=10))
+    row["events"] = [json.loads(event) for event in row["events"]]
+    for event in row["events"]:
+        del event["attachment_id"], event["event_time"], event["request_id"]
+    del row["attachment_id"], row["usage_shard"]
+    return row
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    options = DatabaseOptions(url=database_url)
+    async with open_database(options) as database, asyncpg.create_pool(database_url) as raw:
+        alone = PostgresSessions(database, coalesce=False)
+        # Opens the tenant's counters, which no shared statement does.
+        await alone.start(PLAIN, None, NO_LIMITS, rehearsal=False)
+        yield World(database, raw, PostgresSessions(database), alone)
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that were shared, of one row or more."""
+    names = ("start_upload_sessions", "find_upload_sessions", "complete_upload_sessions")
+    texts = {query(name): name for name in names}
+    seen: list[str] = []
+    real = Database.rows
+
+    async def noted(self: Database, statement: str, *values: object) -> Any:
+        rows = await real(self, statement, *values)
+        if statement in texts and rows:
+            seen.append(texts[statement])
+        return rows
+
+    monkeypatch.setattr(Database, "rows", noted)
+    return seen
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every statement that is sent."""
+    statements: list[str] = []
+
+    def noted(real: Any) -> Any:
+        async def run(self: Database, statement: str, *values: object) -> Any:
+            statements.append(statement)
+            return await real(self, statement, *values)
+
+        return run
+
+    monkeypatch.setattr(Database, "row", noted(Database.row))
+    monkeypatch.setattr(Database, "rows", noted(Database.rows))
+    return statements
+
+
+def anew(sessions: Sequence[NewSession]) -> list[NewSession]:
+    return [replace(each, attachment_id=uuid4()) for each in sessions]
+
+
+def requests(method: str, count: int, prefix: str = "r") -> list[RequestKey]:
+    return [RequestKey(method, f"{prefix}-{n}", bytes([n])) for n in range(count)]
+
+
+async def started(
+    sessions: PostgresSessions,
+    new: Sequence[NewSession],
+    given: Sequence[RequestKey | None] | None = None,
+) -> list[Found | None]:
+    calls = (
+        sessions.start(each, request, NO_LIMITS, rehearsal=False)
+        for each, request in zip(new, given or [None] * len(new), strict=True)
+    )
+    return list(await asyncio.gather(*calls))
+
+
+async def test_a_start_leaves_the_same_row_and_history(world: World, shared: list[str]) -> None:
+    one, other = anew(VARIED), anew(VARIED)
+    theirs = await started(world.together, one)
+    assert shared == ["start_upload_sessions"]
+    own = await started(world.alone, other)
+    assert [f and f.session.attachment_id for f in theirs] == [n.attachment_id for n in one]
+    assert await world.rows([n.attachment_id for n in one]) == await world.rows(
+        [n.attachment_id for n in other]
+    )
+    for mine, alone in zip(theirs, own, strict=True):
+        assert mine is not None
+        assert alone is not None
+        assert mine.session.declaration == alone.session.declaration
+        assert mine.session.state is SessionState.PENDING
+
+
+async def test_starts_with_request_ids_are_known_by_them_afterwards(
+    world: World, shared: list[str]
+) -> None:
+    new, given = anew(VARIED), requests("Start", len(VARIED))
+    first = await started(world.together, new, given)
+    again = await started(world.together, anew(VARIED), given)
+    alone = await started(world.alone, anew(VARIED), given)
+    assert shared == ["start_upload_sessions"]
+    for one, repeated, other in zip(first, again, alone, strict=True):
+        assert one is not None
+        assert repeated is not None
+        assert other is not None
+        assert one.session.attachment_id == repeated.session.attachment_id
+        assert one.session.attachment_id == other.session.attachment_id
+        assert one.outcome is None
+        assert repeated.outcome is not None
+        assert repeated.outcome == other.outcome
+    assert [each["request_id"] for each in await world.outcomes()] == [r.request_id for r in given]
+    ids = [each.attachment_id for each in new]
+    events = await world.raw.fetch(
+        "SELECT request_id FROM session_events WHERE attachment_id = ANY($1) ORDER BY 1", ids
+    )
+    assert [each["request_id"] for each in events] == [request.request_id for request in given]
+
+
+async def test_of_starts_with_the_same_request_id_at_once_one_is_first(world: World) -> None:
+    (same,) = requests("Start", 1)
+    new = anew([PLAIN] * 5)
+    found = await started(world.together, new, [same, same, None, same, None])
+    ids = [each and each.session.attachment_id for each in found]
+    assert ids[0] == ids[1] == ids[3]
+    assert len(set(ids)) == 3
+    count = await world.raw.fetchval("SELECT sum(pending_sessions)::int FROM tenant_usage")
+    assert count == 1 + 3
+
+
+async def test_a_request_id_of_yesterday_is_new(world: World, shared: list[str]) -> None:
+    given = requests("Start", 2)
+    await started(world.together, anew([PLAIN] * 2), given)
+    await world.raw.execute(
+        "UPDATE request_outcomes SET create_time = create_time - interval '24 hours'"
+    )
+    new = anew([PLAIN] * 2)
+    found = await started(world.together, new, given)
+    assert [each and each.session.attachment_id for each in found] == [n.attachment_id for n in new]
+    assert shared == ["start_upload_sessions"] * 2
+
+
+async def test_a_start_out_of_range_is_refused_and_its_neighbours_are_not(
+    world: World, shared: list[str]
+) -> None:
+    late = replace(PLAIN, expire_time=datetime.now(UTC) + 3 * HOUR)
+    found = await started(world.together, anew([PLAIN, late, FULL]))
+    assert [each is None for each in found] == [False, True, False]
+    assert shared == ["start_upload_sessions"]
+
+
+@pytest.mark.parametrize("room", range(6))
+async def test_starts_together_get_what_room_there_is_to_the_last_one(
+    world: World, room: int
+) -> None:
+    limits = Limits(max_pending_sessions=1 + room, max_pending_bytes=None, max_stored_bytes=None)
+    calls = (world.together.start(new, None, limits, rehearsal=False) for new in anew([PLAIN] * 5))
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(each, Found) for each in found) == min(room, 5)
+    assert sum(isinstance(each, ResourceExhausted) for each in found) == max(5 - room, 0)
+
+
+async def test_room_that_another_has_taken_meanwhile_is_not_booked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is seen to have room is looked at again once it is locked."""
+    limits = Limits(max_pending_sessions=100, max_pending_bytes=None, max_stored_bytes=None)
+    new = replace(PLAIN, tenant_id="another")
+    await world.alone.start(new, None, limits, rehearsal=False)
+    # One shard has room, for two.
+    await world.raw.execute(
+        "UPDATE tenant_usage SET sessions_share = pending_sessions + 2 * (shard = 3)::int"
+        " WHERE tenant_id = 'another'"
+    )
+    real = Database.rows
+
+    async def held_between(self: Database, statement: str, *values: object) -> Any:
+        held = statement.replace("ORDER BY random()", "ORDER BY pg_advisory_xact_lock(1) IS NULL")
+        return await real(self, held, *values)
+
+    monkeypatch.setattr(Database, "rows", held_between)
+    async with world.raw.acquire() as holder:
+        await holder.execute("SELECT pg_advisory_lock(1)")
+        calls = [
+            asyncio.create_task(world.together.start(each, None, limits, rehearsal=False))
+            for each in anew([new] * 2)
+        ]
+        async with asyncio.timeout(10):
+            while not await world.raw.fetchval(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            ):
+                pass
+        (rival,) = anew([new])
+        assert await world.alone.start(rival, None, limits, rehearsal=False)
+        await holder.execute("SELECT pg_advisory_unlock(1)")
+    assert all(await asyncio.gather(*calls))
+    overbooked = "SELECT count(*) FROM tenant_usage WHERE pending_sessions > sessions_share"
+    assert await world.raw.fetchval(overbooked) == 0
+
+
+def completion(checksums: Checksums, detected: str | None) -> Completion:
+    sealed = SealedObject("s/k", '"e,{}')
+    return Completion(
+        sealed=sealed, size=7, checksums=checksums, detected_content_type=detected, checks=CHECKS
+    )
+
+
+async def test_a_complete_leaves_the_same_row_and_history(world: World, shared: list[str]) -> None:
+    done = [
+        completion(Checksums(), None),
+        completion(Checksums(md5="0" * 32, sha256="1" * 64), "image/png"),
+        completion(Checksums(crc32c="2" * 8), 'a,{"}'),
+    ]
+    kinds = [PLAIN, FULL, VARIED[2]]
+    found: dict[PostgresSessions, list[Any]] = {}
+    for sessions in (world.together, world.alone):
+        pending = [f.session for f in await started(world.alone, anew(kinds)) if f is not None]
+        calls = (
+            sessions.complete(session, how, None, "completer")
+            for session, how in zip(pending, done, strict=True)
+        )
+        ready = await asyncio.gather(*calls)
+        assert all(each is not None and each.state is SessionState.READY for each in ready)
+        found[sessions] = await world.rows([each.attachment_id for each in pending])
+    assert shared == ["complete_upload_sessions"]
+    assert found[world.together] == found[world.alone]
+
+
+async def test_completes_with_request_ids_are_known_by_them_afterwards(
+    world: World, shared: list[str]
+) -> None:
+    how = completion(Checksums(md5="0" * 32), None)
+    kept = {}
+    for sessions, prefix in ((world.together, "a"), (world.alone, "b")):
+        given: list[RequestKey | None] = [*requests("Complete", 3, prefix), None]
+        pending = [f.session for f in await started(world.alone, anew([PLAIN] * 4)) if f]
+        calls = (
+            sessions.complete(session, how, request, "completer")
+            for session, request in zip(pending, given, strict=True)
+        )
+        assert all(await asyncio.gather(*calls))
+        wanted = (
+            sessions.find(TENANT, session.attachment_id, request)
+            for session, request in zip(pending, given, strict=True)
+        )
+        kept[prefix] = [found and found.outcome for found in await asyncio.gather(*wanted)]
+        others = (
+            sessions.find(TENANT, session.attachment_id, request and replace(request, method="X"))
+            for session, request in zip(pending, given, strict=True)
+        )
+        assert [f and f.outcome for f in await asyncio.gather(*others)] == [None] * 4
+    # Those with a request id are of another kind than the one without.
+    assert shared == ["complete_upload_sessions", *["find_upload_sessions"] * 2]
+    assert kept["a"] == kept["b"]
+    assert [outcome and outcome.checks for outcome in kept["a"]] == [CHECKS] * 3 + [None]
+    told = [(each["payload_digest"], each["checks"]) for each in await world.outcomes()]
+    assert told[:3] == told[3:]
+
+
+async def test_a_complete_with_a_request_id_that_is_taken_changes_nothing(world: World) -> None:
+    how, (taken, free) = completion(Checksums(), None), requests("Complete", 2)
+    pending = [f.session for f in await started(world.alone, anew([PLAIN] * 4)) if f]
+    await world.alone.complete(pending[0], how, taken, "completer")
+    given = [taken, free, free]
+    calls = (
+        world.together.complete(session, how, request, "completer")
+        for session, request in zip(pending[1:], given, strict=True)
+    )
+    ready = await asyncio.gather(*calls)
+    assert [each is None for each in ready] == [True, False, True]
+    rows = await world.rows([session.attachment_id for session in pending])
+    assert [row["state"] for row in rows] == ["ready", "pending", "ready", "pending"]
+
+
+async def test_of_completes_of_one_session_at_once_one_is_first(world: World) -> None:
+    (found, other) = await started(world.alone, anew([PLAIN, PLAIN]))
+    assert found is not None
+    assert other is not None
+    how = completion(Checksums(), None)
+    wanted = [found.session] * 4 + [other.session]
+    calls = (world.together.complete(each, how, None, "completer") for each in wanted)
+    ready = await asyncio.gather(*calls)
+    assert [each is None for each in ready] == [False, True, True, True, False]
+    rows = await world.rows([found.session.attachment_id, other.session.attachment_id])
+    assert [len(row["events"]) for row in rows] == [2, 2]
+
+
+async def test_who_completes_for_another_is_named_in_its_own_history_only(world: World) -> None:
+    pending = [f.session for f in await started(world.alone, anew([PLAIN] * 6)) if f is not None]
+    how = completion(Checksums(), None)
+    calls = (
+        world.together.complete(session, how, None, f"completer {n % 2}")
+        for n, session in enumerate(pending)
+    )
+    await asyncio.gather(*calls)
+    rows = await world.rows([session.attachment_id for session in pending])
+    assert [row["events"][1]["actor"] for row in rows] == ["completer 0", "completer 1"] * 3
+
+
+async def test_what_one_finds_is_what_all_find(world: World, shared: list[str]) -> None:
+    ids = [f.session.attachment_id for f in await started(world.alone, anew(VARIED)) if f]
+    wanted = [*ids, uuid4(), ids[0]]
+    together = await asyncio.gather(*(world.together.find(TENANT, each) for each in wanted))
+    assert shared == ["find_upload_sessions"]
+    alone = await asyncio.gather(*(world.alone.find(TENANT, each) for each in wanted))
+    moment = datetime.now(UTC)
+    for mine, own in zip(together, alone, strict=True):
+        assert (mine is None) == (own is None)
+        if mine is not None and own is not None:
+            at_once = [replace(each.session, read_time=moment) for each in (mine, own)]
+            assert at_once[0] == at_once[1]
+
+
+async def test_nobody_finds_what_is_anothers(world: World) -> None:
+    (found,) = await started(world.alone, anew([PLAIN]))
+    assert found is not None
+    calls = (
+        world.together.find(tenant_id, found.session.attachment_id)
+        for tenant_id in (TENANT, "other", TENANT, "another")
+    )
+    assert [each is None for each in await asyncio.gather(*calls)] == [False, True, False, True]
+
+
+async def test_unknown_ids_cost_one_statement_for_all_of_them(
+    world: World, sent: list[str]
+) -> None:
+    request = RequestKey("Complete", "r", b"d")
+    finds = [world.together.find(TENANT, uuid4(), given) for given in (None, request) * 4]
+    assert await asyncio.gather(*finds) == [None] * 8
+    assert sent == [query("find_upload_sessions")]
+
+
+async def test_sessions_that_cannot_become_ready_cost_one_statement_for_all_of_them(
+    world: World, sent: list[str]
+) -> None:
+    pending = [found.session for found in await started(world.together, anew([PLAIN] * 3)) if found]
+    await world.raw.execute("DELETE FROM upload_sessions")
+    sent.clear()
+    completion = Completion(
+        sealed=SealedObject("k", "e"),
+        size=7,
+        checksums=Checksums(),
+        detected_content_type=None,
+        checks=CHECKS,
+    )
+    calls = [world.together.complete(each, completion, None, "tester") for each in pending]
+    assert await asyncio.gather(*calls) == [None] * 3
+    assert sent == [query("complete_upload_sessions")]

@@ -1,0 +1,308 @@
+"""Whatever happens at once, every attachment lives exactly as long as its holds say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from attachery_service.domain.errors import InvalidRequest
+from attachery_service.domain.holds import Hold, NewHold
+from attachery_service.domain.sessions import SessionState, UploadSession
+from attachery_service.ports import Held
+from attachery_service.postgres.database import Database, DatabaseOptions, open_database
+from attachery_service.postgres.queries import query
+from attachery_service.postgres.repositories.holds import PostgresHolds
+from attachery_service.postgres.repositories.sessions import PostgresSessions
+from support.service_fixtures import TENANT
+
+AT_ONCE = 20
+HOUR = timedelta(hours=1)
+PERISHABLE = "perishable"
+
+_MAKE_READY = """
+INSERT INTO upload_sessions (
+    tenant_id, attachment_id, state, purpose, filename, content_type, max_size, declared_checksums,
+    disposition, metadata, seal, upload_key, created_by, expire_time, upload_url_expire_time,
+    complete_time, object_purge_time, metadata_purge_time, sealed_key, sealed_etag, size, due_time
+)
+SELECT $1, gen_random_uuid(), 'ready', $3, 'a', 'text/plain', 1, '{}', 'attachment', '{}',
+    'write_once', 'k', 'tester', n.soon, n.soon, now(), n.soon, n.soon, 'k', 'e', 1, n.soon
+FROM generate_series(1, $2), LATERAL (SELECT now() + interval '1 hour' AS soon) AS n
+RETURNING attachment_id
+"""
+
+# The latest end of all live holds on each attachment, and what its own row tells of it.
+_BY_HOLDS = """
+SELECT s.attachment_id, h.end_time, s.held_until
+FROM upload_sessions AS s, LATERAL (
+    SELECT max(h.expire_time) AS end_time
+    FROM held_attachments AS m JOIN holds AS h USING (tenant_id, hold_id)
+    WHERE m.attachment_id = s.attachment_id AND h.release_time IS NULL AND h.expire_time > now()
+) AS h
+WHERE s.delete_time IS NULL AND greatest(s.object_purge_time, s.held_until, h.end_time) > now()
+"""
+
+# As if a hold had been taken a day earlier.
+_END = """
+WITH ended AS (
+    UPDATE holds SET create_time = create_time - interval '8 d',
+        expire_time = expire_time - interval '8 d'
+    WHERE hold_id = $1
+), own AS (
+    UPDATE held_attachments SET end_time = end_time - interval '8 d' WHERE hold_id = $1
+)
+UPDATE upload_sessions AS s SET held_until = (
+    SELECT max(least(h.expire_time, s.metadata_purge_time))
+    FROM held_attachments AS m JOIN holds AS h USING (tenant_id, hold_id)
+    WHERE m.attachment_id = s.attachment_id AND h.release_time IS NULL AND h.hold_id <> $1
+)
+WHERE attachment_id IN (SELECT attachment_id FROM held_attachments WHERE hold_id = $1)
+"""
+
+
+@dataclass
+class World:
+    """The store, attachments in it, and everything that may happen to their holds."""
+
+    database: Database
+    holds: PostgresHolds
+    raw: asyncpg.Pool[asyncpg.Record]
+    chance: random.Random
+    ids: list[UUID] = field(default_factory=list)
+    hold_ids: list[UUID] = field(default_factory=list)
+
+    async def make_ready(self, count: int, purpose: str = "default") -> list[UUID]:
+        rows = await self.raw.fetch(_MAKE_READY, TENANT, count, purpose)
+        return [row["attachment_id"] for row in rows]
+
+    async def take(
+        self,
+        ids: Sequence[UUID],
+        owner: str = "",
+        ttl: timedelta = HOUR * 2,
+        *,
+        all_or_nothing: bool = False,
+    ) -> Held:
+        new = NewHold(tenant_id=TENANT, hold_id=uuid4(), owner=owner, created_by="tester", ttl=ttl)
+        return await self.holds.take(new, ids, all_or_nothing=all_or_nothing)
+
+    async def release(self, hold_id: UUID, *, consumed: bool = False) -> Hold | None:
+        return await self.holds.release(
+            TENANT, hold_id, "tester", consumed=consumed, perishable=[PERISHABLE]
+        )
+
+    def any_event(self) -> Callable[[], Awaitable[None]]:
+        weights = {self.any_take: 8, self.any_extend: 4, self.any_release: 3}
+        (event,) = self.chance.choices(list(weights), list(weights.values()))
+        return event
+
+    async def any_take(self) -> None:
+        ids = self.chance.sample(self.ids, self.chance.randint(1, len(self.ids)))
+        owner = self.chance.choice(["", "one", "two", "three"])
+        held = await self.take(
+            ids, owner, self._any_ttl(), all_or_nothing=self.chance.random() < 0.2
+        )
+        if held.hold is not None:
+            self.hold_ids.append(held.hold.hold_id)
+
+    async def any_extend(self) -> None:
+        await self.holds.extend(TENANT, self._any_hold(), self._any_ttl())
+
+    async def any_release(self) -> None:
+        await self.release(self._any_hold(), consumed=self.chance.random() < 0.3)
+
+    async def end_one(self) -> None:
+        await self.raw.execute(_END, self._any_hold())
+
+    async def held_until(self, attachment_id: UUID) -> datetime | None:
+        return (await self.read([attachment_id]))[attachment_id].held_until
+
+    async def read(self, ids: Sequence[UUID]) -> Mapping[UUID, UploadSession]:
+        """The sessions as Resolve reads them."""
+        return await PostgresSessions(self.database).resolve(TENANT, ids)
+
+    async def wrongly_held(self) -> list[object]:
+        """Attachments that are read with another end than their holds have, or whose rows tell a
+        later one."""
+        rows = await self.raw.fetch(_BY_HOLDS)
+        sessions = await self.read([row["attachment_id"] for row in rows])
+        return [row for row in rows if _is_wrong(row, sessions[row["attachment_id"]])]
+
+    async def deadlocks(self) -> int:
+        count: int = await self.raw.fetchval(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        )
+        return count
+
+    def _any_hold(self) -> UUID:
+        return self.chance.choice(self.hold_ids[-12:] or [uuid4()])
+
+    def _any_ttl(self) -> timedelta:
+        return timedelta(minutes=self.chance.randint(30, 300))
+
+
+def _is_wrong(row: asyncpg.Record, session: UploadSession) -> bool:
+    seen, told = session.held_until, row["held_until"]
+    if seen is not None and seen <= session.read_time:
+        seen = None
+    is_late = told is not None and told > session.read_time and told > row["end_time"]
+    return seen != row["end_time"] or is_late or session.state is not SessionState.READY
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    options = DatabaseOptions(url=database_url, pool_size=AT_ONCE, statement_timeout=30)
+    async with open_database(options) as database, asyncpg.create_pool(database_url) as raw:
+        chance = random.Random()  # noqa: S311 - to be repeatable
+        yield World(database, PostgresHolds(database), raw, chance)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_every_read_tells_the_latest_end_of_all_live_holds_after_any_interleaving(
+    world: World, seed: int
+) -> None:
+    world.chance.seed(seed)
+    world.ids = await world.make_ready(6) + await world.make_ready(4, PERISHABLE)
+    for _ in range(10):
+        events = [world.any_event()() for _ in range(AT_ONCE)]
+        for outcome in await asyncio.gather(*events, return_exceptions=True):
+            assert outcome is None, repr(outcome)
+        assert await world.wrongly_held() == []
+        await world.end_one()
+    assert await world.deadlocks() == 0
+
+
+@pytest.mark.parametrize("owner", ["", "one"])
+async def test_holds_on_the_same_attachments_in_any_order_never_deadlock(
+    world: World, owner: str
+) -> None:
+    world.chance.seed(1)
+    ids = await world.make_ready(200)
+    takes = [
+        world.take(world.chance.sample(ids, 150), owner and f"{owner}-{number % 3}")
+        for number in range(AT_ONCE)
+    ]
+    assert all(held.hold for held in await asyncio.gather(*takes))
+    assert await world.deadlocks() == 0
+    assert await world.wrongly_held() == []
+
+
+async def test_calls_of_one_owner_at_once_share_one_hold(world: World) -> None:
+    ids = await world.make_ready(AT_ONCE)
+    takes = [world.take([i], "job", HOUR * number) for number, i in enumerate(ids, start=2)]
+    outcomes = await asyncio.gather(*takes)
+    assert len({held.hold.hold_id for held in outcomes if held.hold}) == 1
+    last = (await world.take(ids[:1], "job")).hold
+    assert last
+    assert last.attachment_count == AT_ONCE
+    # Those that came first live as long as the one that asked for the most.
+    assert {await world.held_until(i) for i in ids} == {last.expire_time}
+
+
+async def test_to_hold_changes_no_index(world: World) -> None:
+    ids = await world.make_ready(5)
+    values = [TENANT, ids, False, uuid4(), "", "tester", HOUR * 2, 10, None, [None] * 5]
+    async with world.raw.acquire() as connection, connection.transaction():
+        await connection.fetch(query("take_hold"), *values)
+        row = await connection.fetchrow(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables"
+            " WHERE relname = 'upload_sessions'"
+        )
+    assert row
+    assert tuple(row) == (5, 5)
+
+
+async def test_the_work_grows_with_what_is_asked_for_and_no_faster(world: World) -> None:
+    ids = await world.make_ready(300)
+    holds = [(await world.take(ids, "job" if n else "")).hold for n in range(4)]
+    assert holds[0]
+    assert holds[1]
+
+    def taken(count: int) -> list[object]:
+        unknown = [None] * count
+        return [ids[:count], True, uuid4(), "job", "tester", HOUR, 1000, None, unknown]
+
+    renewed = holds[1].hold_id
+    # Of 300 held, renewing one and extending all look at a few rows.
+    for name, values, at_most in (
+        ("take_hold", taken(300), 3000),
+        ("take_hold", taken(1), 30),
+        ("extend_hold", [renewed, HOUR, None], 30),
+        ("release_hold", [holds[0].hold_id, True, [PERISHABLE], "tester"], 3000),
+    ):
+        async with world.raw.acquire() as connection, connection.transaction():
+            statement = f"EXPLAIN (ANALYZE, FORMAT JSON) {query(name)}"
+            plan = json.loads(await connection.fetchval(statement, TENANT, *values))
+            assert max(rows_seen(plan[0]["Plan"])) <= at_most, name
+
+
+def rows_seen(node: dict[str, Any]) -> Iterator[float]:
+    """How many rows each step of a plan looked at."""
+    dropped = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
+    yield (node["Actual Rows"] + dropped) * node["Actual Loops"]
+    for part in node.get("Plans", ()):
+        yield from rows_seen(part)
+
+
+async def test_what_is_read_is_what_resolve_reads(world: World) -> None:
+    ids = [*await world.make_ready(3), uuid4()]
+    await world.raw.execute(
+        "UPDATE upload_sessions SET delete_time = now(), booking = NULL WHERE attachment_id = $1",
+        ids[0],
+    )
+    held = await world.take(ids, ttl=timedelta(minutes=1))
+    plain = await PostgresSessions(world.database).resolve(TENANT, ids)
+    assert list(held.sessions) != []
+    assert set(held.sessions) == set(plain) == set(ids[:3])
+    for attachment_id, session in plain.items():
+        mine = held.sessions[attachment_id]
+        assert (mine.state, mine.revision, mine.object_purge_time, mine.declaration) == (
+            session.state,
+            session.revision,
+            session.object_purge_time,
+            session.declaration,
+        )
+    assert held.sessions[ids[0]].state is SessionState.DELETED
+    assert held.hold
+    assert held.hold.attachment_count == 2
+
+
+async def test_the_hold_of_an_owner_has_a_largest_size(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attachery_service.postgres.repositories.holds.MAX_ATTACHMENTS", 3)
+    ids = await world.make_ready(4)
+    await world.take(ids[:3], "job")
+    await world.take(ids[:3], "job")
+    with pytest.raises(InvalidRequest) as caught:
+        await world.take(ids[3:], "job")
+    assert (caught.value.reason, caught.value.facts["maxCount"]) == ("BATCH_TOO_LARGE", "3")
+    assert await world.held_until(ids[3]) is None
+    assert (await world.take(ids[3:])).hold
+
+
+async def test_what_one_hold_let_go_is_looked_at_again_at_once(world: World) -> None:
+    (attachment_id,) = await world.make_ready(1)
+    held = await world.take([attachment_id], ttl=HOUR * 5)
+    # As the sweep leaves it, which has found it held past its own time.
+    await world.raw.execute(
+        "UPDATE upload_sessions SET due_time = held_until,"
+        " expire_time = create_time + interval '1 us',"
+        " object_purge_time = create_time + interval '2 us'"
+    )
+    assert held.hold
+    await world.release(held.hold.hold_id)
+    row = await world.raw.fetchrow(
+        "SELECT held_until, due_time = object_purge_time AS due FROM upload_sessions"
+    )
+    assert row
+    assert tuple(row) == (None, True)

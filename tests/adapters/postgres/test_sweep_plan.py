@@ -1,0 +1,54 @@
+"""The sweep finds what is due by index, however many sessions there are."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from attachery_service.postgres.queries import query
+from support.service_fixtures import TENANT, ServiceUnderTest
+
+LIMIT, DAY = 100, timedelta(days=1)
+ID = UUID(int=7)
+STATEMENTS: dict[str, tuple[object, ...]] = {
+    "sweep_sessions": (LIMIT, DAY, DAY, "attachery"),
+    "confirm_disposal": (datetime.now(UTC), DAY, DAY, [TENANT], [ID], [1]),
+    "drop_request_outcomes": (LIMIT, DAY),
+    "drop_holds": (LIMIT, DAY),
+}
+LARGE = {"upload_sessions", "session_events", "request_outcomes", "holds"}
+FILL = """
+    INSERT INTO upload_sessions SELECT (jsonb_populate_record(s, jsonb_build_object(
+        'attachment_id', gen_random_uuid(),
+        'due_time', s.due_time + (n - 2000) * interval '1 s'))).*
+    FROM upload_sessions AS s, generate_series(1, 20000) AS n;
+    INSERT INTO session_events (tenant_id, attachment_id, revision, state, actor)
+    SELECT tenant_id, attachment_id, 2, 'pending', 'tester' FROM upload_sessions;
+    INSERT INTO request_outcomes
+        (tenant_id, method, request_id, payload_digest, attachment_id, create_time)
+    SELECT 'acme', 'm', n::text, '', gen_random_uuid(), now() - n * interval '1 s'
+    FROM generate_series(1, 100000) AS n;
+    INSERT INTO holds (tenant_id, hold_id, owner, created_by, expire_time)
+    SELECT 'acme', gen_random_uuid(), '', 'tester', now() + n * interval '1 s'
+    FROM generate_series(1, 20000) AS n;
+    ANALYZE
+"""
+
+
+async def test_no_statement_of_the_sweep_reads_a_large_table_whole(
+    service: ServiceUnderTest,
+) -> None:
+    await service.start(size_bytes=1, request_id="r-1")
+    for statement in FILL.split(";"):
+        await service.database.execute(statement)
+    for name, values in STATEMENTS.items():
+        plan = await service.database.fetchval(f"EXPLAIN (FORMAT JSON) {query(name)}", *values)
+        assert not LARGE & set(read_whole(json.loads(plan)[0]["Plan"])), name
+
+
+def read_whole(node: dict[str, Any]) -> list[str]:
+    """The tables that sequential scans are of."""
+    own = [node["Relation Name"]] if node["Node Type"] == "Seq Scan" else []
+    return own + [name for child in node.get("Plans", []) for name in read_whole(child)]

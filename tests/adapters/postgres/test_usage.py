@@ -1,0 +1,307 @@
+"""What is counted is what there is, whatever happens at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from attachery_service.domain.checksums import Checksums
+from attachery_service.domain.errors import AttacheryError, ResourceExhausted
+from attachery_service.domain.idempotency import RequestKey
+from attachery_service.domain.quota import Limits, Usage
+from attachery_service.domain.sessions import (
+    Declaration,
+    Disposition,
+    Failure,
+    NewSession,
+    Seal,
+    SealedObject,
+)
+from attachery_service.ports import Completion, Found, Rejection
+from attachery_service.postgres.database import DatabaseOptions, open_database
+from attachery_service.postgres.repositories.batches import PostgresBatches
+from attachery_service.postgres.repositories.sessions import PostgresSessions
+from attachery_service.postgres.repositories.sweep import PostgresSweep
+from attachery_service.postgres.repositories.usage import PostgresUsage
+from support.service_fixtures import TENANT, age
+
+MAX_SIZE = 40
+LIMITS = Limits(max_pending_sessions=24, max_pending_bytes=400, max_stored_bytes=800)
+AT_ONCE = 24
+HOUR = timedelta(hours=1)
+REJECTION = Rejection(Failure("SIZE_MISMATCH", {}), ())
+
+
+def new_session(size: int | None) -> NewSession:
+    return NewSession(
+        tenant_id=TENANT,
+        attachment_id=uuid4(),
+        declaration=Declaration(
+            filename="a",
+            content_type="text/plain",
+            size=size,
+            checksums=Checksums(),
+            content_id=None,
+            disposition=Disposition.ATTACHMENT,
+            is_inline=False,
+            metadata={},
+        ),
+        purpose="default",
+        max_size=MAX_SIZE,
+        seal=Seal.COPY,
+        upload_key="k",
+        ttl=HOUR,
+        expire_time=None,
+        min_ttl=timedelta(minutes=1),
+        max_ttl=HOUR,
+        object_retention=HOUR,
+        metadata_retention=HOUR,
+        auto_complete=False,
+        created_by="tester",
+    )
+
+
+def completion(size: int) -> Completion:
+    return Completion(
+        sealed=SealedObject("k", "e"),
+        size=size,
+        checksums=Checksums(),
+        detected_content_type=None,
+        checks=(),
+    )
+
+
+@dataclass
+class World:
+    """The store, what was started in it, and everything that may happen to it."""
+
+    sessions: PostgresSessions
+    batches: PostgresBatches
+    usage: PostgresUsage
+    sweeps: PostgresSweep
+    raw: asyncpg.Pool[asyncpg.Record]
+    chance: random.Random
+    ids: list[UUID] = field(default_factory=list)
+    refused: int = 0
+
+    def any_event(self) -> Callable[[], Awaitable[None]]:
+        weights = {
+            self.start: 8,
+            self.complete: 4,
+            self.end_batch: 2,
+            self.fail: 1,
+            self.cancel: 1,
+            self.age: 3,
+            self.release: 1,
+            self.sweep: 1,
+        }
+        (event,) = self.chance.choices(list(weights), list(weights.values()))
+        return event
+
+    async def start(self) -> None:
+        new = new_session(self.chance.choice([None, 1, 7, MAX_SIZE]))
+        request = self.chance.choice([None, self._request("Start")])
+        rehearsal = request is None and self.chance.random() < 0.1
+        try:
+            await self.sessions.start(new, request, LIMITS, rehearsal=rehearsal)
+        except ResourceExhausted:
+            self.refused += 1
+        self.ids += [] if rehearsal else [new.attachment_id]
+
+    async def complete(self) -> None:
+        if found := await self.sessions.find(TENANT, self._any_id()):
+            request = self.chance.choice([None, self._request("Complete")])
+            done = self._completion(found)
+            await self.sessions.complete(found.session, done, request, "tester")
+
+    async def end_batch(self) -> None:
+        ids = list({self._any_id() for _ in range(6)})
+        found = (await self.batches.find(TENANT, ids, None)).sessions
+        endings: dict[UUID, Completion | Rejection] = {
+            attachment_id: REJECTION if self.chance.random() < 0.2 else self._completion(one)
+            for attachment_id, one in found.items()
+        }
+        if endings:
+            await self.batches.end(TENANT, endings, None, "tester", atomic=False)
+
+    async def fail(self) -> None:
+        if found := await self.sessions.find(TENANT, self._any_id()):
+            await self.sessions.fail(found.session, REJECTION, None, "tester")
+
+    async def cancel(self) -> None:
+        await self.sessions.cancel(TENANT, self._any_id(), self._request("Cancel"), "tester")
+
+    async def age(self) -> None:
+        await age(self.raw, self._any_id(), HOUR * self.chance.choice([0.4, 1.1]))
+
+    async def release(self) -> None:
+        await self.usage.release_due(TENANT, self.chance.randint(1, 5))
+
+    async def sweep(self) -> None:
+        swept = await self.sweeps.sweep(self.chance.randint(1, 8))
+        await self.sweeps.confirm_disposal([session for session in swept if session.dead_keys])
+
+    def _completion(self, found: Found) -> Completion:
+        return completion(found.session.declaration.size or self.chance.randint(1, MAX_SIZE))
+
+    def _any_id(self) -> UUID:
+        return self.chance.choice(self.ids[-40:] or [uuid4()])
+
+    def _request(self, method: str) -> RequestKey:
+        return RequestKey(method, f"r-{self.chance.randint(1, 200)}", b"payload")
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    options = DatabaseOptions(url=database_url, pool_size=AT_ONCE)
+    async with open_database(options) as database, asyncpg.create_pool(database_url) as raw:
+        chance = random.Random()  # noqa: S311 - to be repeatable
+        yield World(
+            PostgresSessions(database),
+            PostgresBatches(database),
+            PostgresUsage(database),
+            PostgresSweep(database, HOUR / 2, HOUR / 100, "attachery"),
+            raw,
+            chance,
+        )
+
+
+async def counted(world: World) -> dict[int, tuple[int, int, int]]:
+    rows = await world.raw.fetch(
+        "SELECT shard, pending_sessions, pending_bytes, stored_bytes FROM tenant_usage"
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in rows if any(tuple(row)[1:])}
+
+
+async def recomputed(world: World) -> dict[int, tuple[int, int, int]]:
+    rows = await world.raw.fetch(
+        """
+        SELECT usage_shard,
+            count(*) FILTER (WHERE booking = 'pending'),
+            coalesce(sum(coalesce(declared_size, max_size)) FILTER (WHERE booking = 'pending'), 0),
+            coalesce(sum(size) FILTER (WHERE state = 'ready' AND delete_time IS NULL), 0)
+        FROM upload_sessions GROUP BY usage_shard
+        """
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in rows if any(tuple(row)[1:])}
+
+
+async def there_is(world: World) -> Usage:
+    """What a tenant uses, from nothing but its sessions."""
+    row = await world.raw.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE alive) AS pending_sessions,
+            coalesce(sum(coalesce(declared_size, max_size)) FILTER (WHERE alive), 0)::bigint
+                AS pending_bytes,
+            coalesce(sum(size) FILTER (WHERE delete_time IS NULL), 0)::bigint AS stored_bytes
+        FROM (
+            SELECT *, state <> 'ready' AND upload_url_expire_time > now() AS alive
+            FROM upload_sessions
+        ) AS s
+        """
+    )
+    assert row
+    return Usage(**dict(row))
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_the_counters_are_what_the_sessions_add_up_to_after_any_interleaving(
+    world: World, seed: int
+) -> None:
+    world.chance.seed(seed)
+    for _ in range(12):
+        events = [world.any_event()() for _ in range(AT_ONCE)]
+        for outcome in await asyncio.gather(*events, return_exceptions=True):
+            assert outcome is None, repr(outcome)
+        assert await counted(world) == await recomputed(world)
+        used = await there_is(world)
+        assert await world.usage.of(TENANT) == used
+        counts = [sum(column) for column in zip(*(await counted(world)).values(), strict=True)]
+        assert counts[0] <= (LIMITS.max_pending_sessions or 0)
+        assert counts[1] <= (LIMITS.max_pending_bytes or 0)
+        assert counts[1] + counts[2] <= (LIMITS.max_stored_bytes or 0)
+    assert world.refused, "the limits were never reached"
+
+
+async def test_nothing_ends_a_session_whose_room_was_given_back(
+    world: World,
+) -> None:
+    new = new_session(None)
+    found = await world.sessions.start(new, None, Limits(), rehearsal=False)
+    assert found
+    await world.raw.execute("UPDATE upload_sessions SET booking = 'released'")
+    cancelled = await world.sessions.cancel(TENANT, new.attachment_id, None, "tester")
+    assert cancelled is None
+
+
+async def test_starts_go_on_while_a_shard_is_held(world: World) -> None:
+    limits = Limits(max_pending_sessions=1000)
+    await world.sessions.start(new_session(1), None, limits, rehearsal=False)
+    async with world.raw.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM tenant_usage WHERE shard = 3 FOR UPDATE")
+        async with asyncio.timeout(3):
+            for _ in range(20):
+                await world.sessions.start(new_session(1), None, limits, rehearsal=False)
+
+
+async def test_a_tenant_at_its_limit_is_refused_without_a_lock(world: World) -> None:
+    limits = Limits(max_pending_sessions=1)
+    await world.sessions.start(new_session(1), None, limits, rehearsal=False)
+    async with world.raw.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM tenant_usage FOR UPDATE")
+        async with asyncio.timeout(2):
+            with pytest.raises(AttacheryError, match="too many pending"):
+                await world.sessions.start(new_session(1), None, limits, rehearsal=False)
+
+
+async def test_of_those_that_wait_for_the_last_room_one_gets_it(world: World) -> None:
+    limits = Limits(max_pending_sessions=2)
+
+    def start() -> Awaitable[Found | None]:
+        return world.sessions.start(new_session(1), None, limits, rehearsal=False)
+
+    await start()
+    async with world.raw.acquire() as holder, holder.transaction():
+        await holder.execute("SELECT FROM tenant_usage FOR UPDATE")
+        waiting = asyncio.gather(*(start() for _ in range(8)), return_exceptions=True)
+        await until_waiting(world, 8)
+    outcomes = await waiting
+    assert sum(isinstance(outcome, Found) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, ResourceExhausted) for outcome in outcomes) == 7
+
+
+async def until_waiting(world: World, count: int) -> None:
+    """Returns when so many statements wait for a lock."""
+    async with asyncio.timeout(5):
+        while count > await world.raw.fetchval(  # noqa: ASYNC110 - Postgres tells nobody
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ):
+            await asyncio.sleep(0.01)
+
+
+async def test_the_first_starts_of_a_tenant_may_come_all_at_once(world: World) -> None:
+    starts = (
+        world.sessions.start(new_session(1), None, LIMITS, rehearsal=False) for _ in range(AT_ONCE)
+    )
+    assert all(await asyncio.gather(*starts))
+    assert (await world.usage.of(TENANT)).pending_sessions == AT_ONCE
+
+
+async def test_what_was_started_by_the_release_before_is_not_counted(world: World) -> None:
+    new = new_session(None)
+    found = await world.sessions.start(new, None, LIMITS, rehearsal=False)
+    assert found
+    await world.raw.execute(
+        "UPDATE upload_sessions SET booking = NULL, usage_shard = NULL, reserved_bytes = NULL"
+    )
+    before = await counted(world)
+    assert await world.sessions.complete(found.session, completion(1), None, "tester")
+    assert await counted(world) == before

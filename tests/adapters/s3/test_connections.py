@@ -1,0 +1,342 @@
+"""Connections for HEADs: few, handed on in order, each answer to whoever asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from yarl import URL
+
+from attachery_service.s3.http.connections import Connections, Limits
+from attachery_service.s3.http.http1 import Answer, Connection, head_request
+from support.bad_stores import ScriptedStore, one_by_one, scripted_store, tired_store
+from support.processes import eventually
+
+LONG = 100.0
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+FOUND = Answer(200, {"content-length": "5"})
+
+
+def echo(head: str) -> bytes:
+    """The answer to this request, and to no other."""
+    return f"HTTP/1.1 200 OK\r\netag: {head.split(' ')[1][1:]}\r\n\r\n".encode()
+
+
+def told(key: object) -> Answer:
+    return Answer(200, {"etag": str(key)})
+
+
+@asynccontextmanager
+async def connections_to(
+    endpoint: str,
+    *,
+    most: int = 1,
+    connect: float = LONG,
+    answer: float = LONG,
+    idle: float = LONG,
+    tls: ssl.SSLContext | bool = True,
+) -> AsyncIterator[Connections]:
+    limits = Limits(connections=most, connect=connect, answer=answer, idle=idle)
+    connections = Connections(URL(endpoint), tls, limits)
+    try:
+        yield connections
+    finally:
+        connections.close()
+
+
+def asking(connections: Connections, key: object) -> asyncio.Task[Answer]:
+    return asyncio.create_task(connections.head(head_request(f"/{key}", {"host": "store"})))
+
+
+async def works(connections: Connections, most: int) -> None:
+    """That as many as allowed can be used at a time, still."""
+    keys = [f"works-{number}" for number in range(3 * most)]
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*(asking(connections, key) for key in keys))
+    assert answers == [told(key) for key in keys]
+
+
+@asynccontextmanager
+async def one_held(
+    store: ScriptedStore, connections: Connections
+) -> AsyncIterator[asyncio.Task[Answer]]:
+    """A HEAD of `held` that the store has and does not answer until the end of the context."""
+    store.may_answer.clear()
+    held = asking(connections, "held")
+    await eventually(lambda: store.keys == ["held"])
+    yield held
+    store.may_answer.set()
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+async def test_a_connection_the_store_gave_up_is_replaced(patience: int) -> None:
+    async with (
+        tired_store(ANSWER, patience) as store,
+        connections_to(store.endpoint) as connections,
+    ):
+        assert [await asking(connections, "a") for _ in range(6)] == [FOUND] * 6
+
+        assert store.answered == 6
+        assert store.connections == -(-6 // patience)
+
+
+async def test_a_replaced_connection_is_not_replaced_again() -> None:
+    async with (
+        scripted_store(one_by_one(ANSWER, None, None, ANSWER)) as store,
+        connections_to(store.endpoint) as connections,
+    ):
+        await asking(connections, "a")
+
+        with pytest.raises(ConnectionError):
+            await asking(connections, "a")
+
+        assert store.asked_on == [1, 1, 2]
+        assert await asking(connections, "a") == FOUND
+
+
+async def test_a_connection_ended_while_idle_gives_its_place_to_another() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint, most=2) as connections:
+        await works(connections, 2)
+        for writer in store.writers:
+            writer.close()
+        await eventually(lambda: store.ended == {1, 2})
+
+        await works(connections, 2)
+
+        assert len(store.writers) == 4
+        assert len(connections._open) == 2
+
+
+async def test_bytes_nobody_asked_for_are_no_answer() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
+        await asking(connections, "a")
+        store.writers[0].write(echo("HEAD /a"))
+        await eventually(lambda: store.ended == {1})
+
+        assert await asking(connections, "b") == told("b")
+
+        assert store.asked_on == [1, 2]
+
+
+async def test_the_last_given_back_is_used_first() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint, most=4) as connections:
+        store.may_answer.clear()
+        asked = [asking(connections, number) for number in range(4)]
+        await eventually(lambda: len(store.heads) == 4)
+        store.may_answer.set()
+        await asyncio.gather(*asked)
+
+        for _ in range(5):
+            await asking(connections, "a")
+
+        assert len(store.writers) == 4
+        assert len(set(store.asked_on[4:])) == 1
+
+
+async def test_no_more_connections_than_allowed_are_made() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint, most=3) as connections:
+        await works(connections, 50)
+
+        assert len(store.writers) <= 3
+
+
+async def test_waiting_callers_are_served_in_the_order_of_asking() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
+        async with one_held(store, connections) as held:
+            waiting = [asking(connections, number) for number in range(10)]
+            await asyncio.sleep(0)
+
+        assert await asyncio.gather(held, *waiting) == [told("held"), *map(told, range(10))]
+
+        assert store.keys == ["held", *map(str, range(10))]
+
+
+async def test_the_answer_to_a_cancelled_caller_goes_to_nobody_else() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
+        async with one_held(store, connections) as held:
+            next_one = asking(connections, "next")
+            held.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await held
+        assert await next_one == told("next")
+        assert store.asked_on == [1, 2]
+
+
+async def test_a_cancelled_caller_leaves_the_queue() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
+        async with one_held(store, connections) as held:
+            first, second = asking(connections, "first"), asking(connections, "second")
+            await asyncio.sleep(0)
+            first.cancel()
+
+        assert [await held, await second] == [told("held"), told("second")]
+        assert store.keys == ["held", "second"]
+
+
+@pytest.mark.parametrize("answers", ["in-time", "late", "none"])
+async def test_a_caller_cancelled_at_any_moment_takes_no_connection_along(answers: str) -> None:
+    """`moment`: how many turns of the loop the callers have had."""
+    chosen = random.Random(0)  # noqa: S311
+    script = (lambda _: None) if answers == "none" else echo
+    async with (
+        scripted_store(script) as store,
+        connections_to(store.endpoint, most=2) as connections,
+    ):
+        for moment in range(40):
+            if answers == "late":
+                store.may_answer.clear()
+            keys = [f"{moment}-{number}" for number in range(6)]
+            tasks = [asking(connections, key) for key in keys]
+            for _ in range(moment):
+                await asyncio.sleep(0)
+            for task in chosen.sample(tasks, 4):
+                task.cancel()
+            store.may_answer.set()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            for key, end in zip(keys, ends, strict=True):
+                assert isinstance(end, BaseException) or end == told(key)
+        store.script = echo
+
+        await works(connections, 2)
+
+
+async def test_who_cannot_connect_leaves_a_place_for_the_next() -> None:
+    async with scripted_store(echo) as store:
+        gone = store.endpoint
+    async with connections_to(gone) as connections:
+        asked = [asking(connections, number) for number in range(5)]
+
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert [isinstance(end, OSError) for end in ends] == [True] * 5
+
+
+async def test_a_silent_store_is_given_up_and_its_connection_ended() -> None:
+    async with (
+        scripted_store(echo) as store,
+        connections_to(store.endpoint, answer=0.5) as connections,
+    ):
+        async with one_held(store, connections) as held:
+            with pytest.raises(TimeoutError):
+                await held
+
+        await eventually(lambda: 1 in store.ended)
+        assert await asking(connections, "b") == told("b")
+        assert store.asked_on == [1, 2]
+
+
+async def test_an_answer_in_time_is_not_given_up_later() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
+        await asking(connections, "a")
+
+        (connection,) = connections._idle
+        assert connection._timer is not None
+        assert connection._timer.cancelled()
+
+
+async def test_an_answer_whose_caller_has_just_left_is_nobodys() -> None:
+    """uvloop may read before the caller's task has heard that it is cancelled."""
+    loop = asyncio.get_running_loop()
+    async with scripted_store(echo) as store:
+        url = URL(store.endpoint)
+        _, connection = await loop.create_connection(
+            lambda: Connection(loop, LONG, lambda _: None), "127.0.0.1", url.port or 0
+        )
+        asked = connection.head(b"HEAD /a HTTP/1.1\r\n")
+
+        asked.cancel()
+        connection.data_received(ANSWER)
+
+        assert connection.is_free
+        connection.end()
+
+
+async def test_a_store_that_never_ends_its_answer_is_given_up() -> None:
+    """Its bytes, however many come, earn it no more time."""
+    async with (
+        scripted_store(one_by_one(b"HTTP/1.1 200 OK\r\n", ANSWER)) as store,
+        connections_to(store.endpoint, answer=0.5) as connections,
+    ):
+        dribbled = asking(connections, "a")
+        while not dribbled.done():
+            for writer in store.writers:
+                writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+        with pytest.raises(TimeoutError):
+            await dribbled
+        assert await asking(connections, "b") == FOUND
+
+
+async def test_an_idle_connection_is_ended_before_the_store_does() -> None:
+    async with (
+        scripted_store(echo) as store,
+        connections_to(store.endpoint, most=2, idle=0.5) as connections,
+    ):
+        for round_ in (1, 2):
+            await works(connections, 2)
+            await eventually(lambda: len(store.ended) == len(store.writers))
+            assert len(store.writers) == 2 * round_
+
+
+async def test_being_used_again_makes_a_connection_less_idle() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
+        await asking(connections, "a")
+        connections._idle[0].idle_since -= LONG
+        await asking(connections, "b")
+        connections._retire()
+        await asking(connections, "c")
+        assert store.asked_on == [1, 1, 1]
+
+        connections._idle[0].idle_since -= LONG
+        connections._retire()
+
+        await eventually(lambda: store.ended == {1})
+
+
+async def test_a_connection_in_use_is_not_idle() -> None:
+    async with (
+        scripted_store(echo) as store,
+        connections_to(store.endpoint, most=2, idle=0.5) as connections,
+    ):
+        await works(connections, 2)
+        store.may_answer.clear()
+        held = asking(connections, "held")
+        await eventually(lambda: len(store.ended) == 1)
+        store.may_answer.set()
+
+        assert await held == told("held")
+
+        assert len(store.writers) == 2
+
+
+async def test_a_store_that_does_not_shake_hands_is_given_up() -> None:
+    tls = ssl.create_default_context()
+    async with scripted_store(echo) as store:
+        endpoint = store.endpoint.replace("http:", "https:")
+        async with connections_to(endpoint, connect=0.05, tls=tls) as connections:
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    await asking(connections, "a")
+
+        await eventually(lambda: store.ended == {1, 2})
+
+
+async def test_closing_ends_what_is_under_way_and_what_waits() -> None:
+    async with scripted_store(echo) as store, connections_to(store.endpoint, most=2) as connections:
+        await works(connections, 2)
+        store.may_answer.clear()
+        asked = [asking(connections, number) for number in range(4)]
+        await eventually(lambda: store.keys[-2:] == ["0", "1"])
+
+        connections.close()
+
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(end) for end in ends] == [ConnectionError] * 4
+        store.may_answer.set()
+        await eventually(lambda: store.ended == {*range(1, len(store.writers) + 1)})

@@ -1,0 +1,78 @@
+"""What holds for the whole process: told at start, and off where it is switched off."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from attachery_service.rpc.accept.prefetching_server import can_prefetch
+from attachery_service.settings.process import prepare
+from support import hot_paths
+from support.process_fixtures import Serve
+from support.processes import SOURCES
+
+LISTENER_OFF = "-event_engine_listener"
+OFF = dict.fromkeys(
+    ("uvloop", "batch_scheduling", "grpc_poller", "grpc_accept_prefetch", "gc_freeze"), False
+)
+
+
+async def told(serve: Serve, **settings: object) -> tuple[object, ...]:
+    serving = await serve(**settings)
+    await serving.start()
+    line = await serving.process.logged("serving")
+    assert await serving.process.stopped() == 0
+    names = ("loop", "batch_scheduling", "grpc_experiments", "grpc_accept_prefetch")
+    return tuple(line[name] for name in names)
+
+
+async def test_all_is_on_unless_switched_off(serve: Serve) -> None:
+    on = dict.fromkeys(OFF, True)
+    permitted = hasattr(os, "SCHED_BATCH")
+    assert await told(serve, **on) == ("uvloop", permitted, LISTENER_OFF, can_prefetch())
+    inherited = permitted and os.sched_getscheduler(0) == os.SCHED_BATCH
+    assert await told(serve, **OFF) == ("asyncio", inherited, "", False)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "used"),
+    [
+        ("", LISTENER_OFF),
+        ("tcp_frame_size_tuning", f"tcp_frame_size_tuning,{LISTENER_OFF}"),
+        ("event_engine_listener", "event_engine_listener"),
+        (f"{LISTENER_OFF},tcp_frame_size_tuning", f"{LISTENER_OFF},tcp_frame_size_tuning"),
+    ],
+)
+def test_an_operators_own_choice_of_grpc_experiments_is_kept(
+    monkeypatch: pytest.MonkeyPatch, chosen: str, used: str
+) -> None:
+    for name in hot_paths.OFF:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GRPC_EXPERIMENTS", chosen)
+    monkeypatch.setenv("ATTACHERY_BATCH_SCHEDULING", "false")
+    prepare()
+    assert os.environ["GRPC_EXPERIMENTS"] == used
+
+
+def test_settings_that_cannot_be_read_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_EXPERIMENTS", "")
+    monkeypatch.setenv("ATTACHERY_UVLOOP", "perhaps")
+    assert prepare() is None
+    assert os.environ["GRPC_EXPERIMENTS"] == ""
+
+
+def test_nothing_is_loaded_for_what_is_switched_off() -> None:
+    loads = "import sys, attachery_service.cli.main; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", loads],
+        env={**os.environ, "PYTHONPATH": SOURCES},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    assert {"attachery_service.app.serve", "aiohttp"} <= loaded
+    assert not loaded & {"jwt", "cryptography", "redis", "aiohttp.web", "boto3", "ministack"}

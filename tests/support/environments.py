@@ -1,0 +1,99 @@
+"""Python environments beside the one the tests run in, made by uv from its cache or from PyPI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = f"{ROOT / 'service'}{os.pathsep}{ROOT / 'generated'}"
+OLDEST_PYTHON = "3.11"
+
+Done = subprocess.CompletedProcess[str]
+
+_NOT_INHERITED = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A virtual environment: its folder."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    def run(
+        self, *arguments: str | Path, sources: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs its Python in its folder; `sources` puts this checkout's on the path."""
+        return call([self.python, *arguments], cwd=self.folder, sources=sources)
+
+
+class NewEnvironment(Protocol):
+    """Makes an environment that somebody else removes."""
+
+    def __call__(self, *requirements: str | Path, python: str = "") -> Environment: ...
+
+
+def uv(*arguments: str | Path) -> str:
+    """What uv printed; it must succeed."""
+    done = call([_uv_binary(), *arguments])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def make_environment(folder: Path, *requirements: str | Path, python: str = "") -> Environment:
+    """A fresh environment with these requirements, as pip names them, and what they need."""
+    uv("venv", "--quiet", "--python", python or sys.executable, folder)
+    environment = Environment(folder)
+    uv("pip", "install", "--quiet", "--python", environment.python, *requirements)
+    return environment
+
+
+def lowest_requirements(extra: str, output: Path) -> Path:
+    """A requirements file with the oldest direct dependencies that pyproject.toml allows."""
+    lowest = ("--resolution", "lowest-direct", "--python", oldest_python(), "--extra", extra)
+    uv("pip", "compile", "--quiet", *lowest, "--output-file", output, ROOT / "pyproject.toml")
+    return output
+
+
+def oldest_python() -> str:
+    """The oldest Python that is supported, or newer ones lack wheels of the oldest dependencies."""
+    done = call([_uv_binary(), "python", "find", "--no-project", OLDEST_PYTHON])
+    if done.returncode != 0:
+        pytest.skip(f"the oldest dependencies need Python {OLDEST_PYTHON}, which is not here")
+    return done.stdout.strip()
+
+
+def call(command: Sequence[str | Path], *, cwd: Path | None = None, sources: bool = False) -> Done:
+    environment = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+    environment.setdefault("UV_SYSTEM_CERTS", "true")
+    environment["UV_PYTHON_DOWNLOADS"] = "never"
+    if sources:
+        environment["PYTHONPATH"] = SOURCES
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _uv_binary() -> Path | str:
+    made_by_make = ROOT / ".tools" / "uv" / "bin" / "uv"
+    found = made_by_make if made_by_make.exists() else shutil.which("uv")
+    assert found, "there is no uv: run `make test` once, it brings its own"
+    return found
