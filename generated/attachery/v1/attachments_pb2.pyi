@@ -18,7 +18,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class GetAttachmentRequest(google.protobuf.message.Message):
-    """Asks for an attachment."""
+    """Request for one attachment."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -61,7 +61,7 @@ global___GetAttachmentResponse = GetAttachmentResponse
 
 @typing.final
 class ResolveAttachmentsRequest(google.protobuf.message.Message):
-    """Asks for many attachments."""
+    """Request for many attachments."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -77,28 +77,28 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
     include_download_urls: builtins.bool
     """Also sign a download URL for each attachment. Needs the scope `attachments.read` too."""
     all_or_nothing: builtins.bool
-    """If any id fails, every other one answers `BATCH_ABORTED`. The call itself is OK, and nothing is
-    held.
+    """If one id fails, all others have the status `BATCH_ABORTED`. The call itself is OK, and no hold
+    is taken.
     """
     hold_owner: builtins.str
-    """Names who holds, such as a message or a job, in 1..128 printable ASCII characters without spaces;
-    only with `hold_ttl`. While the hold lives, the same caller naming the same owner adds to it and
-    never shortens it: so the call can be repeated. Empty: a new hold each time.
+    """Name of the hold's owner, such as a message or a job: 1..128 printable ASCII characters without
+    spaces; only with `hold_ttl`. A repeated call of the same caller with the same owner adds to the
+    existing hold and never shortens it. Empty: a new hold for each call.
     """
     @property
     def attachment_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """1..1,000 ids; one that stands twice is answered twice. Fewer where the answer would exceed the
-        4 MiB that gRPC clients receive: long filenames and much metadata count.
+        """1..1,000 ids; a duplicate id has one result for each position. Fewer if the response would exceed
+        the 4 MiB limit of gRPC clients because of long filenames and much metadata.
         """
 
     @property
     def download_ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the URLs work: 1 s up to 7 days, 15 minutes when absent."""
+        """Lifetime of the URLs: 1 s up to 7 days, 15 minutes when absent."""
 
     @property
     def hold_ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """Hold the attachments that can be used: their bytes live at least this long, 1 s up to 7 days.
-        Absent: no hold.
+        """Take a hold on the attachments with status OK: their bytes are kept at least this long, 1 s up to
+        7 days. Absent: no hold.
         """
 
     def __init__(
@@ -127,14 +127,14 @@ class Download(google.protobuf.message.Message):
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     TTL_FIELD_NUMBER: builtins.int
     url: builtins.str
-    """Fetches the bytes with no further credential: a secret until it expires."""
+    """URL of the bytes. It needs no other credential: a secret until it expires."""
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the URL stops working."""
+        """When the URL expires."""
 
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """Time left until then."""
+        """Time left until `expire_time`."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ global___Download = Download
 
 @typing.final
 class ResolveAttachmentResult(google.protobuf.message.Message):
-    """What became of one id."""
+    """Result for one id."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -159,10 +159,10 @@ class ResolveAttachmentResult(google.protobuf.message.Message):
     ATTACHMENT_FIELD_NUMBER: builtins.int
     DOWNLOAD_FIELD_NUMBER: builtins.int
     attachment_id: builtins.str
-    """The id, as asked."""
+    """The id, as in the request."""
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Code 0 if the attachment can be used; else the error a call for it alone would get."""
+        """Code 0 if the attachment can be used; else the error that a call for this id alone would have."""
 
     @property
     def attachment(self) -> attachery.v1.resources_pb2.Attachment:
@@ -170,7 +170,7 @@ class ResolveAttachmentResult(google.protobuf.message.Message):
 
     @property
     def download(self) -> global___Download:
-        """Where its bytes are, if asked for; absent on error."""
+        """Download URL, if requested; absent on error."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ global___ResolveAttachmentResult = ResolveAttachmentResult
 
 @typing.final
 class ResolveAttachmentsResponse(google.protobuf.message.Message):
-    """What became of every id."""
+    """Results for all ids."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -199,7 +199,7 @@ class ResolveAttachmentsResponse(google.protobuf.message.Message):
 
     @property
     def hold(self) -> attachery.v1.resources_pb2.Hold:
-        """The hold on every attachment with code 0; absent if none was asked for, or none could be held."""
+        """The hold on all attachments with code 0; absent if none was requested, or no attachment has code 0."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ global___ResolveAttachmentsResponse = ResolveAttachmentsResponse
 
 @typing.final
 class CreateDownloadUrlRequest(google.protobuf.message.Message):
-    """Asks for a signed GET."""
+    """Request for a signed GET."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -232,8 +232,8 @@ class CreateDownloadUrlRequest(google.protobuf.message.Message):
     """
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the URL works: 1 s up to 7 days, 15 minutes when absent. Never longer than the bytes
-        live, nor than the credentials that sign it.
+        """Lifetime of the URL: 1 s up to 7 days, 15 minutes if absent. Never longer than the lifetime of the
+        bytes or of the credentials that sign it.
         """
 
     def __init__(
@@ -259,14 +259,14 @@ class CreateDownloadUrlResponse(google.protobuf.message.Message):
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     TTL_FIELD_NUMBER: builtins.int
     url: builtins.str
-    """Fetches the bytes with no further credential: a secret until it expires."""
+    """URL of the bytes. It needs no other credential: a secret until it expires."""
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the URL stops working."""
+        """When the URL expires."""
 
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """Time left until then."""
+        """Time left until `expire_time`."""
 
     def __init__(
         self,
@@ -282,7 +282,7 @@ global___CreateDownloadUrlResponse = CreateDownloadUrlResponse
 
 @typing.final
 class ExtendHoldRequest(google.protobuf.message.Message):
-    """Asks for more time."""
+    """Request to extend a hold."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -295,7 +295,7 @@ class ExtendHoldRequest(google.protobuf.message.Message):
     """The hold."""
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """How long it shall last from now: 1 s up to 7 days."""
+        """Time from now until the new end: 1 s up to 7 days."""
 
     def __init__(
         self,
@@ -332,7 +332,7 @@ global___ExtendHoldResponse = ExtendHoldResponse
 
 @typing.final
 class ReleaseHoldRequest(google.protobuf.message.Message):
-    """Asks to end a hold."""
+    """Request to end a hold."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -344,7 +344,7 @@ class ReleaseHoldRequest(google.protobuf.message.Message):
     hold_id: builtins.str
     """The hold."""
     consumed: builtins.bool
-    """The holder has done with the bytes what it held them for. Where the policy says so, they are
+    """The owner does not need the bytes any more. If the policy sets `delete_when_consumed`, they are
     deleted unless another hold is left.
     """
     def __init__(
@@ -381,7 +381,7 @@ global___ReleaseHoldResponse = ReleaseHoldResponse
 
 @typing.final
 class DeleteAttachmentRequest(google.protobuf.message.Message):
-    """Asks to delete bytes."""
+    """Request to delete the bytes of an attachment."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -394,9 +394,11 @@ class DeleteAttachmentRequest(google.protobuf.message.Message):
     attachment_id: builtins.str
     """The attachment."""
     request_id: builtins.str
-    """Makes the call repeatable, as at Start."""
+    """Idempotency key, as at Start."""
     force: builtins.bool
-    """Delete them even while they are held; else that is refused with `ATTACHMENT_HELD`."""
+    """Delete the bytes even if there is a hold on them; without it, the call fails with
+    `ATTACHMENT_HELD`.
+    """
     def __init__(
         self,
         *,

@@ -31,8 +31,8 @@ if _version_not_supported:
 
 
 class AttachmentServiceStub(object):
-    """Hands verified attachments out. A service of its own, so that a caller can be granted reading
-    without uploading. Credentials and request ids as in UploadSessionService.
+    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    granted reading without uploading. Credentials and request ids as there.
     """
 
     def __init__(self, channel):
@@ -74,19 +74,19 @@ class AttachmentServiceStub(object):
 
 
 class AttachmentServiceServicer(object):
-    """Hands verified attachments out. A service of its own, so that a caller can be granted reading
-    without uploading. Credentials and request ids as in UploadSessionService.
+    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    granted reading without uploading. Credentials and request ids as there.
     """
 
     def GetAttachment(self, request, context):
-        """Shows an attachment; its metadata outlives its bytes. Needs the scope `attachments.read`.
+        """Returns an attachment; its metadata outlives its bytes. Needs the scope `attachments.read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveAttachments(self, request, context):
-        """Turns ids into attachments whose bytes can be used now, each with a status of its own. Needs
+        """Returns the attachments of ids, each with its own status: OK if its bytes can be used now. Needs
         the scope `attachments.resolve`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -102,15 +102,15 @@ class AttachmentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ExtendHold(self, request, context):
-        """Lets a hold end later. Needs the scope `attachments.resolve`. Never earlier: repeating it, or
-        asking for less than is left, changes nothing.
+        """Extends a hold. Needs the scope `attachments.resolve`. It never shortens a hold: a repeated call,
+        or one with less than the time left, changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseHold(self, request, context):
-        """Ends a hold; what it alone kept is deleted if its time has passed. Needs the scope
+        """Ends a hold; attachments past their own time without another hold are deleted. Needs the scope
         `attachments.resolve`. Releasing it again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -167,8 +167,8 @@ def add_AttachmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AttachmentService(object):
-    """Hands verified attachments out. A service of its own, so that a caller can be granted reading
-    without uploading. Credentials and request ids as in UploadSessionService.
+    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    granted reading without uploading. Credentials and request ids as there.
     """
 
     @staticmethod

@@ -18,8 +18,8 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class AttachmentServiceStub:
-    """Hands verified attachments out. A service of its own, so that a caller can be granted reading
-    without uploading. Credentials and request ids as in UploadSessionService.
+    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    granted reading without uploading. Credentials and request ids as there.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -27,13 +27,13 @@ class AttachmentServiceStub:
         attachery.v1.attachments_pb2.GetAttachmentRequest,
         attachery.v1.attachments_pb2.GetAttachmentResponse,
     ]
-    """Shows an attachment; its metadata outlives its bytes. Needs the scope `attachments.read`."""
+    """Returns an attachment; its metadata outlives its bytes. Needs the scope `attachments.read`."""
 
     ResolveAttachments: grpc.UnaryUnaryMultiCallable[
         attachery.v1.attachments_pb2.ResolveAttachmentsRequest,
         attachery.v1.attachments_pb2.ResolveAttachmentsResponse,
     ]
-    """Turns ids into attachments whose bytes can be used now, each with a status of its own. Needs
+    """Returns the attachments of ids, each with its own status: OK if its bytes can be used now. Needs
     the scope `attachments.resolve`.
     """
 
@@ -49,15 +49,15 @@ class AttachmentServiceStub:
         attachery.v1.attachments_pb2.ExtendHoldRequest,
         attachery.v1.attachments_pb2.ExtendHoldResponse,
     ]
-    """Lets a hold end later. Needs the scope `attachments.resolve`. Never earlier: repeating it, or
-    asking for less than is left, changes nothing.
+    """Extends a hold. Needs the scope `attachments.resolve`. It never shortens a hold: a repeated call,
+    or one with less than the time left, changes nothing.
     """
 
     ReleaseHold: grpc.UnaryUnaryMultiCallable[
         attachery.v1.attachments_pb2.ReleaseHoldRequest,
         attachery.v1.attachments_pb2.ReleaseHoldResponse,
     ]
-    """Ends a hold; what it alone kept is deleted if its time has passed. Needs the scope
+    """Ends a hold; attachments past their own time without another hold are deleted. Needs the scope
     `attachments.resolve`. Releasing it again changes nothing.
     """
 
@@ -70,21 +70,21 @@ class AttachmentServiceStub:
     """
 
 class AttachmentServiceAsyncStub:
-    """Hands verified attachments out. A service of its own, so that a caller can be granted reading
-    without uploading. Credentials and request ids as in UploadSessionService.
+    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    granted reading without uploading. Credentials and request ids as there.
     """
 
     GetAttachment: grpc.aio.UnaryUnaryMultiCallable[
         attachery.v1.attachments_pb2.GetAttachmentRequest,
         attachery.v1.attachments_pb2.GetAttachmentResponse,
     ]
-    """Shows an attachment; its metadata outlives its bytes. Needs the scope `attachments.read`."""
+    """Returns an attachment; its metadata outlives its bytes. Needs the scope `attachments.read`."""
 
     ResolveAttachments: grpc.aio.UnaryUnaryMultiCallable[
         attachery.v1.attachments_pb2.ResolveAttachmentsRequest,
         attachery.v1.attachments_pb2.ResolveAttachmentsResponse,
     ]
-    """Turns ids into attachments whose bytes can be used now, each with a status of its own. Needs
+    """Returns the attachments of ids, each with its own status: OK if its bytes can be used now. Needs
     the scope `attachments.resolve`.
     """
 
@@ -100,15 +100,15 @@ class AttachmentServiceAsyncStub:
         attachery.v1.attachments_pb2.ExtendHoldRequest,
         attachery.v1.attachments_pb2.ExtendHoldResponse,
     ]
-    """Lets a hold end later. Needs the scope `attachments.resolve`. Never earlier: repeating it, or
-    asking for less than is left, changes nothing.
+    """Extends a hold. Needs the scope `attachments.resolve`. It never shortens a hold: a repeated call,
+    or one with less than the time left, changes nothing.
     """
 
     ReleaseHold: grpc.aio.UnaryUnaryMultiCallable[
         attachery.v1.attachments_pb2.ReleaseHoldRequest,
         attachery.v1.attachments_pb2.ReleaseHoldResponse,
     ]
-    """Ends a hold; what it alone kept is deleted if its time has passed. Needs the scope
+    """Ends a hold; attachments past their own time without another hold are deleted. Needs the scope
     `attachments.resolve`. Releasing it again changes nothing.
     """
 
@@ -121,8 +121,8 @@ class AttachmentServiceAsyncStub:
     """
 
 class AttachmentServiceServicer(metaclass=abc.ABCMeta):
-    """Hands verified attachments out. A service of its own, so that a caller can be granted reading
-    without uploading. Credentials and request ids as in UploadSessionService.
+    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    granted reading without uploading. Credentials and request ids as there.
     """
 
     @abc.abstractmethod
@@ -131,7 +131,7 @@ class AttachmentServiceServicer(metaclass=abc.ABCMeta):
         request: attachery.v1.attachments_pb2.GetAttachmentRequest,
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.attachments_pb2.GetAttachmentResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.GetAttachmentResponse]]:
-        """Shows an attachment; its metadata outlives its bytes. Needs the scope `attachments.read`."""
+        """Returns an attachment; its metadata outlives its bytes. Needs the scope `attachments.read`."""
 
     @abc.abstractmethod
     def ResolveAttachments(
@@ -139,7 +139,7 @@ class AttachmentServiceServicer(metaclass=abc.ABCMeta):
         request: attachery.v1.attachments_pb2.ResolveAttachmentsRequest,
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.attachments_pb2.ResolveAttachmentsResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.ResolveAttachmentsResponse]]:
-        """Turns ids into attachments whose bytes can be used now, each with a status of its own. Needs
+        """Returns the attachments of ids, each with its own status: OK if its bytes can be used now. Needs
         the scope `attachments.resolve`.
         """
 
@@ -159,8 +159,8 @@ class AttachmentServiceServicer(metaclass=abc.ABCMeta):
         request: attachery.v1.attachments_pb2.ExtendHoldRequest,
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.attachments_pb2.ExtendHoldResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.ExtendHoldResponse]]:
-        """Lets a hold end later. Needs the scope `attachments.resolve`. Never earlier: repeating it, or
-        asking for less than is left, changes nothing.
+        """Extends a hold. Needs the scope `attachments.resolve`. It never shortens a hold: a repeated call,
+        or one with less than the time left, changes nothing.
         """
 
     @abc.abstractmethod
@@ -169,7 +169,7 @@ class AttachmentServiceServicer(metaclass=abc.ABCMeta):
         request: attachery.v1.attachments_pb2.ReleaseHoldRequest,
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.attachments_pb2.ReleaseHoldResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.ReleaseHoldResponse]]:
-        """Ends a hold; what it alone kept is deleted if its time has passed. Needs the scope
+        """Ends a hold; attachments past their own time without another hold are deleted. Needs the scope
         `attachments.resolve`. Releasing it again changes nothing.
         """
 

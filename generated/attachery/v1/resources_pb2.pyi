@@ -30,37 +30,37 @@ class _UploadSessionStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrap
     UPLOAD_SESSION_STATE_UNSPECIFIED: _UploadSessionState.ValueType  # 0
     """Never sent."""
     UPLOAD_SESSION_STATE_PENDING: _UploadSessionState.ValueType  # 1
-    """The target may be used, Complete has not succeeded yet."""
+    """The target can be used; Complete has not succeeded yet."""
     UPLOAD_SESSION_STATE_READY: _UploadSessionState.ValueType  # 2
     """The bytes are verified and sealed: the session is an attachment."""
     UPLOAD_SESSION_STATE_FAILED: _UploadSessionState.ValueType  # 3
-    """The bytes that arrived were not the declared ones."""
+    """The uploaded bytes do not match the declaration."""
     UPLOAD_SESSION_STATE_CANCELLED: _UploadSessionState.ValueType  # 4
-    """Given up by a caller."""
+    """Cancelled by a caller."""
     UPLOAD_SESSION_STATE_EXPIRED: _UploadSessionState.ValueType  # 5
     """The deadline passed first."""
     UPLOAD_SESSION_STATE_DELETED: _UploadSessionState.ValueType  # 6
-    """It was READY, and its bytes are gone: their time has passed, or they were deleted."""
+    """It was READY, and its bytes were deleted, on request or at `object_purge_time`."""
 
 class UploadSessionState(_UploadSessionState, metaclass=_UploadSessionStateEnumTypeWrapper):
-    """Where an upload session stands. PENDING ends in one of the others; READY may become DELETED, and
-    none of the rest changes any more.
+    """State of an upload session. PENDING changes to one of the others, and READY to DELETED; all other
+    states are final.
     """
 
 UPLOAD_SESSION_STATE_UNSPECIFIED: UploadSessionState.ValueType  # 0
 """Never sent."""
 UPLOAD_SESSION_STATE_PENDING: UploadSessionState.ValueType  # 1
-"""The target may be used, Complete has not succeeded yet."""
+"""The target can be used; Complete has not succeeded yet."""
 UPLOAD_SESSION_STATE_READY: UploadSessionState.ValueType  # 2
 """The bytes are verified and sealed: the session is an attachment."""
 UPLOAD_SESSION_STATE_FAILED: UploadSessionState.ValueType  # 3
-"""The bytes that arrived were not the declared ones."""
+"""The uploaded bytes do not match the declaration."""
 UPLOAD_SESSION_STATE_CANCELLED: UploadSessionState.ValueType  # 4
-"""Given up by a caller."""
+"""Cancelled by a caller."""
 UPLOAD_SESSION_STATE_EXPIRED: UploadSessionState.ValueType  # 5
 """The deadline passed first."""
 UPLOAD_SESSION_STATE_DELETED: UploadSessionState.ValueType  # 6
-"""It was READY, and its bytes are gone: their time has passed, or they were deleted."""
+"""It was READY, and its bytes were deleted, on request or at `object_purge_time`."""
 global___UploadSessionState = UploadSessionState
 
 class _Disposition:
@@ -70,19 +70,19 @@ class _Disposition:
 class _DispositionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Disposition.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     DISPOSITION_UNSPECIFIED: _Disposition.ValueType  # 0
-    """Not said: INLINE where a `content_id` is given, else ATTACHMENT."""
+    """Not specified: INLINE if a `content_id` is given, else ATTACHMENT."""
     DISPOSITION_ATTACHMENT: _Disposition.ValueType  # 1
     """Offered for saving."""
     DISPOSITION_INLINE: _Disposition.ValueType  # 2
     """Shown within the text that refers to it."""
 
 class Disposition(_Disposition, metaclass=_DispositionEnumTypeWrapper):
-    """How a mail reader or browser should show the attachment. A hint to the consumer only: what a
-    download URL does is decided when it is created.
+    """How a mail reader or browser should show the attachment. A hint to the consumer only:
+    CreateDownloadUrl has a disposition of its own.
     """
 
 DISPOSITION_UNSPECIFIED: Disposition.ValueType  # 0
-"""Not said: INLINE where a `content_id` is given, else ATTACHMENT."""
+"""Not specified: INLINE if a `content_id` is given, else ATTACHMENT."""
 DISPOSITION_ATTACHMENT: Disposition.ValueType  # 1
 """Offered for saving."""
 DISPOSITION_INLINE: Disposition.ValueType  # 2
@@ -121,7 +121,7 @@ global___Checksums = Checksums
 
 @typing.final
 class UploadFailure(google.protobuf.message.Message):
-    """Why a session is FAILED, as its Complete answered it."""
+    """Reason why a session is FAILED, as returned by its Complete."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -161,9 +161,7 @@ global___UploadFailure = UploadFailure
 
 @typing.final
 class UploadSession(google.protobuf.message.Message):
-    """The right to put one object into storage, with a deadline. Once READY, the attachment of the same
-    id is what it became.
-    """
+    """The right to upload one object, with a deadline. Once READY, it is the attachment with the same id."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -214,17 +212,17 @@ class UploadSession(google.protobuf.message.Message):
     tenant_id: builtins.str
     """The owner."""
     state: global___UploadSessionState.ValueType
-    """Where the session stands, its deadline already applied."""
+    """State of the session, with its deadline applied."""
     filename: builtins.str
     """Name of the file: 1..255 code points in Unicode normal form C, without invisible format characters."""
     content_type: builtins.str
     """Media type with its parameters, as declared."""
     declared_size_bytes: builtins.int
-    """Size in bytes as declared; absent when it was not."""
+    """Declared size in bytes; absent if none was declared."""
     max_size_bytes: builtins.int
-    """The most bytes this session may upload."""
+    """Largest upload in bytes that this session accepts."""
     size_bytes: builtins.int
-    """Size in bytes as verified; absent unless it was READY."""
+    """Verified size in bytes; absent unless the session became READY."""
     content_id: builtins.str
     """Content-ID for inline use, without angle brackets; empty when none."""
     disposition: global___Disposition.ValueType
@@ -234,22 +232,22 @@ class UploadSession(google.protobuf.message.Message):
     created_by: builtins.str
     """Name of the principal that started the session."""
     revision: builtins.int
-    """Counts the session's transitions, from 1."""
+    """Number of transitions of the session, from 1."""
     auto_complete: builtins.bool
-    """If nobody completes the session, the service does so shortly before it would expire."""
+    """The service completes the session by itself shortly before it would expire."""
     is_inline: builtins.bool
-    """Whether the attachment belongs into the text that refers to it."""
+    """Whether the text that refers to the attachment displays it."""
     @property
     def declared_checksums(self) -> global___Checksums:
-        """Checksums declared at Start; absent when none was."""
+        """Checksums declared at Start; absent if none was declared."""
 
     @property
     def verified_checksums(self) -> global___Checksums:
-        """Checksums verified against the stored bytes; absent unless it was READY."""
+        """Checksums verified against the stored bytes; absent unless the session became READY."""
 
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """The caller's own pairs."""
+        """Key-value pairs of the caller."""
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -261,11 +259,11 @@ class UploadSession(google.protobuf.message.Message):
 
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Until when the session can be completed; absent once it is not PENDING."""
+        """Deadline of the session; absent unless it is PENDING."""
 
     @property
     def complete_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the session became READY; absent unless it did."""
+        """When the session became READY; absent if it did not."""
 
     @property
     def object_purge_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -277,13 +275,13 @@ class UploadSession(google.protobuf.message.Message):
 
     @property
     def upload_url_expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Until when the last target handed out can still write, whatever the state: a signed URL cannot
-        be called back.
+        """When the last issued target expires. Until then it can write in any state of the session, because
+        a signed URL cannot be revoked.
         """
 
     @property
     def failure(self) -> global___UploadFailure:
-        """Why the session is FAILED; absent unless it is."""
+        """Reason of the failure; absent unless the session is FAILED."""
 
     def __init__(
         self,
@@ -326,8 +324,8 @@ global___UploadSession = UploadSession
 
 @typing.final
 class UploadTarget(google.protobuf.message.Message):
-    """What an uploader needs to send the bytes: an HTTP request it follows to the letter. A secret
-    until it expires.
+    """HTTP request that uploads the bytes; the uploader sends it exactly as described. A secret until it
+    expires.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -373,22 +371,22 @@ class UploadTarget(google.protobuf.message.Message):
     method: builtins.str
     """`PUT` (the body is the file) or `POST` (a form of type multipart/form-data)."""
     url: builtins.str
-    """Where to send the request."""
+    """URL of the request."""
     @property
     def headers(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Headers to send, all of them, as they are."""
+        """Headers of the request: send all of them unchanged."""
 
     @property
     def form_fields(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """With POST: fields to send before the last one, which is named `file` and holds the bytes."""
+        """With POST: form fields to send before the last one, which is named `file` and has the bytes."""
 
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the target stops working."""
+        """When the target expires."""
 
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """Time left until then, for callers whose clock may be off."""
+        """Time left until `expire_time`, for callers with an inaccurate clock."""
 
     def __init__(
         self,
@@ -460,8 +458,8 @@ class Attachment(google.protobuf.message.Message):
     content_type: builtins.str
     """Media type with its parameters, as declared."""
     detected_content_type: builtins.str
-    """Media type whose signature the first bytes show; `text/plain` where they are text and another
-    type was declared; empty when they show none.
+    """Media type detected by the signature in the first bytes; `text/plain` if they are text and another
+    type was declared; empty if no type was detected.
     """
     size_bytes: builtins.int
     """Size in bytes."""
@@ -470,7 +468,7 @@ class Attachment(google.protobuf.message.Message):
     disposition: global___Disposition.ValueType
     """As declared, with the default applied: never UNSPECIFIED."""
     is_inline: builtins.bool
-    """Whether the attachment belongs into the text that refers to it; independent of `disposition`."""
+    """Whether the text that refers to the attachment displays it; independent of `disposition`."""
     content_disposition: builtins.str
     """A ready-made Content-Disposition header (RFC 6266) of this disposition and filename."""
     purpose: builtins.str
@@ -478,14 +476,14 @@ class Attachment(google.protobuf.message.Message):
     created_by: builtins.str
     """Name of the principal that started the session."""
     revision: builtins.int
-    """Counts the transitions of the session and attachment, from 1."""
+    """Number of transitions of the session and attachment, from 1."""
     @property
     def checksums(self) -> global___Checksums:
         """Checksums verified against the stored bytes."""
 
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """The caller's own pairs."""
+        """Key-value pairs of the caller."""
 
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -509,8 +507,8 @@ class Attachment(google.protobuf.message.Message):
 
     @property
     def storage(self) -> global___StorageRef:
-        """Where the bytes are; only for callers with the scope `attachments.storage.read`, and only while
-        they are there.
+        """Location of the bytes; only for callers with the scope `attachments.storage.read`, and only until
+        the bytes are deleted.
         """
 
     def __init__(
@@ -546,7 +544,7 @@ global___Attachment = Attachment
 
 @typing.final
 class StorageRef(google.protobuf.message.Message):
-    """Exactly the verified bytes in object storage, for callers with credentials of their own there."""
+    """Location of the verified bytes, for callers with their own credentials for object storage."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -556,7 +554,7 @@ class StorageRef(google.protobuf.message.Message):
     bucket: builtins.str
     """The bucket."""
     key: builtins.str
-    """The key; no upload URL was ever good for replacing what it names."""
+    """The key. No upload URL can replace the object."""
     etag: builtins.str
     """The object's ETag, without quotes: read with `If-Match` to be sure of the bytes."""
     def __init__(
@@ -572,7 +570,7 @@ global___StorageRef = StorageRef
 
 @typing.final
 class Hold(google.protobuf.message.Message):
-    """A lease on the bytes of attachments: none of them is deleted by time before it ends."""
+    """A lease on the bytes of attachments: the service does not delete them by time before it ends."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -590,26 +588,26 @@ class Hold(google.protobuf.message.Message):
     tenant_id: builtins.str
     """The tenant of all the attachments."""
     owner: builtins.str
-    """Who holds, as told when it was taken; empty if nobody was named."""
+    """`hold_owner` of the call that took the hold; empty if none was given."""
     attachment_count: builtins.int
-    """How many attachments it holds."""
+    """Number of attachments in the hold."""
     consumed: builtins.bool
-    """Released as consumed: the holder has done with the bytes what it held them for."""
+    """Released as consumed: the owner does not need the bytes any more."""
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it was taken."""
+        """When the hold was taken."""
 
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it ends by itself."""
+        """When the hold expires."""
 
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """Time left until then; zero once it has ended or was released."""
+        """Time left until `expire_time`; zero once the hold has expired or was released."""
 
     @property
     def release_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it was released; absent unless it was."""
+        """When the hold was released; absent if it was not."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class StartUploadSessionRequest(google.protobuf.message.Message):
-    """Asks for a session."""
+    """Request to start a session."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -65,7 +65,7 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     tenant_id: builtins.str
     """The owner of the file: 1..128 of letters, digits, `.`, `_`, `~`, `-`, not beginning with `.`."""
     request_id: builtins.str
-    """Makes the call repeatable: 1..500 printable ASCII characters without spaces, case-sensitive; empty for none."""
+    """Idempotency key: 1..500 printable ASCII characters without spaces, case-sensitive; empty for none."""
     filename: builtins.str
     """Name of the file: 1..255 Unicode code points, counted after the server has removed invisible
     format characters (such as directional marks, zero width space and soft hyphen; not U+200C,
@@ -74,8 +74,8 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     `\\`, the names `.` and `..`, white space at either end, a name without a visible character.
     """
     content_type: builtins.str
-    """Media type, `type/subtype` with optional parameters (RFC 9110), at most 255 bytes. Kept as is,
-    and signed: the uploader must send exactly this type.
+    """Media type, `type/subtype` with optional parameters (RFC 9110), at most 255 bytes. Stored and
+    signed unchanged: the uploader must send exactly this type.
     """
     size_bytes: builtins.int
     """Exact size in bytes, 1 (0 where the policy sets `allow_empty`) up to the policy's maximum. When
@@ -91,30 +91,28 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     purpose: builtins.str
     """Name of the policy to apply; empty for `default`."""
     validate_only: builtins.bool
-    """Only check: answers as a real call would, with no id and no target, and changes nothing."""
+    """Dry run: the response is that of a real call without id and target, and nothing changes."""
     auto_complete: builtins.bool
-    """Complete the session without being asked if its uploader does not: as soon as the store tells of
-    the object, where it does, else shortly before the session would expire.
+    """The service completes the session if its uploader does not: when object storage sends a
+    notification of the object, or else shortly before the session would expire.
     """
     is_inline: builtins.bool
-    """Whether the attachment belongs into the text that refers to it; when absent, whether
-    `disposition` is INLINE.
+    """Whether the text that refers to the attachment displays it; if absent, whether `disposition` is
+    INLINE.
     """
     @property
     def checksums(self) -> attachery.v1.resources_pb2.Checksums:
-        """Checksums the bytes must have."""
+        """Expected checksums of the bytes."""
 
     @property
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """The caller's own pairs, kept and returned: at most 50, keys 1..64 bytes, values at most 512
+        """Key-value pairs of the caller, stored and returned: at most 50, keys 1..64 bytes, values at most 512
         bytes of UTF-8 without control characters.
         """
 
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the session may take: 60 s up to 24 h, 1 h when absent. Not together with
-        `expire_time`.
-        """
+        """Lifetime of the session: 60 s up to 24 h, 1 h if absent. Not together with `expire_time`."""
 
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -122,14 +120,14 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
 
     @property
     def object_retention(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the bytes are kept, from now; the policy's when absent, at most the policy's maximum.
-        They never go before the session ends.
+        """Retention of the bytes, from now; the policy's if absent, at most the policy's maximum. They are
+        never deleted before the session ends.
         """
 
     @property
     def metadata_retention(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the row is kept, from now: 24 h up to the policy's maximum, the policy's when absent.
-        It never goes before the bytes.
+        """Retention of the row, from now: 24 h up to the policy's maximum, the policy's if absent. It is
+        never deleted before the bytes.
         """
 
     def __init__(
@@ -164,7 +162,7 @@ global___StartUploadSessionRequest = StartUploadSessionRequest
 
 @typing.final
 class StartUploadSessionResponse(google.protobuf.message.Message):
-    """A session and where to send its bytes."""
+    """A session and its upload target."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -172,9 +170,9 @@ class StartUploadSessionResponse(google.protobuf.message.Message):
     TARGET_FIELD_NUMBER: builtins.int
     SESSION_TOKEN_FIELD_NUMBER: builtins.int
     session_token: builtins.str
-    """A credential for this one session: with `authorization: Bearer TOKEN` an uploader may complete,
-    cancel and get it, and nothing else, until its deadline. Absent when `target` is, and when the
-    operators have revoked every key to sign it with.
+    """Credential for this session only: with `authorization: Bearer TOKEN` an uploader can complete,
+    cancel and get it until its deadline. Absent if `target` is, and if the operators have revoked
+    all signing keys.
     """
     @property
     def session(self) -> attachery.v1.resources_pb2.UploadSession:
@@ -182,9 +180,7 @@ class StartUploadSessionResponse(google.protobuf.message.Message):
 
     @property
     def target(self) -> attachery.v1.resources_pb2.UploadTarget:
-        """Where to send the bytes; absent with `validate_only`, and when a repeated call finds the
-        session not PENDING.
-        """
+        """Upload target; absent with `validate_only`, and if a repeated call finds the session not PENDING."""
 
     def __init__(
         self,
@@ -200,7 +196,7 @@ global___StartUploadSessionResponse = StartUploadSessionResponse
 
 @typing.final
 class CompleteUploadSessionRequest(google.protobuf.message.Message):
-    """Asks to verify what arrived."""
+    """Request to verify the uploaded object of one session."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -215,18 +211,18 @@ class CompleteUploadSessionRequest(google.protobuf.message.Message):
     attachment_id: builtins.str
     """The session."""
     request_id: builtins.str
-    """Makes the call repeatable, as at Start. Without one, completing a READY session again is
-    refused with `UPLOAD_ALREADY_COMPLETED`. The first Complete of a session that the service has
-    completed by itself (`auto_complete`) is compared with what was verified then, and answered OK
-    or with the mismatch; either way the attachment stays READY.
+    """Idempotency key, as at Start. Without it, completing a READY session again fails with
+    `UPLOAD_ALREADY_COMPLETED`. The first Complete of a session that the service has completed by
+    itself (`auto_complete`) is compared with the facts verified then: it returns OK or the
+    mismatch, and in both cases the attachment stays READY.
     """
     size_bytes: builtins.int
-    """Exact size in bytes the object must have, in addition to the one declared at Start."""
+    """Expected size in bytes, in addition to the one declared at Start."""
     validate_only: builtins.bool
-    """Only check: reports every check and changes nothing."""
+    """Dry run: reports every check and changes nothing."""
     @property
     def checksums(self) -> attachery.v1.resources_pb2.Checksums:
-        """Checksums the bytes must have, in addition to those declared at Start."""
+        """Expected checksums of the bytes, in addition to those declared at Start."""
 
     def __init__(
         self,
@@ -246,7 +242,7 @@ global___CompleteUploadSessionRequest = CompleteUploadSessionRequest
 
 @typing.final
 class VerificationCheck(google.protobuf.message.Message):
-    """One thing that was verified."""
+    """Result of one verification."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -261,7 +257,7 @@ class VerificationCheck(google.protobuf.message.Message):
         KIND_EXISTS: VerificationCheck._Kind.ValueType  # 1
         """The object is in storage."""
         KIND_NOT_EMPTY: VerificationCheck._Kind.ValueType  # 2
-        """It is not empty. Not checked where the policy sets `allow_empty`."""
+        """It is not empty. Not checked if the policy sets `allow_empty`."""
         KIND_SIZE: VerificationCheck._Kind.ValueType  # 3
         """Its size is the declared one."""
         KIND_MAX_SIZE: VerificationCheck._Kind.ValueType  # 4
@@ -277,21 +273,21 @@ class VerificationCheck(google.protobuf.message.Message):
         KIND_CONTENT_TYPE: VerificationCheck._Kind.ValueType  # 9
         """Its stored type is the declared one."""
         KIND_DETECTED_CONTENT_TYPE: VerificationCheck._Kind.ValueType  # 10
-        """Its first bytes do not speak against the declared type."""
+        """Its first bytes match the declared type."""
         KIND_READABLE: VerificationCheck._Kind.ValueType  # 11
-        """The service can read its bytes. Reported only if it cannot; `actual` is the upload header
-        that is the cause.
+        """The service can read its bytes. Reported only if it cannot; `actual` is the upload header that
+        prevents it.
         """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
-        """What was verified."""
+        """Property that was verified."""
 
     KIND_UNSPECIFIED: VerificationCheck.Kind.ValueType  # 0
     """Never sent."""
     KIND_EXISTS: VerificationCheck.Kind.ValueType  # 1
     """The object is in storage."""
     KIND_NOT_EMPTY: VerificationCheck.Kind.ValueType  # 2
-    """It is not empty. Not checked where the policy sets `allow_empty`."""
+    """It is not empty. Not checked if the policy sets `allow_empty`."""
     KIND_SIZE: VerificationCheck.Kind.ValueType  # 3
     """Its size is the declared one."""
     KIND_MAX_SIZE: VerificationCheck.Kind.ValueType  # 4
@@ -307,10 +303,10 @@ class VerificationCheck(google.protobuf.message.Message):
     KIND_CONTENT_TYPE: VerificationCheck.Kind.ValueType  # 9
     """Its stored type is the declared one."""
     KIND_DETECTED_CONTENT_TYPE: VerificationCheck.Kind.ValueType  # 10
-    """Its first bytes do not speak against the declared type."""
+    """Its first bytes match the declared type."""
     KIND_READABLE: VerificationCheck.Kind.ValueType  # 11
-    """The service can read its bytes. Reported only if it cannot; `actual` is the upload header
-    that is the cause.
+    """The service can read its bytes. Reported only if it cannot; `actual` is the upload header that
+    prevents it.
     """
 
     class _Method:
@@ -322,13 +318,13 @@ class VerificationCheck(google.protobuf.message.Message):
         METHOD_UNSPECIFIED: VerificationCheck._Method.ValueType  # 0
         """Never sent."""
         METHOD_HEAD: VerificationCheck._Method.ValueType  # 1
-        """What storage says of the object."""
+        """By the response to a HEAD."""
         METHOD_ATTESTED: VerificationCheck._Method.ValueType  # 2
-        """A digest that storage computed itself when it took the bytes, or that the service stored when
-        it completed the session by itself.
+        """By a digest that object storage computed from the bytes, or that the service stored when it
+        completed the session by itself.
         """
         METHOD_ETAG: VerificationCheck._Method.ValueType  # 3
-        """The object's ETag, where that is the MD5."""
+        """By the object's ETag, if that is the MD5."""
         METHOD_HASHED: VerificationCheck._Method.ValueType  # 4
         """The service read the bytes and computed the digest."""
         METHOD_SNIFFED: VerificationCheck._Method.ValueType  # 5
@@ -340,13 +336,13 @@ class VerificationCheck(google.protobuf.message.Message):
     METHOD_UNSPECIFIED: VerificationCheck.Method.ValueType  # 0
     """Never sent."""
     METHOD_HEAD: VerificationCheck.Method.ValueType  # 1
-    """What storage says of the object."""
+    """By the response to a HEAD."""
     METHOD_ATTESTED: VerificationCheck.Method.ValueType  # 2
-    """A digest that storage computed itself when it took the bytes, or that the service stored when
-    it completed the session by itself.
+    """By a digest that object storage computed from the bytes, or that the service stored when it
+    completed the session by itself.
     """
     METHOD_ETAG: VerificationCheck.Method.ValueType  # 3
-    """The object's ETag, where that is the MD5."""
+    """By the object's ETag, if that is the MD5."""
     METHOD_HASHED: VerificationCheck.Method.ValueType  # 4
     """The service read the bytes and computed the digest."""
     METHOD_SNIFFED: VerificationCheck.Method.ValueType  # 5
@@ -365,14 +361,14 @@ class VerificationCheck(google.protobuf.message.Message):
         OUTCOME_FAILED: VerificationCheck._Outcome.ValueType  # 2
         """Not as expected: the upload fails."""
         OUTCOME_REPORTED: VerificationCheck._Outcome.ValueType  # 3
-        """Not as expected, which the policy only reports."""
+        """Not as expected; the policy only reports it."""
         OUTCOME_INCONCLUSIVE: VerificationCheck._Outcome.ValueType  # 4
         """Nothing to compare: the first bytes show neither a match nor a mismatch, because the declared
         type has no signature that the server knows. Never fails an upload.
         """
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
-        """What came out."""
+        """Outcome of a check."""
 
     OUTCOME_UNSPECIFIED: VerificationCheck.Outcome.ValueType  # 0
     """Never sent."""
@@ -381,7 +377,7 @@ class VerificationCheck(google.protobuf.message.Message):
     OUTCOME_FAILED: VerificationCheck.Outcome.ValueType  # 2
     """Not as expected: the upload fails."""
     OUTCOME_REPORTED: VerificationCheck.Outcome.ValueType  # 3
-    """Not as expected, which the policy only reports."""
+    """Not as expected; the policy only reports it."""
     OUTCOME_INCONCLUSIVE: VerificationCheck.Outcome.ValueType  # 4
     """Nothing to compare: the first bytes show neither a match nor a mismatch, because the declared
     type has no signature that the server knows. Never fails an upload.
@@ -393,15 +389,15 @@ class VerificationCheck(google.protobuf.message.Message):
     EXPECTED_FIELD_NUMBER: builtins.int
     ACTUAL_FIELD_NUMBER: builtins.int
     kind: global___VerificationCheck.Kind.ValueType
-    """What was verified."""
+    """Property that was verified."""
     method: global___VerificationCheck.Method.ValueType
-    """How."""
+    """How it was verified."""
     outcome: global___VerificationCheck.Outcome.ValueType
-    """What came out."""
+    """Outcome of the check."""
     expected: builtins.str
-    """What was expected; empty when anything was."""
+    """Expected value; empty if every value is accepted."""
     actual: builtins.str
-    """What was found; empty when nothing was."""
+    """Actual value; empty if there is none."""
     def __init__(
         self,
         *,
@@ -417,7 +413,7 @@ global___VerificationCheck = VerificationCheck
 
 @typing.final
 class CompleteUploadSessionResponse(google.protobuf.message.Message):
-    """The attachment, and how its bytes were verified."""
+    """The attachment and the verification report of its bytes."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -426,15 +422,15 @@ class CompleteUploadSessionResponse(google.protobuf.message.Message):
     CHECKS_FIELD_NUMBER: builtins.int
     @property
     def session(self) -> attachery.v1.resources_pb2.UploadSession:
-        """The session, READY; with `validate_only` as it was."""
+        """The session, READY; with `validate_only` unchanged."""
 
     @property
     def attachment(self) -> attachery.v1.resources_pb2.Attachment:
-        """The attachment it became; absent with `validate_only`."""
+        """The attachment; absent with `validate_only`."""
 
     @property
     def checks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___VerificationCheck]:
-        """Every check that was made, in order."""
+        """Verification report: every check, in order."""
 
     def __init__(
         self,
@@ -450,7 +446,7 @@ global___CompleteUploadSessionResponse = CompleteUploadSessionResponse
 
 @typing.final
 class BatchCompleteUploadSessionsRequest(google.protobuf.message.Message):
-    """Asks to verify what arrived for many sessions."""
+    """Request to verify the uploaded objects of many sessions."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -464,12 +460,12 @@ class BatchCompleteUploadSessionsRequest(google.protobuf.message.Message):
         CHECKSUMS_FIELD_NUMBER: builtins.int
         SIZE_BYTES_FIELD_NUMBER: builtins.int
         attachment_id: builtins.str
-        """The session; each may stand only once."""
+        """The session; a duplicate is refused."""
         size_bytes: builtins.int
-        """Exact size in bytes the object must have, in addition to the one declared at Start."""
+        """Expected size in bytes, in addition to the one declared at Start."""
         @property
         def checksums(self) -> attachery.v1.resources_pb2.Checksums:
-            """Checksums the bytes must have, in addition to those declared at Start."""
+            """Expected checksums of the bytes, in addition to those declared at Start."""
 
         def __init__(
             self,
@@ -489,15 +485,15 @@ class BatchCompleteUploadSessionsRequest(google.protobuf.message.Message):
     tenant_id: builtins.str
     """The owner of all of them."""
     request_id: builtins.str
-    """Makes the whole batch repeatable, as at Start."""
+    """Idempotency key of the whole batch, as at Start."""
     atomic: builtins.bool
-    """All or nothing: if any item fails, no other becomes READY, and they answer `BATCH_ABORTED`. The
-    call itself is OK. An item whose bytes are wrong is FAILED all the same.
+    """All or nothing: if one item fails, no other becomes READY, and they have the status
+    `BATCH_ABORTED`. The call itself is OK. An item with wrong bytes becomes FAILED nevertheless.
     """
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___BatchCompleteUploadSessionsRequest.Item]:
-        """1..100 sessions; fewer if so much metadata was given for them that their answers do not fit into
-        the 4 MiB gRPC clients receive. That is told, `BATCH_TOO_LARGE`, before anything changes.
+        """1..100 sessions; fewer if the response would exceed the 4 MiB limit of gRPC clients because of
+        much metadata. The call then fails with `BATCH_TOO_LARGE` before anything changes.
         """
 
     def __init__(
@@ -514,7 +510,7 @@ global___BatchCompleteUploadSessionsRequest = BatchCompleteUploadSessionsRequest
 
 @typing.final
 class BatchCompleteUploadSessionsResult(google.protobuf.message.Message):
-    """What became of one session of a batch."""
+    """Result for one session of a batch."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -522,14 +518,14 @@ class BatchCompleteUploadSessionsResult(google.protobuf.message.Message):
     STATUS_FIELD_NUMBER: builtins.int
     RESPONSE_FIELD_NUMBER: builtins.int
     attachment_id: builtins.str
-    """The id, as asked."""
+    """The id, as in the request."""
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Code 0 if the session is READY; else the error a call for it alone would get."""
+        """Code 0 if the session is READY; else the error that a call for this session alone would have."""
 
     @property
     def response(self) -> global___CompleteUploadSessionResponse:
-        """What a call for it alone would answer; absent on error."""
+        """Response of a call for this session alone; absent on error."""
 
     def __init__(
         self,
@@ -545,7 +541,7 @@ global___BatchCompleteUploadSessionsResult = BatchCompleteUploadSessionsResult
 
 @typing.final
 class BatchCompleteUploadSessionsResponse(google.protobuf.message.Message):
-    """What became of every session of a batch."""
+    """Results for all sessions of a batch."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -565,7 +561,7 @@ global___BatchCompleteUploadSessionsResponse = BatchCompleteUploadSessionsRespon
 
 @typing.final
 class CancelUploadSessionRequest(google.protobuf.message.Message):
-    """Asks to give a session up."""
+    """Request to cancel a session."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -577,7 +573,7 @@ class CancelUploadSessionRequest(google.protobuf.message.Message):
     attachment_id: builtins.str
     """The session."""
     request_id: builtins.str
-    """Makes the call repeatable, as at Start."""
+    """Idempotency key, as at Start."""
     def __init__(
         self,
         *,
@@ -612,7 +608,7 @@ global___CancelUploadSessionResponse = CancelUploadSessionResponse
 
 @typing.final
 class GetUploadSessionRequest(google.protobuf.message.Message):
-    """Asks for a session."""
+    """Request for one session."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -655,13 +651,13 @@ global___GetUploadSessionResponse = GetUploadSessionResponse
 
 @typing.final
 class ListUploadSessionsRequest(google.protobuf.message.Message):
-    """Asks for sessions."""
+    """Request for one page of sessions."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     @typing.final
     class Filter(google.protobuf.message.Message):
-        """Which sessions; what is not given does not restrict."""
+        """Filter of the sessions; an absent field does not restrict them."""
 
         DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -701,14 +697,14 @@ class ListUploadSessionsRequest(google.protobuf.message.Message):
     tenant_id: builtins.str
     """The owner."""
     page_size: builtins.int
-    """The most sessions to answer with: 50 if 0, at most 1,000. A page may hold fewer, where more do
-    not fit into the 4 MiB that gRPC clients receive; only an empty token means the end.
+    """Largest number of sessions in the page: 50 if 0, at most 1,000. A page has fewer if more would
+    exceed the 4 MiB limit of gRPC clients; only an empty token means the end.
     """
     page_token: builtins.str
-    """`next_page_token` of the page before, with the same tenant and filter; empty for the first."""
+    """`next_page_token` of the previous page, with the same tenant and filter; empty for the first page."""
     @property
     def filter(self) -> global___ListUploadSessionsRequest.Filter:
-        """Which sessions."""
+        """Filter of the sessions."""
 
     def __init__(
         self,
@@ -725,14 +721,14 @@ global___ListUploadSessionsRequest = ListUploadSessionsRequest
 
 @typing.final
 class ListUploadSessionsResponse(google.protobuf.message.Message):
-    """A page of sessions."""
+    """One page of sessions."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SESSIONS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """Asks for the page after this one; empty if there is none."""
+    """Token of the next page; empty if this is the last one."""
     @property
     def sessions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[attachery.v1.resources_pb2.UploadSession]:
         """The sessions, the newest first."""
@@ -749,7 +745,7 @@ global___ListUploadSessionsResponse = ListUploadSessionsResponse
 
 @typing.final
 class GetUploadPolicyRequest(google.protobuf.message.Message):
-    """Asks for the limits."""
+    """Request for the limits of a purpose and tenant."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -757,11 +753,11 @@ class GetUploadPolicyRequest(google.protobuf.message.Message):
     PURPOSE_FIELD_NUMBER: builtins.int
     SIZE_BYTES_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The tenant they hold for."""
+    """The tenant."""
     purpose: builtins.str
     """Name of the policy; empty for `default`."""
     size_bytes: builtins.int
-    """Size of a file in bytes, to be told which route it should take."""
+    """Size of a file in bytes, to select `route` in the response."""
     def __init__(
         self,
         *,
@@ -777,7 +773,7 @@ global___GetUploadPolicyRequest = GetUploadPolicyRequest
 
 @typing.final
 class UploadRoute(google.protobuf.message.Message):
-    """A way for files to reach the system this service belongs to."""
+    """One way to upload files to the system that this service belongs to."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -786,7 +782,7 @@ class UploadRoute(google.protobuf.message.Message):
     name: builtins.str
     """Name of the route, such as `json`, `multipart` or `upload_session`."""
     max_size_bytes: builtins.int
-    """The largest file that fits, in bytes."""
+    """Largest file in bytes."""
     def __init__(
         self,
         *,
@@ -812,23 +808,23 @@ class UploadPolicy(google.protobuf.message.Message):
         SNIFFING_UNSPECIFIED: UploadPolicy._Sniffing.ValueType  # 0
         """Never sent."""
         SNIFFING_OFF: UploadPolicy._Sniffing.ValueType  # 1
-        """The first bytes are not looked at."""
+        """The first bytes are not read."""
         SNIFFING_REPORT: UploadPolicy._Sniffing.ValueType  # 2
-        """The detected type is shown."""
+        """The detected type is reported."""
         SNIFFING_ENFORCE: UploadPolicy._Sniffing.ValueType  # 3
-        """A contradiction to the declared type fails the upload."""
+        """An upload fails if its first bytes contradict the declared type."""
 
     class Sniffing(_Sniffing, metaclass=_SniffingEnumTypeWrapper):
-        """What the type that the first bytes speak for is used for."""
+        """Use of the media type that is detected from the first bytes."""
 
     SNIFFING_UNSPECIFIED: UploadPolicy.Sniffing.ValueType  # 0
     """Never sent."""
     SNIFFING_OFF: UploadPolicy.Sniffing.ValueType  # 1
-    """The first bytes are not looked at."""
+    """The first bytes are not read."""
     SNIFFING_REPORT: UploadPolicy.Sniffing.ValueType  # 2
-    """The detected type is shown."""
+    """The detected type is reported."""
     SNIFFING_ENFORCE: UploadPolicy.Sniffing.ValueType  # 3
-    """A contradiction to the declared type fails the upload."""
+    """An upload fails if its first bytes contradict the declared type."""
 
     PURPOSE_FIELD_NUMBER: builtins.int
     MAX_SIZE_BYTES_FIELD_NUMBER: builtins.int
@@ -850,54 +846,54 @@ class UploadPolicy(google.protobuf.message.Message):
     purpose: builtins.str
     """Name of the purpose."""
     max_size_bytes: builtins.int
-    """The largest upload."""
+    """Largest upload."""
     size_required: builtins.bool
     """Start must declare the size."""
     checksum_required: builtins.bool
     """Start must declare a checksum."""
     sniffing: global___UploadPolicy.Sniffing.ValueType
-    """What the first bytes are used for."""
+    """Use of the first bytes."""
     terminal_on_mismatch: builtins.bool
-    """Bytes that are not the declared ones make the session FAILED; else it stays PENDING."""
+    """A mismatch makes the session FAILED; if false, the session stays PENDING."""
     delete_when_consumed: builtins.bool
     """Attachments are deleted once a hold on them is released as consumed, if no other hold is left."""
     allow_empty: builtins.bool
-    """An upload of 0 bytes is good: Start and Complete take a `size_bytes` of 0."""
+    """An upload of 0 bytes is accepted: Start and Complete accept a `size_bytes` of 0."""
     @property
     def allowed_content_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Types taken, `image/*` for all of a kind; empty for any."""
+        """Accepted media types, with `image/*` for all images; empty: every type."""
 
     @property
     def default_ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """How long a session takes if Start does not say."""
+        """Lifetime of a session if Start sets none."""
 
     @property
     def min_ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """The shortest a session may be asked to take."""
+        """Shortest lifetime of a session that Start accepts."""
 
     @property
     def max_ttl(self) -> google.protobuf.duration_pb2.Duration:
-        """The longest a session may be asked to take."""
+        """Longest lifetime of a session that Start accepts."""
 
     @property
     def object_retention(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the bytes are kept, from Start."""
+        """Retention of the bytes, from Start."""
 
     @property
     def metadata_retention(self) -> google.protobuf.duration_pb2.Duration:
-        """How long the row is kept, from Start."""
+        """Retention of the row, from Start."""
 
     @property
     def max_object_retention(self) -> google.protobuf.duration_pb2.Duration:
-        """The longest the bytes may be asked to be kept."""
+        """Longest retention of the bytes that Start accepts."""
 
     @property
     def max_metadata_retention(self) -> google.protobuf.duration_pb2.Duration:
-        """The longest the row may be asked to be kept."""
+        """Longest retention of the row that Start accepts."""
 
     @property
     def routes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___UploadRoute]:
-        """The ways for a file to go, the smallest first."""
+        """Upload routes, the smallest first."""
 
     def __init__(
         self,
@@ -927,7 +923,7 @@ global___UploadPolicy = UploadPolicy
 
 @typing.final
 class UploadUsage(google.protobuf.message.Message):
-    """What a tenant may have at a time, and has. A limit is absent where there is none."""
+    """Usage and limits of a tenant. A limit is absent if there is none."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -940,15 +936,15 @@ class UploadUsage(google.protobuf.message.Message):
     pending_sessions: builtins.int
     """Sessions that are PENDING, or ended while their target can still write."""
     pending_bytes: builtins.int
-    """Bytes they may yet store: the declared size, or the policy's maximum where none was declared."""
+    """Bytes reserved for them: the declared size, or the policy's maximum if none was declared."""
     stored_bytes: builtins.int
     """Bytes of attachments."""
     max_pending_sessions: builtins.int
-    """The most pending sessions."""
+    """Largest number of pending sessions."""
     max_pending_bytes: builtins.int
-    """The most pending bytes."""
+    """Largest number of pending bytes."""
     max_stored_bytes: builtins.int
-    """The most stored bytes, pending ones included."""
+    """Largest number of stored bytes, including pending bytes."""
     def __init__(
         self,
         *,
@@ -972,7 +968,7 @@ global___UploadUsage = UploadUsage
 
 @typing.final
 class GetUploadPolicyResponse(google.protobuf.message.Message):
-    """The limits and what is used of them."""
+    """The limits and their usage."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -985,11 +981,13 @@ class GetUploadPolicyResponse(google.protobuf.message.Message):
 
     @property
     def usage(self) -> global___UploadUsage:
-        """The quotas of the tenant and what is used of them."""
+        """The quotas of the tenant and their usage."""
 
     @property
     def route(self) -> global___UploadRoute:
-        """The first route that takes a file of `size_bytes`; absent if it was not given, or none does."""
+        """The first route that accepts a file of `size_bytes`; absent if none was given, or no route accepts
+        it.
+        """
 
     def __init__(
         self,

@@ -31,10 +31,10 @@ if _version_not_supported:
 
 
 class UploadSessionServiceStub(object):
-    """Takes files in: start a session, send the bytes to its target, complete it.
+    """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    comes back in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
+    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
     same id with the same payload has the same outcome and happens once.
     """
 
@@ -82,10 +82,10 @@ class UploadSessionServiceStub(object):
 
 
 class UploadSessionServiceServicer(object):
-    """Takes files in: start a session, send the bytes to its target, complete it.
+    """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    comes back in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
+    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
     same id with the same payload has the same outcome and happens once.
     """
 
@@ -98,7 +98,7 @@ class UploadSessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CompleteUploadSession(self, request, context):
-        """Verifies what arrived, seals it and makes the session READY. Needs the scope
+        """Verifies the uploaded object, seals it and makes the session READY. Needs the scope
         `uploads.complete`. A missing object or a fault leaves the session PENDING; bytes that are not
         the declared ones make it FAILED and are deleted.
         """
@@ -108,15 +108,15 @@ class UploadSessionServiceServicer(object):
 
     def BatchCompleteUploadSessions(self, request, context):
         """Completes up to 100 sessions as CompleteUploadSession would each, for much less than 100 calls.
-        Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a crash in
-        the middle, it answers what was done and does the rest.
+        Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a
+        crash, the call returns the stored outcomes and completes the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelUploadSession(self, request, context):
-        """Gives a PENDING session up. Needs the scope `uploads.create`. Cancelling it again changes
+        """Cancels a PENDING session. Needs the scope `uploads.create`. Cancelling it again changes
         nothing. `upload_url_expire_time` says until when the target can still write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -124,7 +124,7 @@ class UploadSessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetUploadSession(self, request, context):
-        """Shows a session. Needs the scope `uploads.read`.
+        """Returns a session. Needs the scope `uploads.read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,7 +138,7 @@ class UploadSessionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetUploadPolicy(self, request, context):
-        """Shows the limits that hold for a tenant and purpose, and what of the quotas is used. Needs the
+        """Returns the policy of a purpose, the tenant's quotas and their usage. Needs the
         scope `uploads.read`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -192,10 +192,10 @@ def add_UploadSessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UploadSessionService(object):
-    """Takes files in: start a session, send the bytes to its target, complete it.
+    """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    comes back in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
+    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
     same id with the same payload has the same outcome and happens once.
     """
 

@@ -18,10 +18,10 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class UploadSessionServiceStub:
-    """Takes files in: start a session, send the bytes to its target, complete it.
+    """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    comes back in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
+    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
     same id with the same payload has the same outcome and happens once.
     """
 
@@ -38,7 +38,7 @@ class UploadSessionServiceStub:
         attachery.v1.upload_sessions_pb2.CompleteUploadSessionRequest,
         attachery.v1.upload_sessions_pb2.CompleteUploadSessionResponse,
     ]
-    """Verifies what arrived, seals it and makes the session READY. Needs the scope
+    """Verifies the uploaded object, seals it and makes the session READY. Needs the scope
     `uploads.complete`. A missing object or a fault leaves the session PENDING; bytes that are not
     the declared ones make it FAILED and are deleted.
     """
@@ -48,15 +48,15 @@ class UploadSessionServiceStub:
         attachery.v1.upload_sessions_pb2.BatchCompleteUploadSessionsResponse,
     ]
     """Completes up to 100 sessions as CompleteUploadSession would each, for much less than 100 calls.
-    Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a crash in
-    the middle, it answers what was done and does the rest.
+    Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a
+    crash, the call returns the stored outcomes and completes the rest.
     """
 
     CancelUploadSession: grpc.UnaryUnaryMultiCallable[
         attachery.v1.upload_sessions_pb2.CancelUploadSessionRequest,
         attachery.v1.upload_sessions_pb2.CancelUploadSessionResponse,
     ]
-    """Gives a PENDING session up. Needs the scope `uploads.create`. Cancelling it again changes
+    """Cancels a PENDING session. Needs the scope `uploads.create`. Cancelling it again changes
     nothing. `upload_url_expire_time` says until when the target can still write.
     """
 
@@ -64,7 +64,7 @@ class UploadSessionServiceStub:
         attachery.v1.upload_sessions_pb2.GetUploadSessionRequest,
         attachery.v1.upload_sessions_pb2.GetUploadSessionResponse,
     ]
-    """Shows a session. Needs the scope `uploads.read`."""
+    """Returns a session. Needs the scope `uploads.read`."""
 
     ListUploadSessions: grpc.UnaryUnaryMultiCallable[
         attachery.v1.upload_sessions_pb2.ListUploadSessionsRequest,
@@ -76,15 +76,15 @@ class UploadSessionServiceStub:
         attachery.v1.upload_sessions_pb2.GetUploadPolicyRequest,
         attachery.v1.upload_sessions_pb2.GetUploadPolicyResponse,
     ]
-    """Shows the limits that hold for a tenant and purpose, and what of the quotas is used. Needs the
+    """Returns the policy of a purpose, the tenant's quotas and their usage. Needs the
     scope `uploads.read`.
     """
 
 class UploadSessionServiceAsyncStub:
-    """Takes files in: start a session, send the bytes to its target, complete it.
+    """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    comes back in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
+    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
     same id with the same payload has the same outcome and happens once.
     """
 
@@ -100,7 +100,7 @@ class UploadSessionServiceAsyncStub:
         attachery.v1.upload_sessions_pb2.CompleteUploadSessionRequest,
         attachery.v1.upload_sessions_pb2.CompleteUploadSessionResponse,
     ]
-    """Verifies what arrived, seals it and makes the session READY. Needs the scope
+    """Verifies the uploaded object, seals it and makes the session READY. Needs the scope
     `uploads.complete`. A missing object or a fault leaves the session PENDING; bytes that are not
     the declared ones make it FAILED and are deleted.
     """
@@ -110,15 +110,15 @@ class UploadSessionServiceAsyncStub:
         attachery.v1.upload_sessions_pb2.BatchCompleteUploadSessionsResponse,
     ]
     """Completes up to 100 sessions as CompleteUploadSession would each, for much less than 100 calls.
-    Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a crash in
-    the middle, it answers what was done and does the rest.
+    Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a
+    crash, the call returns the stored outcomes and completes the rest.
     """
 
     CancelUploadSession: grpc.aio.UnaryUnaryMultiCallable[
         attachery.v1.upload_sessions_pb2.CancelUploadSessionRequest,
         attachery.v1.upload_sessions_pb2.CancelUploadSessionResponse,
     ]
-    """Gives a PENDING session up. Needs the scope `uploads.create`. Cancelling it again changes
+    """Cancels a PENDING session. Needs the scope `uploads.create`. Cancelling it again changes
     nothing. `upload_url_expire_time` says until when the target can still write.
     """
 
@@ -126,7 +126,7 @@ class UploadSessionServiceAsyncStub:
         attachery.v1.upload_sessions_pb2.GetUploadSessionRequest,
         attachery.v1.upload_sessions_pb2.GetUploadSessionResponse,
     ]
-    """Shows a session. Needs the scope `uploads.read`."""
+    """Returns a session. Needs the scope `uploads.read`."""
 
     ListUploadSessions: grpc.aio.UnaryUnaryMultiCallable[
         attachery.v1.upload_sessions_pb2.ListUploadSessionsRequest,
@@ -138,15 +138,15 @@ class UploadSessionServiceAsyncStub:
         attachery.v1.upload_sessions_pb2.GetUploadPolicyRequest,
         attachery.v1.upload_sessions_pb2.GetUploadPolicyResponse,
     ]
-    """Shows the limits that hold for a tenant and purpose, and what of the quotas is used. Needs the
+    """Returns the policy of a purpose, the tenant's quotas and their usage. Needs the
     scope `uploads.read`.
     """
 
 class UploadSessionServiceServicer(metaclass=abc.ABCMeta):
-    """Takes files in: start a session, send the bytes to its target, complete it.
+    """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    comes back in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
+    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
     same id with the same payload has the same outcome and happens once.
     """
 
@@ -166,7 +166,7 @@ class UploadSessionServiceServicer(metaclass=abc.ABCMeta):
         request: attachery.v1.upload_sessions_pb2.CompleteUploadSessionRequest,
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.upload_sessions_pb2.CompleteUploadSessionResponse, collections.abc.Awaitable[attachery.v1.upload_sessions_pb2.CompleteUploadSessionResponse]]:
-        """Verifies what arrived, seals it and makes the session READY. Needs the scope
+        """Verifies the uploaded object, seals it and makes the session READY. Needs the scope
         `uploads.complete`. A missing object or a fault leaves the session PENDING; bytes that are not
         the declared ones make it FAILED and are deleted.
         """
@@ -178,8 +178,8 @@ class UploadSessionServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.upload_sessions_pb2.BatchCompleteUploadSessionsResponse, collections.abc.Awaitable[attachery.v1.upload_sessions_pb2.BatchCompleteUploadSessionsResponse]]:
         """Completes up to 100 sessions as CompleteUploadSession would each, for much less than 100 calls.
-        Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a crash in
-        the middle, it answers what was done and does the rest.
+        Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a
+        crash, the call returns the stored outcomes and completes the rest.
         """
 
     @abc.abstractmethod
@@ -188,7 +188,7 @@ class UploadSessionServiceServicer(metaclass=abc.ABCMeta):
         request: attachery.v1.upload_sessions_pb2.CancelUploadSessionRequest,
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.upload_sessions_pb2.CancelUploadSessionResponse, collections.abc.Awaitable[attachery.v1.upload_sessions_pb2.CancelUploadSessionResponse]]:
-        """Gives a PENDING session up. Needs the scope `uploads.create`. Cancelling it again changes
+        """Cancels a PENDING session. Needs the scope `uploads.create`. Cancelling it again changes
         nothing. `upload_url_expire_time` says until when the target can still write.
         """
 
@@ -198,7 +198,7 @@ class UploadSessionServiceServicer(metaclass=abc.ABCMeta):
         request: attachery.v1.upload_sessions_pb2.GetUploadSessionRequest,
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.upload_sessions_pb2.GetUploadSessionResponse, collections.abc.Awaitable[attachery.v1.upload_sessions_pb2.GetUploadSessionResponse]]:
-        """Shows a session. Needs the scope `uploads.read`."""
+        """Returns a session. Needs the scope `uploads.read`."""
 
     @abc.abstractmethod
     def ListUploadSessions(
@@ -214,7 +214,7 @@ class UploadSessionServiceServicer(metaclass=abc.ABCMeta):
         request: attachery.v1.upload_sessions_pb2.GetUploadPolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.upload_sessions_pb2.GetUploadPolicyResponse, collections.abc.Awaitable[attachery.v1.upload_sessions_pb2.GetUploadPolicyResponse]]:
-        """Shows the limits that hold for a tenant and purpose, and what of the quotas is used. Needs the
+        """Returns the policy of a purpose, the tenant's quotas and their usage. Needs the
         scope `uploads.read`.
         """
 
