@@ -180,6 +180,11 @@ async def test_streams_without_an_end_do_not_hold_up_the_stop(serve: Serve) -> N
     for stream in (watch, unknown, reflection):
         assert await stream.read() is grpc.aio.EOF
         assert await stream.code() is grpc.StatusCode.OK
+    assert sorted((line["method"], line["code"]) for line in serving.process.events("rpc")) == [
+        ("/grpc.health.v1.Health/Watch", "OK"),
+        ("/grpc.health.v1.Health/Watch", "OK"),
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "OK"),
+    ]
 
 
 async def test_while_calls_finish_known_callers_are_refused_with_a_reason_and_health_answers(

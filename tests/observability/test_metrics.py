@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client.parser import text_string_to_metric_families
 
 from support.failures import failure
@@ -14,6 +17,11 @@ from support.service_fixtures import MakeService, ServiceUnderTest
 
 START = "/attachery.v1.UploadSessionService/StartUploadSession"
 GET = "/attachery.v1.UploadSessionService/GetUploadSession"
+CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+SECONDS = 10.0
+TIMES = "attachery_rpc_seconds_count"
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -51,6 +59,31 @@ async def test_calls_are_counted_by_method_code_and_reason(service: ServiceUnder
     assert found["attachery_rpc_seconds_count", (("method", START),)] == 4
     assert found["attachery_rpcs_in_flight", ()] == 0
     assert found["process_resident_memory_bytes", ()] > 0
+
+
+async def test_health_and_reflection_are_counted_and_their_streams_not_timed(
+    service: ServiceUnderTest,
+) -> None:
+    health, request = HealthStub(service.channel), HealthCheckRequest()
+    await health.Check(request)
+    with pytest.raises(grpc.aio.AioRpcError, match="no such service"):
+        await health.Check(HealthCheckRequest(service="x"))
+    watch = health.Watch(request)
+    await watch.read()
+    assert calls(WATCH, "CANCELLED") not in await scrape(service)
+    watch.cancel()
+    reflection: Any = service.channel.stream_stream(REFLECTION)()
+    await reflection.done_writing()
+    assert await reflection.read() is grpc.aio.EOF
+    assert "x-request-id" in dict(await reflection.trailing_metadata())
+    async with asyncio.timeout(SECONDS):
+        while calls(WATCH, "CANCELLED") not in (found := await scrape(service)):
+            pass
+    assert (found[calls(CHECK, "OK")], found[calls(CHECK, "NOT_FOUND")]) == (1, 1)
+    assert found[calls(WATCH, "CANCELLED")] == found[calls(REFLECTION, "OK")] == 1
+    assert found["attachery_rpc_seconds_count", (("method", CHECK),)] == 2
+    timed = {dict(labels)["method"] for name, labels in found if name == TIMES}
+    assert timed.isdisjoint({WATCH, REFLECTION})
 
 
 async def test_nothing_a_caller_sends_makes_a_series(service: ServiceUnderTest) -> None:

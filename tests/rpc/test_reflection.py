@@ -81,6 +81,19 @@ async def test_a_service_comes_with_all_files_it_needs(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+async def test_a_method_comes_with_its_access_rules(
+    service: ServiceUnderTest, version: str
+) -> None:
+    symbol = "attachery.v1.UploadSessionService.GetUploadSession"
+    file, *imported = files(await ask(service, version, file_containing_symbol=symbol))
+    (get,) = (m for m in file.service[0].method if m.name == "GetUploadSession")
+    access = get.options.Extensions[options_pb2.access]
+    assert (access.scope, access.accepts_session_token) == ("uploads.read", True)
+    assert access.rate_category == options_pb2.RATE_CATEGORY_READ
+    assert "attachery/v1/options.proto" in {each.name for each in imported}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 async def test_tools_can_read_the_details_of_errors(
     service: ServiceUnderTest, version: str
 ) -> None:

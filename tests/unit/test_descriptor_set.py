@@ -8,6 +8,8 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 
+from attachery.v1 import options_pb2
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -25,6 +27,20 @@ def test_it_holds_every_file_that_a_file_imports(files: dict[str, FileDescriptor
     assert start.input_type.full_name == "attachery.v1.StartUploadSessionRequest"
     # Sent in the details of errors, and imported by no file.
     assert pool.FindMessageTypeByName("google.rpc.ErrorInfo").full_name == "google.rpc.ErrorInfo"
+
+
+def test_it_has_the_access_rules_of_every_method(files: dict[str, FileDescriptorProto]) -> None:
+    rules = {
+        method.name: method.options.Extensions[options_pb2.access]
+        for name, file in files.items()
+        if name.startswith("attachery/")
+        for service in file.service
+        for method in service.method
+    }
+    assert rules["StartUploadSession"] == options_pb2.MethodAccess(
+        scope="uploads.create", rate_category=options_pb2.RATE_CATEGORY_WRITE
+    )
+    assert all(rule.scope and rule.rate_category for rule in rules.values())
 
 
 def test_it_holds_every_file_of_the_contract(files: dict[str, FileDescriptorProto]) -> None:

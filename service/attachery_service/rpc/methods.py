@@ -36,13 +36,17 @@ class Access:
     @classmethod
     def of(cls, method: MethodDescriptor) -> Self:
         """Reads the method's option. Raises ValueError if it is missing or invalid."""
-        options = method.GetOptions()
-        if not options.HasExtension(options_pb2.access):
-            raise ValueError(f"{method.full_name} has no option (attachery.v1.access)")
-        access = options.Extensions[options_pb2.access]
-        name = options_pb2.RateCategory.Name(access.rate_category)
-        category = Category(name.removeprefix(_CATEGORY_PREFIX).lower())
-        return cls(Scope(access.scope), category, access.accepts_session_token)
+        access = method.GetOptions().Extensions[options_pb2.access]
+        category = options_pb2.RateCategory.Name(access.rate_category)
+        try:
+            return cls(
+                Scope(access.scope),
+                Category(category.removeprefix(_CATEGORY_PREFIX).lower()),
+                access.accepts_session_token,
+            )
+        except ValueError as error:
+            message = f"{method.full_name} needs the option (attachery.v1.access): {error}"
+            raise ValueError(message) from error
 
 
 @dataclass(frozen=True, slots=True)
