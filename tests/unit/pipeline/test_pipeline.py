@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from access_rules import RULES
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 from prometheus_client import CollectorRegistry
 
-from access_rules import RULES
 from attachery.v1 import options_pb2
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest, GetUploadSessionResponse
 from attachery_service.domain.errors import CredentialsInvalid
