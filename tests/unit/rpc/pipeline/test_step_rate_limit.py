@@ -9,7 +9,7 @@ from attachery_service.domain.errors import RateLimited
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.rates import Allowance, Category, RateLimit
 from attachery_service.rpc.pipeline.rate_limit import RateLimitCheck
-from unit.pipeline.rpcs import call, principal
+from support.pipeline_calls import call, principal
 
 LIMIT = RateLimit(1, "second")
 

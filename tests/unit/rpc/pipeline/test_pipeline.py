@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from access_rules import RULES
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 from prometheus_client import CollectorRegistry
@@ -22,7 +21,8 @@ from attachery_service.rpc.metrics import RpcMetrics
 from attachery_service.rpc.pipeline.calls import Call
 from attachery_service.rpc.pipeline.compose import pipeline_of
 from attachery_service.rpc.pipeline.parts import PipelineParts
-from unit.pipeline.rpcs import Rpc, call, principal
+from support.access_rules import RULES
+from support.pipeline_calls import Rpc, call, principal
 
 GET = next(method for method in contract_methods(UPLOADS) if method.name == "GetUploadSession")
 KEYS = {

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from attachery_service.rpc.pipeline.context import ReadContext
-from unit.pipeline.rpcs import call
+from support.pipeline_calls import call
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 

@@ -19,7 +19,7 @@ from attachery_service.rpc.pipeline.calls import Call
 from attachery_service.rpc.pipeline.log import LogCalls
 from attachery_service.rpc.pipeline.metrics import CountCalls, CountStreams
 from attachery_service.rpc.pipeline.status import SetStatus, answer
-from unit.pipeline.rpcs import Rpc, call
+from support.pipeline_calls import Rpc, call
 
 OK = grpc.StatusCode.OK
 

@@ -14,7 +14,7 @@ from attachery_service.rpc.context import CallContext, PlainStatusError
 from attachery_service.rpc.in_flight import InFlight
 from attachery_service.rpc.pipeline.call import UnaryCall
 from attachery_service.rpc.pipeline.streams import StreamingCall, TrackStreams
-from unit.pipeline.rpcs import Rpc, call
+from support.pipeline_calls import Rpc, call
 
 SERVING = HealthCheckResponse(status=HealthCheckResponse.SERVING)
 

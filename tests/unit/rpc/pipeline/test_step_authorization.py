@@ -12,7 +12,7 @@ from attachery_service.domain.identity import Scope
 from attachery_service.domain.rates import Category
 from attachery_service.rpc.methods import Access
 from attachery_service.rpc.pipeline.authorization import Authorization
-from unit.pipeline.rpcs import call, principal
+from support.pipeline_calls import call, principal
 
 
 @pytest.mark.parametrize("accepts_session_token", [True, False])

@@ -10,7 +10,7 @@ import pytest
 
 from attachery_service.aio.deadline import time_left
 from attachery_service.rpc.pipeline.deadline import SetDeadline, time_limit
-from unit.pipeline.rpcs import Rpc, call
+from support.pipeline_calls import Rpc, call
 
 
 def test_the_callers_deadline_counts_up_to_the_longest_time() -> None:

@@ -8,7 +8,7 @@ from attachery_service.domain.errors import CredentialsInvalid, CredentialsMissi
 from attachery_service.domain.identity import Principal
 from attachery_service.rpc.context import ANONYMOUS
 from attachery_service.rpc.pipeline.authentication import Authentication
-from unit.pipeline.rpcs import Rpc, call, principal
+from support.pipeline_calls import Rpc, call, principal
 
 PEER = principal(name="by certificate")
 

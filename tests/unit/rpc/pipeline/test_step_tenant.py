@@ -5,7 +5,7 @@ from __future__ import annotations
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery_service.domain.errors import TenantDenied
 from attachery_service.rpc.pipeline.tenant import TenantCheck
-from unit.pipeline.rpcs import call, principal
+from support.pipeline_calls import call, principal
 
 
 async def test_a_call_is_restricted_to_a_tenant_of_its_principal() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery_service.domain.errors import InvalidRequest, MalformedRequest
 from attachery_service.rpc.pipeline.parsing import Parsing
-from unit.pipeline.rpcs import call
+from support.pipeline_calls import call
 
 
 async def test_each_call_gets_its_message_or_its_error() -> None:

@@ -11,7 +11,7 @@ from attachery_service.rpc.accept.refusals import OVERLOADED
 from attachery_service.rpc.in_flight import InFlight
 from attachery_service.rpc.metrics import RpcMetrics
 from attachery_service.rpc.pipeline.admission import Admit, Release
-from unit.pipeline.rpcs import call
+from support.pipeline_calls import call
 
 
 async def test_it_admits_calls_up_to_the_limit_and_refuses_the_others_in_the_list() -> None:
