@@ -28,10 +28,9 @@ from attachery.v1 import (
 from attachery_client import AttacheryClient
 from attachery_service.app.options import database_options
 from attachery_service.app.serve import App, open_app
-from attachery_service.domain.credentials import ApiKey
+from attachery_service.domain.credentials import ApiKey, StoredKey
 from attachery_service.domain.identity import ALL_SCOPES, Principal, Scope
 from attachery_service.observability.logs import configure_logs
-from attachery_service.ports import StoredKey
 from attachery_service.postgres.database import open_database
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
 from attachery_service.settings.service import Settings

@@ -10,7 +10,7 @@ import aiohttp
 from yarl import URL
 
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
-from attachery_service.ports import TargetRequest, UploadTarget
+from attachery_service.domain.transfers import TargetRequest, UploadTarget
 from attachery_service.s3.digests import new_hash
 
 BODY = b"hello, world\n"

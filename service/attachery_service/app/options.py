@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.rates import Category, RateLimit
-from attachery_service.ports import RateLimiter, TokenVerifier
+from attachery_service.ports.credentials import TokenVerifier
+from attachery_service.ports.rates import RateLimiter
 from attachery_service.postgres.database import DatabaseOptions
 from attachery_service.ratelimit.limiter import open_rate_limiter
 from attachery_service.rpc.tls import TlsFiles

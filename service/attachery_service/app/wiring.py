@@ -11,7 +11,8 @@ from attachery_service.app.options import common_limits
 from attachery_service.app.parts import Core, audit_of, intake_of, policies_of
 from attachery_service.domain.policy import Policy
 from attachery_service.domain.sessions import Seal
-from attachery_service.ports import RateLimiter, TokenVerifier
+from attachery_service.ports.credentials import TokenVerifier
+from attachery_service.ports.rates import RateLimiter
 from attachery_service.postgres.caches.keys import KeyCache, TokenKeyCache
 from attachery_service.postgres.caches.sessions import KnownSessions
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys

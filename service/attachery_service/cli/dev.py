@@ -23,13 +23,12 @@ from attachery_service.cli.ports import reserved_port
 from attachery_service.cli.ready_file import READY_FILE, Ready, require_writable
 from attachery_service.cli.serve import announce
 from attachery_service.cli.signals import stop_signals
-from attachery_service.domain.credentials import ApiKey
+from attachery_service.domain.credentials import ApiKey, StoredKey
 from attachery_service.domain.identity import ALL_SCOPES, Principal
 from attachery_service.embedded.folder import claimed_folder, write_secret
 from attachery_service.embedded.object_store import running_object_store
 from attachery_service.embedded.postgres import running_postgres
 from attachery_service.observability.logs import configure_logs
-from attachery_service.ports import StoredKey
 from attachery_service.postgres.database import open_database
 from attachery_service.postgres.migrate import migrate
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys

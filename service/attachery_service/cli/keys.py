@@ -11,9 +11,8 @@ from datetime import UTC, datetime, timedelta
 from attachery_service.app.options import database_options
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.domain import inputs
-from attachery_service.domain.credentials import ApiKey
+from attachery_service.domain.credentials import ApiKey, StoredKey
 from attachery_service.domain.identity import Principal, Scope
-from attachery_service.ports import StoredKey
 from attachery_service.postgres.database import open_database
 from attachery_service.postgres.migrate import require_schema
 from attachery_service.postgres.repositories.api_keys import ListedKey, PostgresApiKeys

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -187,3 +187,11 @@ def _usage_text(usage: Usage) -> str:
 
 def _time_text(time: datetime | None) -> str:
     return "" if time is None else time.isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPage:
+    """Some objects in the order of their keys, and whether there may be more."""
+
+    objects: Sequence[ListedObject]
+    more: bool

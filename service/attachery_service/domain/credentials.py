@@ -11,6 +11,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Self
 
+from attachery_service.domain.identity import Principal
+
 _FORM = re.compile(r"attk_([0-9a-f]{16})_([0-9a-f]{64})")
 
 
@@ -38,3 +40,11 @@ class ApiKey:
     @property
     def secret_digest(self) -> bytes:
         return hashlib.sha256(self.secret.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key at rest: the SHA-256 of its secret and who it stands for."""
+
+    secret_digest: bytes
+    principal: Principal

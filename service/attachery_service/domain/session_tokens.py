@@ -103,3 +103,11 @@ def _decoded(text: str) -> SessionClaims:
         expire_time=_EPOCH + int.from_bytes(raw[_ID:head]) * _MICROSECOND,
         name=rest[raw[head] :].decode(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TimedKey:
+    """A key, and what time it is by the database's clock."""
+
+    key: TokenKey
+    time: datetime

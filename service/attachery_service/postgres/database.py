@@ -74,7 +74,7 @@ class Database:
                 raise
             self._pool.give_back(connection)
 
-    async def rehearse(self, statement: str, *values: object) -> Row | None:
+    async def dry_run(self, statement: str, *values: object) -> Row | None:
         """The row the statement would give; nothing of it stays."""
         with bounded(self.timeout):
             connection = await self._pool.take()

@@ -7,7 +7,7 @@ import json
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import NewSession
-from attachery_service.ports import Completion
+from attachery_service.domain.transitions import Completion
 from attachery_service.postgres.rows import from_checks, from_checksums
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.rates import Allowance, Category, RateLimit
-from attachery_service.ports import RateLimiter
+from attachery_service.ports.rates import RateLimiter
 from attachery_service.ratelimit.memory import memory_counts
 from attachery_service.ratelimit.redis import shared_counts
 from attachery_service.ratelimit.sliding_window import Counts

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from attachery_service.domain import inputs
-from attachery_service.domain.audit import ListedObject
-from attachery_service.ports import ObjectPage
+from attachery_service.domain.audit import ListedObject, ObjectPage
 from attachery_service.s3.client import Storage
 from attachery_service.s3.errors import bounded
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.errors import StorageUnavailable
-from attachery_service.ports import PreconditionChanged, UnreadableObject
+from attachery_service.domain.object_faults import PreconditionChanged, UnreadableObject
 from attachery_service.s3.errors import is_archived, is_changed, status_of
 from attachery_service.s3.http.headers import STORAGE_CLASS
 

@@ -17,6 +17,7 @@ from attachery_service.domain.checks import Check, CheckKind, CheckMethod, Check
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.errors import ResourceExhausted
 from attachery_service.domain.idempotency import RequestKey
+from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import (
     Declaration,
@@ -26,7 +27,7 @@ from attachery_service.domain.sessions import (
     SealedObject,
     SessionState,
 )
-from attachery_service.ports import Completion, Found
+from attachery_service.domain.transitions import Completion
 from attachery_service.postgres.database import Database, DatabaseOptions, open_database
 from attachery_service.postgres.queries import query
 from attachery_service.postgres.repositories.sessions import PostgresSessions
@@ -140,7 +141,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
     async with open_database(options) as database, asyncpg.create_pool(database_url) as raw:
         alone = PostgresSessions(database, coalesce=False)
         # Opens the tenant's counters, which no shared statement does.
-        await alone.start(PLAIN, None, NO_LIMITS, rehearsal=False)
+        await alone.start(PLAIN, None, NO_LIMITS, dry_run=False)
         yield World(database, raw, PostgresSessions(database), alone)
 
 
@@ -191,9 +192,9 @@ async def started(
     sessions: PostgresSessions,
     new: Sequence[NewSession],
     given: Sequence[RequestKey | None] | None = None,
-) -> list[Found | None]:
+) -> list[SessionLookup | None]:
     calls = (
-        sessions.start(each, request, NO_LIMITS, rehearsal=False)
+        sessions.start(each, request, NO_LIMITS, dry_run=False)
         for each, request in zip(new, given or [None] * len(new), strict=True)
     )
     return list(await asyncio.gather(*calls))
@@ -229,9 +230,9 @@ async def test_starts_with_request_ids_are_known_by_them_afterwards(
         assert other is not None
         assert one.session.attachment_id == repeated.session.attachment_id
         assert one.session.attachment_id == other.session.attachment_id
-        assert one.outcome is None
-        assert repeated.outcome is not None
-        assert repeated.outcome == other.outcome
+        assert one.replayed_outcome is None
+        assert repeated.replayed_outcome is not None
+        assert repeated.replayed_outcome == other.replayed_outcome
     assert [each["request_id"] for each in await world.outcomes()] == [r.request_id for r in given]
     ids = [each.attachment_id for each in new]
     events = await world.raw.fetch(
@@ -277,9 +278,9 @@ async def test_starts_together_get_what_room_there_is_to_the_last_one(
     world: World, room: int
 ) -> None:
     limits = Limits(max_pending_sessions=1 + room, max_pending_bytes=None, max_stored_bytes=None)
-    calls = (world.together.start(new, None, limits, rehearsal=False) for new in anew([PLAIN] * 5))
+    calls = (world.together.start(new, None, limits, dry_run=False) for new in anew([PLAIN] * 5))
     found = await asyncio.gather(*calls, return_exceptions=True)
-    assert sum(isinstance(each, Found) for each in found) == min(room, 5)
+    assert sum(isinstance(each, SessionLookup) for each in found) == min(room, 5)
     assert sum(isinstance(each, ResourceExhausted) for each in found) == max(5 - room, 0)
 
 
@@ -289,7 +290,7 @@ async def test_room_that_another_has_taken_meanwhile_is_not_booked_again(
     """What is seen to have room is looked at again once it is locked."""
     limits = Limits(max_pending_sessions=100, max_pending_bytes=None, max_stored_bytes=None)
     new = replace(PLAIN, tenant_id="another")
-    await world.alone.start(new, None, limits, rehearsal=False)
+    await world.alone.start(new, None, limits, dry_run=False)
     # One shard has room, for two.
     await world.raw.execute(
         "UPDATE tenant_usage SET sessions_share = pending_sessions + 2 * (shard = 3)::int"
@@ -305,7 +306,7 @@ async def test_room_that_another_has_taken_meanwhile_is_not_booked_again(
     async with world.raw.acquire() as holder:
         await holder.execute("SELECT pg_advisory_lock(1)")
         calls = [
-            asyncio.create_task(world.together.start(each, None, limits, rehearsal=False))
+            asyncio.create_task(world.together.start(each, None, limits, dry_run=False))
             for each in anew([new] * 2)
         ]
         async with asyncio.timeout(10):
@@ -314,7 +315,7 @@ async def test_room_that_another_has_taken_meanwhile_is_not_booked_again(
             ):
                 pass
         (rival,) = anew([new])
-        assert await world.alone.start(rival, None, limits, rehearsal=False)
+        assert await world.alone.start(rival, None, limits, dry_run=False)
         await holder.execute("SELECT pg_advisory_unlock(1)")
     assert all(await asyncio.gather(*calls))
     overbooked = "SELECT count(*) FROM tenant_usage WHERE pending_sessions > sessions_share"
@@ -366,12 +367,12 @@ async def test_completes_with_request_ids_are_known_by_them_afterwards(
             sessions.find(TENANT, session.attachment_id, request)
             for session, request in zip(pending, given, strict=True)
         )
-        kept[prefix] = [found and found.outcome for found in await asyncio.gather(*wanted)]
+        kept[prefix] = [found and found.replayed_outcome for found in await asyncio.gather(*wanted)]
         others = (
             sessions.find(TENANT, session.attachment_id, request and replace(request, method="X"))
             for session, request in zip(pending, given, strict=True)
         )
-        assert [f and f.outcome for f in await asyncio.gather(*others)] == [None] * 4
+        assert [f and f.replayed_outcome for f in await asyncio.gather(*others)] == [None] * 4
     # Those with a request id are of another kind than the one without.
     assert shared == ["complete_upload_sessions", *["find_upload_sessions"] * 2]
     assert kept["a"] == kept["b"]

@@ -16,8 +16,8 @@ import pytest
 
 from attachery_service.domain.errors import InvalidRequest
 from attachery_service.domain.holds import Hold, NewHold
+from attachery_service.domain.lookups import HoldResult
 from attachery_service.domain.sessions import SessionState, UploadSession
-from attachery_service.ports import Held
 from attachery_service.postgres.database import Database, DatabaseOptions, open_database
 from attachery_service.postgres.queries import query
 from attachery_service.postgres.repositories.holds import PostgresHolds
@@ -91,7 +91,7 @@ class World:
         ttl: timedelta = HOUR * 2,
         *,
         all_or_nothing: bool = False,
-    ) -> Held:
+    ) -> HoldResult:
         new = NewHold(tenant_id=TENANT, hold_id=uuid4(), owner=owner, created_by="tester", ttl=ttl)
         return await self.holds.take(new, ids, all_or_nothing=all_or_nothing)
 

@@ -61,11 +61,11 @@ async def test_a_connection_is_used_again_after_a_statement_that_failed(
         assert await pid(database) == before
 
 
-@pytest.mark.parametrize("rehearsal", [False, True])
+@pytest.mark.parametrize("dry_run", [False, True])
 async def test_a_statement_whose_caller_left_is_ended_and_answers_nobody_else(
-    database: Database, raw: asyncpg.Connection[asyncpg.Record], rehearsal: bool
+    database: Database, raw: asyncpg.Connection[asyncpg.Record], dry_run: bool
 ) -> None:
-    run = database.rehearse if rehearsal else database.row
+    run = database.dry_run if dry_run else database.row
     left = asyncio.create_task(run(NEVER))
     await until_running(raw, 1)
     left.cancel()
@@ -104,7 +104,7 @@ async def test_a_connection_lost_in_a_statement_is_replaced(
 
 
 async def test_what_a_rehearsal_writes_does_not_stay(database: Database) -> None:
-    assert await database.rehearse("CREATE TABLE nothing (a int)") is None
+    assert await database.dry_run("CREATE TABLE nothing (a int)") is None
     row = await database.row("SELECT to_regclass('nothing') IS NULL AS gone")
     assert row is not None
     assert row["gone"]

@@ -15,6 +15,7 @@ import pytest
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.errors import AttacheryError, ResourceExhausted
 from attachery_service.domain.idempotency import RequestKey
+from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.quota import Limits, Usage
 from attachery_service.domain.sessions import (
     Declaration,
@@ -24,7 +25,7 @@ from attachery_service.domain.sessions import (
     Seal,
     SealedObject,
 )
-from attachery_service.ports import Completion, Found, Rejection
+from attachery_service.domain.transitions import Completion, Rejection
 from attachery_service.postgres.database import DatabaseOptions, open_database
 from attachery_service.postgres.repositories.batches import PostgresBatches
 from attachery_service.postgres.repositories.sessions import PostgresSessions
@@ -108,12 +109,12 @@ class World:
     async def start(self) -> None:
         new = new_session(self.chance.choice([None, 1, 7, MAX_SIZE]))
         request = self.chance.choice([None, self._request("Start")])
-        rehearsal = request is None and self.chance.random() < 0.1
+        dry_run = request is None and self.chance.random() < 0.1
         try:
-            await self.sessions.start(new, request, LIMITS, rehearsal=rehearsal)
+            await self.sessions.start(new, request, LIMITS, dry_run=dry_run)
         except ResourceExhausted:
             self.refused += 1
-        self.ids += [] if rehearsal else [new.attachment_id]
+        self.ids += [] if dry_run else [new.attachment_id]
 
     async def complete(self) -> None:
         if found := await self.sessions.find(TENANT, self._any_id()):
@@ -148,7 +149,7 @@ class World:
         swept = await self.sweeps.sweep(self.chance.randint(1, 8))
         await self.sweeps.confirm_disposal([session for session in swept if session.dead_keys])
 
-    def _completion(self, found: Found) -> Completion:
+    def _completion(self, found: SessionLookup) -> Completion:
         return completion(found.session.declaration.size or self.chance.randint(1, MAX_SIZE))
 
     def _any_id(self) -> UUID:
@@ -234,7 +235,7 @@ async def test_nothing_ends_a_session_whose_room_was_given_back(
     world: World,
 ) -> None:
     new = new_session(None)
-    found = await world.sessions.start(new, None, Limits(), rehearsal=False)
+    found = await world.sessions.start(new, None, Limits(), dry_run=False)
     assert found
     await world.raw.execute("UPDATE upload_sessions SET booking = 'released'")
     cancelled = await world.sessions.cancel(TENANT, new.attachment_id, None, "tester")
@@ -243,29 +244,29 @@ async def test_nothing_ends_a_session_whose_room_was_given_back(
 
 async def test_starts_go_on_while_a_shard_is_held(world: World) -> None:
     limits = Limits(max_pending_sessions=1000)
-    await world.sessions.start(new_session(1), None, limits, rehearsal=False)
+    await world.sessions.start(new_session(1), None, limits, dry_run=False)
     async with world.raw.acquire() as holder, holder.transaction():
         await holder.execute("SELECT FROM tenant_usage WHERE shard = 3 FOR UPDATE")
         async with asyncio.timeout(3):
             for _ in range(20):
-                await world.sessions.start(new_session(1), None, limits, rehearsal=False)
+                await world.sessions.start(new_session(1), None, limits, dry_run=False)
 
 
 async def test_a_tenant_at_its_limit_is_refused_without_a_lock(world: World) -> None:
     limits = Limits(max_pending_sessions=1)
-    await world.sessions.start(new_session(1), None, limits, rehearsal=False)
+    await world.sessions.start(new_session(1), None, limits, dry_run=False)
     async with world.raw.acquire() as holder, holder.transaction():
         await holder.execute("SELECT FROM tenant_usage FOR UPDATE")
         async with asyncio.timeout(2):
             with pytest.raises(AttacheryError, match="too many pending"):
-                await world.sessions.start(new_session(1), None, limits, rehearsal=False)
+                await world.sessions.start(new_session(1), None, limits, dry_run=False)
 
 
 async def test_of_those_that_wait_for_the_last_room_one_gets_it(world: World) -> None:
     limits = Limits(max_pending_sessions=2)
 
-    def start() -> Awaitable[Found | None]:
-        return world.sessions.start(new_session(1), None, limits, rehearsal=False)
+    def start() -> Awaitable[SessionLookup | None]:
+        return world.sessions.start(new_session(1), None, limits, dry_run=False)
 
     await start()
     async with world.raw.acquire() as holder, holder.transaction():
@@ -273,7 +274,7 @@ async def test_of_those_that_wait_for_the_last_room_one_gets_it(world: World) ->
         waiting = asyncio.gather(*(start() for _ in range(8)), return_exceptions=True)
         await until_waiting(world, 8)
     outcomes = await waiting
-    assert sum(isinstance(outcome, Found) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, SessionLookup) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, ResourceExhausted) for outcome in outcomes) == 7
 
 
@@ -289,7 +290,7 @@ async def until_waiting(world: World, count: int) -> None:
 
 async def test_the_first_starts_of_a_tenant_may_come_all_at_once(world: World) -> None:
     starts = (
-        world.sessions.start(new_session(1), None, LIMITS, rehearsal=False) for _ in range(AT_ONCE)
+        world.sessions.start(new_session(1), None, LIMITS, dry_run=False) for _ in range(AT_ONCE)
     )
     assert all(await asyncio.gather(*starts))
     assert (await world.usage.of(TENANT)).pending_sessions == AT_ONCE
@@ -297,7 +298,7 @@ async def test_the_first_starts_of_a_tenant_may_come_all_at_once(world: World) -
 
 async def test_what_was_started_by_the_release_before_is_not_counted(world: World) -> None:
     new = new_session(None)
-    found = await world.sessions.start(new, None, LIMITS, rehearsal=False)
+    found = await world.sessions.start(new, None, LIMITS, dry_run=False)
     assert found
     await world.raw.execute(
         "UPDATE upload_sessions SET booking = NULL, usage_shard = NULL, reserved_bytes = NULL"

@@ -16,7 +16,7 @@ from aiobotocore.credentials import AioRefreshableCredentials
 from cryptography.x509 import DNSName
 
 from attachery_service.domain.errors import StorageUnavailable
-from attachery_service.ports import PreconditionChanged
+from attachery_service.domain.object_faults import PreconditionChanged
 from attachery_service.s3.client import StorageOptions, open_storage
 from attachery_service.s3.http.fast_reads import FastReads, choose_reads
 from attachery_service.s3.http.headers import READ_HEADERS

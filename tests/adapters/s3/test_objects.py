@@ -13,7 +13,8 @@ from awscrt import checksums as crc
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
-from attachery_service.ports import PreconditionChanged, TargetRequest
+from attachery_service.domain.object_faults import PreconditionChanged
+from attachery_service.domain.transfers import TargetRequest
 from attachery_service.s3.client import Storage, StorageOptions, open_storage
 from attachery_service.s3.digests import to_base64
 from attachery_service.s3.objects import S3ObjectStore

@@ -17,8 +17,8 @@ from attachery_service.aio.deadline import set_time_left
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm
 from attachery_service.domain.errors import AttacheryError, StorageMisconfigured, StorageUnavailable
+from attachery_service.domain.object_faults import PreconditionChanged
 from attachery_service.domain.sessions import SealedObject
-from attachery_service.ports import PreconditionChanged
 from attachery_service.s3.client import (
     Storage,
     StorageOptions,

@@ -27,7 +27,7 @@ from attachery_service.domain.sessions import (
     SessionState,
     UploadSession,
 )
-from attachery_service.ports import DownloadUrl
+from attachery_service.domain.transfers import DownloadUrl
 from attachery_service.postgres.caches.sessions import KnownSessions, without_holds
 from attachery_service.rpc.context import CallContext
 from attachery_service.rpc.messages import protobuf_wire as encoded

@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 
 from attachery_service.aio.lru import Recent
 from attachery_service.aio.single_flight import SingleFlight
-from attachery_service.domain.session_tokens import TokenKey
-from attachery_service.ports import StoredKey, TimedKey
+from attachery_service.domain.credentials import StoredKey
+from attachery_service.domain.session_tokens import TimedKey, TokenKey
 from attachery_service.postgres.errors import bounded
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys, to_stored_key
 from attachery_service.postgres.repositories.token_keys import PostgresTokenKeys

@@ -8,9 +8,10 @@ from typing import TypeVar
 from uuid import UUID
 
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
+from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import NewSession, UploadSession
-from attachery_service.ports import Completion, Found
+from attachery_service.domain.transitions import Completion
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.parameters import (
     completion_values,
@@ -67,19 +68,19 @@ class SharedStatements:
 
     database: Database
 
-    async def find(self, wanted: Sequence[Wanted]) -> Mapping[Wanted, Found | None]:
+    async def find(self, wanted: Sequence[Wanted]) -> Mapping[Wanted, SessionLookup | None]:
         tenants, ids = [w.tenant_id for w in wanted], [w.attachment_id for w in wanted]
         methods = [w.request and w.request.method for w in wanted]
         requests = [w.request and w.request.request_id for w in wanted]
         rows = await self.database.rows(
             query("find_upload_sessions"), tenants, ids, methods, requests, REQUEST_ID_LIFETIME
         )
-        found: dict[Wanted, Found | None] = dict.fromkeys(wanted)
+        found: dict[Wanted, SessionLookup | None] = dict.fromkeys(wanted)
         for row in rows:
-            found[wanted[row["place"] - 1]] = Found(to_session(row), to_outcome(row))
+            found[wanted[row["place"] - 1]] = SessionLookup(to_session(row), to_outcome(row))
         return found
 
-    async def start(self, beginnings: Sequence[Beginning]) -> Mapping[Beginning, Found]:
+    async def start(self, beginnings: Sequence[Beginning]) -> Mapping[Beginning, SessionLookup]:
         first = beginnings[0]
         chosen = _first_of(beginnings, lambda b: b.request and b.request.request_id)
         columns = [
@@ -94,7 +95,10 @@ class SharedStatements:
             REQUEST_ID_LIFETIME,
             *zip(*columns, strict=True),
         )
-        started = {row["attachment_id"]: Found(to_session(row), outcome=None) for row in rows}
+        started = {
+            row["attachment_id"]: SessionLookup(to_session(row), replayed_outcome=None)
+            for row in rows
+        }
         return {b: started[i] for b in chosen if (i := b.new.attachment_id) in started}
 
     async def complete(self, endings: Sequence[Ending]) -> Mapping[Ending, UploadSession | None]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from attachery_service.domain.credentials import StoredKey
 from attachery_service.domain.identity import Principal, Scope
-from attachery_service.ports import StoredKey
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.queries import query
 from attachery_service.postgres.rows import Row

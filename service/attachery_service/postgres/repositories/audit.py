@@ -57,7 +57,7 @@ class PostgresAudit:
         rows = await self.database.rows(query("audit_sessions"), *values)
         return [_to_audited(row) for row in rows]
 
-    async def again(
+    async def reread(
         self, tenant_id: str, attachment_ids: Collection[UUID]
     ) -> Mapping[UUID, AuditedSession]:
         values = (tenant_id, *self._intervals(), list(attachment_ids))

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from attachery_service.domain.checksums import NO_CHECKSUMS
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, Outcome, RequestKey
+from attachery_service.domain.lookups import BatchLookup, SessionLookup
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import Claim, Completion, Found, FoundBatch, Rejection
+from attachery_service.domain.transitions import Claim, Completion, Rejection
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.queries import query
 from attachery_service.postgres.rows import (
@@ -30,7 +31,7 @@ class PostgresBatches:
 
     async def find(
         self, tenant_id: str, attachment_ids: Sequence[UUID], request: RequestKey | None
-    ) -> FoundBatch:
+    ) -> BatchLookup:
         rows = await self.database.rows(
             query("find_batch"),
             tenant_id,
@@ -39,8 +40,10 @@ class PostgresBatches:
             request and request.request_id,
             REQUEST_ID_LIFETIME,
         )
-        found = [Found(to_session(row), to_outcome(row)) for row in rows if row["attachment_id"]]
-        return FoundBatch({f.session.attachment_id: f for f in found}, _batch_outcome(rows))
+        found = [
+            SessionLookup(to_session(row), to_outcome(row)) for row in rows if row["attachment_id"]
+        ]
+        return BatchLookup({f.session.attachment_id: f for f in found}, _batch_outcome(rows))
 
     async def end(
         self,

@@ -10,8 +10,8 @@ from uuid import UUID
 from attachery_service.domain import inputs
 from attachery_service.domain.errors import DatabaseUnavailable, InvalidRequest, Violation
 from attachery_service.domain.holds import MAX_ATTACHMENTS, Hold, NewHold
+from attachery_service.domain.lookups import HoldResult
 from attachery_service.domain.sessions import SessionState, UploadSession
-from attachery_service.ports import Held
 from attachery_service.postgres.caches.sessions import KnownSession, KnownSessions
 from attachery_service.postgres.database import Database, Transaction
 from attachery_service.postgres.queries import query
@@ -34,7 +34,7 @@ class PostgresHolds:
 
     async def take(
         self, new: NewHold, attachment_ids: Sequence[UUID], *, all_or_nothing: bool
-    ) -> Held:
+    ) -> HoldResult:
         taking = _Taking(new, attachment_ids, all_or_nothing, self._known)
         held = await taking.run(self.database)
         for _ in range(_MOST_TRIES):
@@ -88,7 +88,9 @@ class _Taking:
     all_or_nothing: bool
     cache: KnownSessions
 
-    async def run(self, database: Database | Transaction, count: int | None = None) -> Held | None:
+    async def run(
+        self, database: Database | Transaction, count: int | None = None
+    ) -> HoldResult | None:
         """Takes the hold, or renews the owner's.
 
         `count`: of the attachments of the owner's hold, which this transaction has settled. None:
@@ -110,7 +112,7 @@ class _Taking:
                 sessions[self.attachment_ids[place - 1]] = _as_locked(
                     session, usable=row["can_be_held"]
                 )
-        return Held(sessions, hold)
+        return HoldResult(sessions, hold)
 
     def _values(
         self, count: int | None, known: Sequence[KnownSession | None]

@@ -8,10 +8,11 @@ from operator import attrgetter
 from uuid import UUID
 
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
+from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.pages import Place
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import NewSession, SessionFilter, UploadSession
-from attachery_service.ports import Claim, Completion, Found, Rejection
+from attachery_service.domain.transitions import Claim, Completion, Rejection
 from attachery_service.postgres.caches.sessions import KnownSessions
 from attachery_service.postgres.coalescing.batch_statements import (
     Beginning,
@@ -51,8 +52,8 @@ class PostgresSessions:
     ) -> None:
         self.database = database
         self._known = known or KnownSessions(0)
-        self._start: Callable[[Beginning], Awaitable[Found | None]] = self._start_one
-        self._find: Callable[[Wanted], Awaitable[Found | None]] = self._find_one
+        self._start: Callable[[Beginning], Awaitable[SessionLookup | None]] = self._start_one
+        self._find: Callable[[Wanted], Awaitable[SessionLookup | None]] = self._find_one
         self._complete: Callable[[Ending], Awaitable[UploadSession | None]] = self._complete_one
         if coalesce:
             shared, kind = SharedStatements(database), attrgetter("kind")
@@ -62,16 +63,16 @@ class PostgresSessions:
             self._complete = Together(self._complete_one, shared.complete, kind, timeout).ask
 
     async def start(
-        self, new: NewSession, request: RequestKey | None, limits: Limits, *, rehearsal: bool
-    ) -> Found | None:
+        self, new: NewSession, request: RequestKey | None, limits: Limits, *, dry_run: bool
+    ) -> SessionLookup | None:
         beginning = Beginning(new, request, limits)
-        if rehearsal:
-            return await self._start_by(self.database.rehearse, beginning)
+        if dry_run:
+            return await self._start_by(self.database.dry_run, beginning)
         return await self._start(beginning)
 
     async def find(
         self, tenant_id: str, attachment_id: UUID, request: RequestKey | None = None
-    ) -> Found | None:
+    ) -> SessionLookup | None:
         return await self._find(Wanted(tenant_id, attachment_id, request))
 
     async def complete(
@@ -162,22 +163,22 @@ class PostgresSessions:
             for place, row in zip(places, rows, strict=True)
         }
 
-    async def _start_one(self, beginning: Beginning) -> Found | None:
+    async def _start_one(self, beginning: Beginning) -> SessionLookup | None:
         return await self._start_by(self.database.row, beginning)
 
     async def _start_by(
         self, run: Callable[..., Awaitable[Row | None]], beginning: Beginning
-    ) -> Found | None:
+    ) -> SessionLookup | None:
         new, request, limits = beginning.new, beginning.request, beginning.limits
         values = (*_start_values(new, request), *limit_values(limits))
         row = await run(query("start_upload_session"), *values)
         if row is not None:
-            return Found(to_session(row), outcome=None)
+            return SessionLookup(to_session(row), replayed_outcome=None)
         if (found := await self._find_started(new.tenant_id, request)) is not None:
             return found
         row = await self._start_after_dealing(run, values, new.tenant_id)
         if row["effective_state"] is not None:
-            return Found(to_session(row), outcome=None)
+            return SessionLookup(to_session(row), replayed_outcome=None)
         if not row["in_range"]:
             return None
         if (refusal := to_usage(row).refusal(new.tenant_id, limits, new.reserved)) is not None:
@@ -185,14 +186,14 @@ class PostgresSessions:
         # Another call with this request id came between.
         return await self._find_started(new.tenant_id, request)
 
-    async def _find_one(self, wanted: Wanted) -> Found | None:
+    async def _find_one(self, wanted: Wanted) -> SessionLookup | None:
         who, request = (wanted.tenant_id, wanted.attachment_id), wanted.request
         if request is None:
             row = await self.database.row(query("find_upload_session"), *who)
-            return None if row is None else Found(to_session(row), outcome=None)
+            return None if row is None else SessionLookup(to_session(row), replayed_outcome=None)
         given = (request.method, request.request_id, REQUEST_ID_LIFETIME)
         row = await self.database.row(query("find_with_outcome"), *who, *given)
-        return None if row is None else Found(to_session(row), to_outcome(row))
+        return None if row is None else SessionLookup(to_session(row), to_outcome(row))
 
     async def _complete_one(self, ending: Ending) -> UploadSession | None:
         return await self._change(
@@ -230,7 +231,9 @@ class PostgresSessions:
             elif not (row["is_due"] and await usage.release_due(tenant_id)):
                 return row
 
-    async def _find_started(self, tenant_id: str, request: RequestKey | None) -> Found | None:
+    async def _find_started(
+        self, tenant_id: str, request: RequestKey | None
+    ) -> SessionLookup | None:
         if request is None:
             return None
         row = await self.database.row(
@@ -240,7 +243,7 @@ class PostgresSessions:
             request.request_id,
             REQUEST_ID_LIFETIME,
         )
-        return None if row is None else Found(to_session(row), to_outcome(row))
+        return None if row is None else SessionLookup(to_session(row), to_outcome(row))
 
 
 def _start_values(new: NewSession, request: RequestKey | None) -> tuple[object, ...]:

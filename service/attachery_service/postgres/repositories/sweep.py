@@ -27,7 +27,7 @@ _EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class PostgresSweep:
-    """Each method but `drop_old` runs one statement.
+    """Each method but `prune_expired` runs one statement.
 
     `longest_upload`: how long after the end of its URL an upload may still arrive. `retry`: after
     which what was left to do is due again. `actor` is named in the history.
@@ -57,7 +57,7 @@ class PostgresSweep:
             [session.revision for session in disposed],
         )
 
-    async def drop_old(self, limit: int) -> bool:
+    async def prune_expired(self, limit: int) -> bool:
         outcomes = await self._drop("drop_request_outcomes", limit, REQUEST_ID_LIFETIME)
         holds = await self._drop("drop_holds", _HOLDS_AT_ONCE, _HOLD_LIFETIME)
         return outcomes == limit or holds == _HOLDS_AT_ONCE

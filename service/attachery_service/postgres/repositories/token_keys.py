@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attachery_service.domain.session_tokens import TokenKey
-from attachery_service.ports import TimedKey
+from attachery_service.domain.session_tokens import TimedKey, TokenKey
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.queries import query
 

@@ -12,7 +12,7 @@ from attachery_service.domain.holds import Hold
 from attachery_service.domain.policy import Policy, Route, Sniffing
 from attachery_service.domain.quota import Limits, Usage
 from attachery_service.domain.sessions import Disposition, SessionState, UploadSession
-from attachery_service.ports import UploadTarget
+from attachery_service.domain.transfers import UploadTarget
 from attachery_service.rpc.messages.times import from_datetime, from_timedelta
 
 _Check = upload_sessions_pb2.VerificationCheck

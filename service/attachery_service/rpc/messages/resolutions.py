@@ -8,7 +8,7 @@ from typing import Protocol
 from attachery.v1 import attachments_pb2 as pb
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import DownloadUrl
+from attachery_service.domain.transfers import DownloadUrl
 from attachery_service.rpc.context import CallContext
 from attachery_service.rpc.messages.attachment_view import AttachmentView, sees_storage
 from attachery_service.rpc.messages.convert import hold_message

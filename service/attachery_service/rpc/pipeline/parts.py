@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from attachery_service.domain.identity import Principal
-from attachery_service.ports import RateLimiter
+from attachery_service.ports.rates import RateLimiter
 from attachery_service.rpc.accept.admission import Admission
 from attachery_service.rpc.in_flight import InFlight
 from attachery_service.rpc.metrics import RpcMetrics

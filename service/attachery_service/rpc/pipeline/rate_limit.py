@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from attachery_service.domain.errors import AttacheryError, RateLimited
 from attachery_service.domain.rates import Category
-from attachery_service.ports import RateLimiter
+from attachery_service.ports.rates import RateLimiter
 from attachery_service.rpc.pipeline.calls import Call
 
 

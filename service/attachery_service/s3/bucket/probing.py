@@ -29,8 +29,9 @@ from attachery_service.domain.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
+from attachery_service.domain.object_faults import PreconditionChanged
 from attachery_service.domain.sessions import Seal
-from attachery_service.ports import PreconditionChanged, TargetRequest, UploadTarget
+from attachery_service.domain.transfers import TargetRequest, UploadTarget
 from attachery_service.s3.client import Storage, ping
 from attachery_service.s3.diagnosis import DENIALS, NO_BUCKET, refusal_detail
 from attachery_service.s3.errors import bounded, code_of, status_of

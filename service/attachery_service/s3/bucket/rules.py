@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol
 from botocore.exceptions import ClientError
 
 from attachery_service.domain.checksums import Algorithm, Checksums
-from attachery_service.ports import TargetRequest, TargetSigner
+from attachery_service.domain.transfers import TargetRequest
+from attachery_service.ports.signing import TargetSigner
 from attachery_service.s3.client import Storage, StorageOptions
 from attachery_service.s3.errors import bounded, code_of, status_of
 from attachery_service.s3.signing.urls import MIN_LIFETIME

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.sessions import SealedObject
-from attachery_service.ports import DownloadUrl, TargetRequest, UploadTarget
+from attachery_service.domain.transfers import DownloadUrl, TargetRequest, UploadTarget
 from attachery_service.s3.client import Storage
 from attachery_service.s3.digests import to_base64
 from attachery_service.s3.errors import bounded

@@ -10,7 +10,10 @@ from attachery_service.domain.content_disposition import content_disposition
 from attachery_service.domain.content_types import OPAQUE, safe_to_serve
 from attachery_service.domain.errors import ObjectChanged, ObjectMissing
 from attachery_service.domain.sessions import Disposition, SealedObject, UploadSession
-from attachery_service.ports import DownloadUrl, ObjectStore, SessionStore, TargetSigner
+from attachery_service.domain.transfers import DownloadUrl
+from attachery_service.ports.objects import ObjectStore
+from attachery_service.ports.sessions import SessionStore
+from attachery_service.ports.signing import TargetSigner
 from attachery_service.usecases.uploads.lookup import find, read_ref
 
 DEFAULT_TTL = timedelta(minutes=15)

@@ -10,7 +10,7 @@ from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.domain.idempotency import RequestKey, request_key
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.sessions import SessionState, UploadSession
-from attachery_service.ports import SessionStore
+from attachery_service.ports.sessions import SessionStore
 from attachery_service.usecases.uploads.lookup import AttachmentRef, find, read_ref
 from attachery_service.usecases.uploads.object_reaper import Disposal
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import SessionStore
+from attachery_service.ports.sessions import SessionStore
 from attachery_service.usecases.uploads.lookup import find_session
 
 

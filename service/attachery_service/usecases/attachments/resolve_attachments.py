@@ -17,8 +17,12 @@ from attachery_service.domain.errors import (
 )
 from attachery_service.domain.holds import MAX_TTL, MIN_TTL, Hold, NewHold
 from attachery_service.domain.identity import Principal, Scope
+from attachery_service.domain.lookups import HoldResult
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import DownloadUrl, Held, HoldStore, SessionStore, TargetSigner
+from attachery_service.domain.transfers import DownloadUrl
+from attachery_service.ports.holds import HoldStore
+from attachery_service.ports.sessions import SessionStore
+from attachery_service.ports.signing import TargetSigner
 from attachery_service.usecases.attachments.create_download_url import read_ttl, sign_download
 
 MAX_IDS = 1000
@@ -80,11 +84,11 @@ class ResolveAttachments:
 
     async def _find(
         self, principal: Principal, request: ResolveRequest, ids: Sequence[UUID | AttacheryError]
-    ) -> Held:
+    ) -> HoldResult:
         wanted = [i for i in ids if isinstance(i, UUID)]
         hopeless = request.all_or_nothing and len(wanted) < len(ids)
         if request.hold_ttl is None or hopeless:
-            return Held(await self.sessions.resolve(request.tenant_id, wanted), None)
+            return HoldResult(await self.sessions.resolve(request.tenant_id, wanted), None)
         new = NewHold(
             tenant_id=request.tenant_id,
             hold_id=self.new_id(),

@@ -17,7 +17,8 @@ from attachery_service.domain.audit import (
     ListedObject,
     usage_finding,
 )
-from attachery_service.ports import AuditStore, ObjectListing
+from attachery_service.ports.audit import AuditStore
+from attachery_service.ports.objects import ObjectListing
 from attachery_service.usecases.audit.comparison import Comparison
 
 PART_SIZE = 1000

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from attachery_service.domain.audit import AuditedSession, Finding, ListedObject
 from attachery_service.domain.checks import StoredObject
-from attachery_service.ports import AuditStore, ObjectStore
+from attachery_service.ports.audit import AuditStore
+from attachery_service.ports.objects import ObjectStore
 
 _AT_A_TIME = 16
 
@@ -41,7 +42,7 @@ class Comparison:
         there = await self._described(s.promised.key for s in harmed if s.promised)
         ids = {one.attachment_id for one in strays if one.attachment_id}
         ids |= {session.attachment_id for session in harmed}
-        again = await self.store.again(tenant_id, ids)
+        again = await self.store.reread(tenant_id, ids)
         damages = [_damage(again[i], there) for s in harmed if (i := s.attachment_id) in again]
         # What comes in order is known to the database first, so storage is asked last.
         strays = [one for one in strays if _is_stray(one, again)]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from attachery_service.domain.audit import Finding, Kind
-from attachery_service.ports import AuditRepairs, ObjectStore
+from attachery_service.ports.audit import AuditRepairs
+from attachery_service.ports.objects import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)

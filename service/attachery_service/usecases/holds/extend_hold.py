@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from attachery_service.domain import inputs
 from attachery_service.domain.holds import MAX_TTL, MIN_TTL, Hold
-from attachery_service.ports import HoldStore
+from attachery_service.ports.holds import HoldStore
 from attachery_service.usecases.holds.lookup import read_ref, require_found
 
 

@@ -9,7 +9,7 @@ from attachery_service.domain import inputs
 from attachery_service.domain.holds import Hold
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.policy import Policy
-from attachery_service.ports import HoldStore
+from attachery_service.ports.holds import HoldStore
 from attachery_service.usecases.holds.lookup import read_ref, require_found
 
 

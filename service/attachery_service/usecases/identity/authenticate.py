@@ -9,7 +9,7 @@ from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.errors import CredentialsInvalid
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.session_tokens import PREFIX as SESSION_TOKEN
-from attachery_service.ports import ApiKeys, TokenVerifier
+from attachery_service.ports.credentials import ApiKeys, TokenVerifier
 from attachery_service.usecases.identity.session_tokens import SessionTokens
 
 

@@ -8,7 +8,7 @@ from attachery_service.domain.errors import CredentialsInvalid
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.session_tokens import SessionClaims, SessionToken
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import TokenKeys
+from attachery_service.ports.credentials import TokenKeys
 
 
 @dataclass(frozen=True, slots=True)

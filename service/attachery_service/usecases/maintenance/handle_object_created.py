@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from attachery_service.domain.errors import Internal, Unavailable
 from attachery_service.domain.object_created import Arrival, NotificationOutcome
 from attachery_service.domain.sessions import SessionState, UploadSession
-from attachery_service.ports import SessionStore
+from attachery_service.ports.sessions import SessionStore
 from attachery_service.usecases.uploads.auto_complete import AutoComplete
 
 

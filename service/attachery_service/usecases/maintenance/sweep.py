@@ -14,7 +14,8 @@ from attachery_service.aio.deadline import set_time_left
 from attachery_service.aio.fan_out import share_time
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.domain.sweeping import SweepEvent, SweptSession
-from attachery_service.ports import ObjectListing, ObjectStore, SweepStore
+from attachery_service.ports.objects import ObjectListing, ObjectStore
+from attachery_service.ports.sweep import SweepStore
 from attachery_service.usecases.uploads.auto_complete import AutoComplete
 
 # What was claimed and not done is due again then; nobody works on it for longer.
@@ -70,7 +71,7 @@ class Sweep:
             if done.is_done:
                 break
             await asyncio.sleep(_PAUSE)
-        done.is_done &= not await self.store.drop_old(self.batch_size)
+        done.is_done &= not await self.store.prune_expired(self.batch_size)
         return done
 
     async def _sweep_batch(self, done: Round) -> Sequence[SweptSession]:

@@ -14,7 +14,7 @@ from attachery_service.domain.errors import (
 )
 from attachery_service.domain.identity import SERVICE
 from attachery_service.domain.sessions import SessionState
-from attachery_service.ports import SessionStore
+from attachery_service.ports.sessions import SessionStore
 from attachery_service.usecases.uploads.complete_upload_session import (
     CompleteRequest,
     CompleteUploadSession,

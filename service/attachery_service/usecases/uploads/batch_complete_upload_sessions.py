@@ -10,8 +10,10 @@ from attachery_service.aio.background_tasks import Background
 from attachery_service.aio.fan_out import AT_A_TIME, share_time
 from attachery_service.domain.errors import AttacheryError, StorageUnavailable, VerificationFailed
 from attachery_service.domain.identity import Principal
+from attachery_service.domain.lookups import BatchLookup
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import BatchStore, Completion, FoundBatch
+from attachery_service.domain.transitions import Completion
+from attachery_service.ports.sessions import BatchStore
 from attachery_service.usecases.uploads.batch_outcomes import (
     Answer,
     Arrival,
@@ -79,9 +81,12 @@ class BatchCompleteUploadSessions:
                 break
         return [(i, answers[i]) for i in batch.items]
 
-    async def _find(self, batch: Batch) -> FoundBatch:
+    async def _find(self, batch: Batch) -> BatchLookup:
         found = await self.batches.find(batch.tenant_id, list(batch.items), batch.request)
-        for outcome in (found.outcome, *(each.outcome for each in found.sessions.values())):
+        for outcome in (
+            found.replayed_outcome,
+            *(each.replayed_outcome for each in found.sessions.values()),
+        ):
             if batch.request is not None and outcome is not None:
                 outcome.require_same_payload(batch.request)
         return found
@@ -190,7 +195,7 @@ class BatchCompleteUploadSessions:
 
     async def _find_overtaken(
         self, batch: Batch, endings: Endings, left: Arrivals
-    ) -> FoundBatch | None:
+    ) -> BatchLookup | None:
         """Read the batch again if another call may have changed what this one has not."""
         if any(i in endings or arrival.overtaken for i, arrival in left.items()):
             return await self._find(batch)

@@ -17,8 +17,9 @@ from attachery_service.domain.errors import (
     ObjectChanging,
     ObjectNotUploaded,
 )
+from attachery_service.domain.lookups import BatchLookup, SessionLookup
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import Claim, Completion, Found, FoundBatch, Rejection
+from attachery_service.domain.transitions import Claim, Completion, Rejection
 from attachery_service.usecases.uploads.batch_request import Batch
 from attachery_service.usecases.uploads.checks import Verified
 from attachery_service.usecases.uploads.upload_verifier import Completed, recorded
@@ -63,7 +64,7 @@ class Ended:
 
 def to_do_again(
     batch: Batch,
-    found: FoundBatch,
+    found: BatchLookup,
     left: Arrivals,
     there: Mapping[UUID, Answer],
     answers: Mapping[UUID, Answer],
@@ -115,18 +116,18 @@ def is_good(ending: Ending) -> bool:
             return ending.mismatch is None
 
 
-def known_answers(batch: Batch, found: FoundBatch) -> dict[UUID, Answer]:
+def known_answers(batch: Batch, found: BatchLookup) -> dict[UUID, Answer]:
     """The answers of all but those that are PENDING, or READY by the service alone."""
     answers = {i: _known_answer(i, found.sessions.get(i)) for i in batch.items}
     return {i: answer for i, answer in answers.items() if answer is not None}
 
 
-def _known_answer(attachment_id: UUID, found: Found | None) -> Answer | None:
+def _known_answer(attachment_id: UUID, found: SessionLookup | None) -> Answer | None:
     if found is None:
         return AttachmentNotFound(attachmentId=attachment_id)
     try:
-        if found.outcome is not None:
-            return recorded(found, found.outcome)
+        if found.replayed_outcome is not None:
+            return recorded(found, found.replayed_outcome)
         if not found.session.can_be_claimed:
             found.session.require_pending()
     except AttacheryError as error:

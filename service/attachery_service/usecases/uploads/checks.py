@@ -23,13 +23,10 @@ from attachery_service.domain.errors import (
     ObjectNotUploaded,
     VerificationFailed,
 )
+from attachery_service.domain.object_faults import PreconditionChanged, UnreadableObject
 from attachery_service.domain.policy import Sniffing
-from attachery_service.ports import (
-    ObjectReads,
-    PreconditionChanged,
-    TypeComparison,
-    UnreadableObject,
-)
+from attachery_service.ports.content_types import TypeComparison
+from attachery_service.ports.objects import ObjectReads
 
 # Holds every signature that is looked for; only disk images have theirs further inside.
 SNIFFED_BYTES = 4096

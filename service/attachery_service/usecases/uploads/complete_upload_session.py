@@ -18,7 +18,7 @@ from attachery_service.domain.errors import (
 from attachery_service.domain.idempotency import RequestKey, request_key
 from attachery_service.domain.identity import SERVICE, Principal
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import SessionStore
+from attachery_service.ports.sessions import SessionStore
 from attachery_service.usecases.uploads.checks import Verified
 from attachery_service.usecases.uploads.lookup import AttachmentRef, find, read_ref
 from attachery_service.usecases.uploads.upload_verifier import (
@@ -74,13 +74,13 @@ class CompleteUploadSession:
         principal.require_session(command.ref.attachment_id)
         found = await find(self.sessions, command.ref, command.request)
         session = found.session
-        if found.outcome is not None:
-            return recorded(found, found.outcome)
+        if found.replayed_outcome is not None:
+            return recorded(found, found.replayed_outcome)
         if command.may_claim(session):
             return await self._claim(command, session, validate_only=request.validate_only)
         session.require_pending()
         if request.validate_only:
-            return Completed(session, await self.intake.rehearse(session, command.demands))
+            return Completed(session, await self.intake.dry_run(session, command.demands))
         try:
             verified = await self.intake(session, command.demands)
         except (ObjectNotUploaded, ObjectChanging) as error:
@@ -156,8 +156,8 @@ class CompleteUploadSession:
         claimed = await self.sessions.claim(session, claim, command.request, actor)
         if claimed is None:
             found = await find(self.sessions, command.ref, command.request)
-            if found.outcome is not None:
-                return recorded(found, found.outcome)
+            if found.replayed_outcome is not None:
+                return recorded(found, found.replayed_outcome)
             found.session.require_pending()
             raise DatabaseUnavailable
         if claim.mismatch is not None:
@@ -172,8 +172,8 @@ class CompleteUploadSession:
         A change that was refused for a reason that is gone can be tried again.
         """
         found = await find(self.sessions, command.ref, command.request)
-        if found.outcome is not None:
-            return recorded(found, found.outcome)
+        if found.replayed_outcome is not None:
+            return recorded(found, found.replayed_outcome)
         if command.may_claim(found.session):
             return await self._claim(command, found.session)
         found.session.require_pending()

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from attachery_service.domain.checks import Check, CheckMethod, Expectation
 from attachery_service.domain.errors import StorageUnavailable
+from attachery_service.domain.object_faults import PreconditionChanged
 from attachery_service.domain.policy import Sniffing
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import PreconditionChanged
 from attachery_service.usecases.uploads.checks import Verification, Verified
 
 # Called with the attachment id, the failed check, and the check that failed in the second look.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from attachery_service.domain import inputs
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy, Route
 from attachery_service.domain.quota import Limits, Quotas, Usage
-from attachery_service.ports import TenantUsage
+from attachery_service.ports.usage import TenantUsage
 
 
 @dataclass(frozen=True, slots=True)

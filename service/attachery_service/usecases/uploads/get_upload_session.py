@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from attachery_service.domain import inputs
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import SessionStore
+from attachery_service.ports.sessions import SessionStore
 from attachery_service.usecases.uploads.lookup import find, read_ref
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from attachery_service.domain import inputs
 from attachery_service.domain.pages import Place
 from attachery_service.domain.sessions import SessionFilter, SessionState, UploadSession
-from attachery_service.ports import SessionStore
+from attachery_service.ports.sessions import SessionStore
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000

@@ -8,8 +8,9 @@ from uuid import UUID
 from attachery_service.domain import inputs
 from attachery_service.domain.errors import AttachmentNotFound
 from attachery_service.domain.idempotency import RequestKey
+from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.ports import Found, SessionStore
+from attachery_service.ports.sessions import SessionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,13 @@ def read_ref(reader: inputs.Reader, tenant_id: str, attachment_id: str) -> Attac
 
 async def find(
     sessions: SessionStore, ref: AttachmentRef, request: RequestKey | None = None
-) -> Found:
+) -> SessionLookup:
     """Raises AttachmentNotFound, RequestIdReused, DatabaseUnavailable."""
     found = await sessions.find(ref.tenant_id, ref.attachment_id, request)
     if found is None:
         raise AttachmentNotFound(attachmentId=ref.attachment_id)
-    if request is not None and found.outcome is not None:
-        found.outcome.require_same_payload(request)
+    if request is not None and found.replayed_outcome is not None:
+        found.replayed_outcome.require_same_payload(request)
     return found
 
 

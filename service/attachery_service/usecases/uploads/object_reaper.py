@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from attachery_service.aio.background_tasks import Background
 from attachery_service.domain.errors import AttacheryError
-from attachery_service.ports import ObjectStore
+from attachery_service.ports.objects import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from attachery_service.domain.checks import StoredObject
+from attachery_service.domain.object_faults import PreconditionChanged
 from attachery_service.domain.sessions import Seal, UploadSession
-from attachery_service.ports import ObjectStore, PreconditionChanged, TargetSigner
+from attachery_service.ports.objects import ObjectStore
+from attachery_service.ports.signing import TargetSigner
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ from attachery_service.domain.sessions import (
     SessionState,
     UploadSession,
 )
-from attachery_service.ports import SessionStore, TargetRequest, TargetSigner, UploadTarget
+from attachery_service.domain.transfers import TargetRequest, UploadTarget
+from attachery_service.ports.sessions import SessionStore
+from attachery_service.ports.signing import TargetSigner
 from attachery_service.usecases.identity.session_tokens import SessionTokens
 
 METHOD = "StartUploadSession"
@@ -81,11 +83,11 @@ class StartUploadSession:
         new, request_id = self._read(principal, request)
         key = None if request.validate_only else _request_key(request_id, request, new)
         limits = self.quotas.of(new.tenant_id)
-        found = await self.sessions.start(new, key, limits, rehearsal=request.validate_only)
+        found = await self.sessions.start(new, key, limits, dry_run=request.validate_only)
         if found is None:
             raise inputs.invalid([_deadline_out_of_range(self.policies[new.purpose])])
-        if key is not None and found.outcome is not None:
-            found.outcome.require_same_payload(key)
+        if key is not None and found.replayed_outcome is not None:
+            found.replayed_outcome.require_same_payload(key)
         if request.validate_only or found.session.state is not SessionState.PENDING:
             return Started(found.session, target=None, session_token=None)
         min_size = self.policies[new.purpose].min_size

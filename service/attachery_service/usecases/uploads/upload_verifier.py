@@ -25,16 +25,11 @@ from attachery_service.domain.errors import (
     VerificationFailed,
 )
 from attachery_service.domain.idempotency import Outcome
+from attachery_service.domain.lookups import SessionLookup
+from attachery_service.domain.object_faults import PreconditionChanged, UnreadableObject
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
 from attachery_service.domain.sessions import Failure, Seal, SealedObject, UploadSession
-from attachery_service.ports import (
-    Claim,
-    Completion,
-    Found,
-    PreconditionChanged,
-    Rejection,
-    UnreadableObject,
-)
+from attachery_service.domain.transitions import Claim, Completion, Rejection
 from attachery_service.usecases.uploads.checks import Verification, Verified
 from attachery_service.usecases.uploads.confirmation import Confirmation
 from attachery_service.usecases.uploads.object_reaper import Disposal
@@ -83,7 +78,7 @@ class Intake:
                 return await self._verify(session, expected)
         raise ObjectChanging
 
-    async def rehearse(self, session: UploadSession, demands: Demands) -> tuple[Check, ...]:
+    async def dry_run(self, session: UploadSession, demands: Demands) -> tuple[Check, ...]:
         """The checks of what is there now; nothing is sealed. Raises as above."""
         expected = self._expectation(session, demands)
         try:
@@ -211,7 +206,7 @@ def rejection_of(verified: Verified, error: VerificationFailed) -> Rejection:
     return Rejection(Failure(error.reason, error.facts), verified.checks)
 
 
-def recorded(found: Found, outcome: Outcome) -> Completed:
+def recorded(found: SessionLookup, outcome: Outcome) -> Completed:
     """The outcome a request id had before.
 
     Raises VerificationFailed if that was FAILED, or a mismatch with what the service completed.

@@ -1,0 +1,48 @@
+"""Signed requests for the bytes of an upload or a download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from attachery_service.domain.checksums import Checksums
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRequest:
+    """The constraints that a signed upload must enforce. Sizes in bytes.
+
+    `size` None: any size from `min_size` to `max_size`, which takes a form.
+    """
+
+    key: str
+    content_type: str
+    size: int | None
+    max_size: int
+    min_size: int = 1
+    checksums: Checksums
+    write_once: bool
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadTarget:
+    """The HTTP request that uploads the bytes.
+
+    `lifetime` is shorter than requested if the signing credentials expire earlier.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    form_fields: Mapping[str, str]
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadUrl:
+    """A signed GET. `lifetime` is shorter than requested if the credentials expire earlier."""
+
+    url: str
+    lifetime: timedelta

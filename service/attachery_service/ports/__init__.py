@@ -1,0 +1,1 @@
+"""The interfaces through which use cases reach the database and object storage."""

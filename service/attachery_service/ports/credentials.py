@@ -1,0 +1,33 @@
+"""Verification of credentials."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from attachery_service.domain.credentials import StoredKey
+from attachery_service.domain.identity import Principal
+from attachery_service.domain.session_tokens import TimedKey, TokenKey
+
+
+class ApiKeys(Protocol):
+    """API keys in the database. Raises DatabaseUnavailable."""
+
+    async def find(self, key_id: str) -> StoredKey | None:
+        """Returns a key that is not revoked, or None if there is no such id."""
+
+
+class TokenVerifier(Protocol):
+    """Verifies tokens of an external issuer."""
+
+    async def __call__(self, token: str) -> Principal:
+        """Raises CredentialsInvalid, the same for every cause."""
+
+
+class TokenKeys(Protocol):
+    """Signing keys of session tokens. All methods raise DatabaseUnavailable."""
+
+    async def newest(self) -> TokenKey | None:
+        """Returns the key to sign with, or None if all keys are revoked."""
+
+    async def find(self, key_id: str) -> TimedKey | None:
+        """Returns a key that is not revoked, or None if there is no such id."""
