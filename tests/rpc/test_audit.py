@@ -22,7 +22,7 @@ from attachery.v1.admin_pb2 import (
 from attachery.v1.attachments_pb2 import DeleteAttachmentRequest
 from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import audit_of
-from attachery_service.domain.audit import AuditPlace
+from attachery_service.domain.audit import AuditCursor
 from attachery_service.postgres.database import open_database
 from attachery_service.s3.client import open_storage
 from attachery_service.usecases.audit import audit_attachments
@@ -54,7 +54,7 @@ from support.proxy import Proxy, proxy_of
 from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 from support.sweep_fixtures import Sweeper
 
-AFTER_THE_COUNTERS = AuditPlace(UUID(int=1))
+AFTER_THE_COUNTERS = AuditCursor(UUID(int=1))
 
 
 def etag(body: bytes) -> str:

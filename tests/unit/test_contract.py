@@ -13,8 +13,9 @@ from attachery.v1.upload_sessions_pb2 import UploadPolicy, VerificationCheck
 from attachery_service.domain.audit import Kind
 from attachery_service.domain.checks import CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Algorithm
+from attachery_service.domain.declarations import Disposition
 from attachery_service.domain.policy import Sniffing
-from attachery_service.domain.sessions import Disposition, SessionState
+from attachery_service.domain.sessions import SessionState
 from attachery_service.rpc.messages import convert
 from attachery_service.rpc.services.admin import FINDING_KINDS
 

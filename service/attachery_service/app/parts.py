@@ -31,9 +31,9 @@ from attachery_service.usecases.audit.comparison import Comparison
 from attachery_service.usecases.maintenance.sweep import RETRY
 from attachery_service.usecases.uploads.checks import Verification
 from attachery_service.usecases.uploads.confirmation import Confirmation
-from attachery_service.usecases.uploads.object_reaper import Disposal
-from attachery_service.usecases.uploads.sealing import Sealing
-from attachery_service.usecases.uploads.upload_verifier import Intake
+from attachery_service.usecases.uploads.object_reaper import ObjectReaper
+from attachery_service.usecases.uploads.sealer import Sealer
+from attachery_service.usecases.uploads.upload_verifier import UploadVerifier
 
 _log = structlog.get_logger("attachery.app")
 
@@ -70,14 +70,14 @@ def policies_of(settings: Settings) -> Mapping[str, Policy]:
     return read_policies(settings.purposes, built_in)
 
 
-def intake_of(core: Core, policies: Mapping[str, Policy]) -> Intake:
+def upload_verifier(core: Core, policies: Mapping[str, Policy]) -> UploadVerifier:
     objects, signer = S3ObjectStore(core.storage), S3TargetSigner(core.storage)
-    return Intake(
+    return UploadVerifier(
         policies,
         Verification(objects, compare_type),
         Confirmation(Verification(S3SecondLook(core.storage), compare_type), core.disagreements),
-        Sealing(objects, signer),
-        Disposal(objects, core.background, _log_left_object),
+        Sealer(objects, signer),
+        ObjectReaper(objects, core.background, _log_left_object),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid_utils.compat import uuid7
 
 from attachery_service.app.options import common_limits
-from attachery_service.app.parts import Core, audit_of, intake_of, policies_of
+from attachery_service.app.parts import Core, audit_of, policies_of, upload_verifier
 from attachery_service.domain.policy import Policy
 from attachery_service.domain.sessions import Seal
 from attachery_service.ports.credentials import TokenVerifier
@@ -23,7 +23,7 @@ from attachery_service.postgres.repositories.token_keys import PostgresTokenKeys
 from attachery_service.postgres.repositories.usage import PostgresUsage
 from attachery_service.rpc.accept.admission import Admission
 from attachery_service.rpc.accept.concurrency_limit import ConcurrencyLimit
-from attachery_service.rpc.messages.response_size import fitting
+from attachery_service.rpc.messages.response_size import ResponseSize
 from attachery_service.rpc.metrics import RpcMetrics
 from attachery_service.rpc.pipeline.parts import PipelineParts
 from attachery_service.rpc.server import ServerParts
@@ -53,7 +53,7 @@ from attachery_service.usecases.uploads.get_upload_policy import GetUploadPolicy
 from attachery_service.usecases.uploads.get_upload_session import GetUploadSession
 from attachery_service.usecases.uploads.list_upload_sessions import ListUploadSessions
 from attachery_service.usecases.uploads.start_upload_session import StartUploadSession
-from attachery_service.usecases.uploads.upload_verifier import Intake
+from attachery_service.usecases.uploads.upload_verifier import UploadVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class _Adapters:
     objects: S3ObjectStore
     signer: S3TargetSigner
     policies: Mapping[str, Policy]
-    intake: Intake
+    verifier: UploadVerifier
     tokens: SessionTokens
 
 
@@ -109,7 +109,7 @@ def _adapters(core: Core) -> _Adapters:
         objects=S3ObjectStore(core.storage),
         signer=S3TargetSigner(core.storage),
         policies=policies,
-        intake=intake_of(core, policies),
+        verifier=upload_verifier(core, policies),
         tokens=SessionTokens(
             TokenKeyCache(PostgresTokenKeys(core.database), settings.key_cache_time)
         ),
@@ -117,25 +117,24 @@ def _adapters(core: Core) -> _Adapters:
 
 
 def _uploads(parts: Parts, adapters: _Adapters) -> UploadSessionUseCases:
-    core, sessions, intake = parts.core, adapters.sessions, adapters.intake
+    core, sessions, verifier = parts.core, adapters.sessions, adapters.verifier
     quotas = read_quotas(core.settings.quotas, common_limits(core.settings))
     return UploadSessionUseCases(
         start=StartUploadSession(
             sessions,
             adapters.signer,
-            adapters.policies,
             quotas,
             parts.seal,
             uuid7,
             adapters.tokens,
         ),
-        complete=CompleteUploadSession(sessions, intake, core.background),
+        complete=CompleteUploadSession(sessions, verifier, core.background),
         batch_complete=BatchCompleteUploadSessions(
-            PostgresBatches(core.database), intake, core.background
+            PostgresBatches(core.database), verifier, core.background, ResponseSize()
         ),
-        cancel=CancelUploadSession(sessions, intake.disposal, core.background),
+        cancel=CancelUploadSession(sessions, verifier.reaper, core.background),
         get=GetUploadSession(sessions),
-        list=ListUploadSessions(sessions, fitting),
+        list=ListUploadSessions(sessions, ResponseSize()),
         get_policy=GetUploadPolicy(PostgresUsage(core.database), adapters.policies, quotas),
     )
 
@@ -146,7 +145,7 @@ def _attachments(parts: Parts, adapters: _Adapters) -> AttachmentUseCases:
         get=GetAttachment(sessions),
         resolve=ResolveAttachments(sessions, holds, signer, uuid7),
         create_download_url=CreateDownloadUrl(sessions, adapters.objects, signer),
-        delete=DeleteAttachment(sessions, adapters.intake.disposal, parts.core.background),
+        delete=DeleteAttachment(sessions, adapters.verifier.reaper, parts.core.background),
         extend_hold=ExtendHold(holds),
         release_hold=ReleaseHold(holds, adapters.policies),
     )

@@ -14,10 +14,10 @@ from attachery_service.app.health import database_watched
 from attachery_service.app.parts import (
     Core,
     finish_background,
-    intake_of,
     log_wrong_credentials,
     open_core,
     policies_of,
+    upload_verifier,
 )
 from attachery_service.domain.identity import SERVICE
 from attachery_service.observability.http_endpoint import serve_metrics
@@ -132,8 +132,8 @@ def _arrivals(core: Core) -> Arrivals:
 
 def _auto_complete(core: Core) -> AutoComplete:
     sessions = PostgresSessions(core.database)
-    intake = intake_of(core, policies_of(core.settings))
-    complete = CompleteUploadSession(sessions, intake, core.background)
+    verifier = upload_verifier(core, policies_of(core.settings))
+    complete = CompleteUploadSession(sessions, verifier, core.background)
     return AutoComplete(sessions, complete, _log_auto_complete)
 
 

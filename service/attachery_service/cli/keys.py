@@ -13,6 +13,7 @@ from attachery_service.cli.ready_file import settings_of
 from attachery_service.domain import inputs
 from attachery_service.domain.credentials import ApiKey, StoredKey
 from attachery_service.domain.identity import Principal, Scope
+from attachery_service.domain.validation import Validator
 from attachery_service.postgres.database import open_database
 from attachery_service.postgres.migrate import require_schema
 from attachery_service.postgres.repositories.api_keys import ListedKey, PostgresApiKeys
@@ -91,7 +92,7 @@ def _text(time: datetime) -> str:
 
 
 def _tenants(names: list[str]) -> list[str]:
-    reader = inputs.Reader()
-    tenants = [reader.take("--tenant", "INVALID_TENANT_ID", inputs.tenant_id, n) for n in names]
-    reader.done()
+    validator = Validator()
+    tenants = [inputs.tenant_id(validator, name, "--tenant") for name in names]
+    validator.raise_if_invalid()
     return tenants

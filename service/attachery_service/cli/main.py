@@ -19,7 +19,6 @@ from attachery_service.cli import audit, bucket, check, demo, dev, keys, migrate
 from attachery_service.cli.ready_file import DEFAULT_DATA_DIR
 from attachery_service.cli.supervisor import WorkersError
 from attachery_service.common.spelling import similar
-from attachery_service.domain import inputs
 from attachery_service.domain.code_points import is_printable
 from attachery_service.domain.errors import (
     AttacheryError,
@@ -28,7 +27,9 @@ from attachery_service.domain.errors import (
     StorageMisconfigured,
     StorageUnavailable,
 )
+from attachery_service.domain.identifiers import parse_tenant_id
 from attachery_service.domain.identity import Scope
+from attachery_service.domain.validation import RuleViolation
 from attachery_service.embedded.errors import EmbeddedServerError
 from attachery_service.observability.logs import configure_logs, redact
 from attachery_service.postgres.connection.diagnosis import DatabaseMisconfigured
@@ -265,8 +266,8 @@ def _seconds(text: str) -> float:
 
 def _tenant(text: str) -> str:
     try:
-        return inputs.tenant_id(text)
-    except inputs.Broken as error:
+        return parse_tenant_id(text)
+    except RuleViolation as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 from uuid import UUID
+
+from msgspec import Struct
 
 from attachery_service.domain.pages import of_token, to_token
 from attachery_service.domain.quota import Usage
@@ -28,8 +29,7 @@ class Kind(StrEnum):
     HOLD_DIFFERS = "hold_differs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """Something that is not as it should be. Texts are empty where there is nothing to say.
 
     `since_time`: since when an orphan is there, or an overdue session was to be looked at; None for
@@ -44,8 +44,7 @@ class Finding:
     since_time: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AuditPlace:
+class AuditCursor(Struct, frozen=True):
     """The last session and the last object that were looked at, None and empty before the first.
 
     `path` is the object's key without what all of the tenant's begin with.
@@ -67,11 +66,10 @@ class AuditPlace:
             return None  # the check can be computed by whoever cares to
 
 
-START = AuditPlace()
+START = AuditCursor()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedObject:
+class ListedObject(Struct, frozen=True, kw_only=True):
     """An object as a listing tells of it. `attachment_id` None: no key of this service's.
 
     `path` is its key without what all of the tenant's begin with. Size in bytes.
@@ -94,8 +92,7 @@ class ListedObject:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditedSession:
+class AuditedSession(Struct, frozen=True, kw_only=True):
     """What an audit needs of a session, as of `read_time`, the database's clock.
 
     `promised`: the object that whoever resolves it may count on, with its size in bytes; None where
@@ -189,8 +186,7 @@ def _time_text(time: datetime | None) -> str:
     return "" if time is None else time.isoformat()
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectPage:
+class ObjectPage(Struct, frozen=True):
     """Some objects in the order of their keys, and whether there may be more."""
 
     objects: Sequence[ListedObject]

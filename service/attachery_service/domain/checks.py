@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from attachery_service.domain.checksums import ALGORITHMS, Algorithm, Checksums
 from attachery_service.domain.content_types import essence, same
@@ -61,8 +62,7 @@ class CheckOutcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One thing that was verified. `expected` and `actual` are empty where anything would do."""
 
     kind: CheckKind
@@ -72,8 +72,7 @@ class Check:
     actual: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredObject:
+class StoredObject(Struct, frozen=True, kw_only=True):
     """An object as storage describes it.
 
     `etag` without quotes. `attested`: digests of the whole object that storage computed itself.
@@ -105,8 +104,7 @@ class StoredObject:
         return self.attested.with_defaults(Checksums(md5=md5[0] if md5 else None))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
+class Expectation(Struct, frozen=True, kw_only=True):
     """What an object must be: sizes (bytes), digests and type declared at Start and at Complete.
 
     `min_size`: 0 where an empty object is good, else 1.
@@ -154,8 +152,7 @@ def check_digest(
     return [_check(kind, digest == actual, digest, actual, method) for digest in declared]
 
 
-@dataclass(frozen=True, slots=True)
-class TypeEvidence:
+class TypeEvidence(Struct, frozen=True):
     """What the first bytes say of a declared type.
 
     `agrees`: whether they show it; None if they cannot tell. `detected`: the media type whose

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Algorithm(StrEnum):
@@ -21,8 +22,7 @@ ALGORITHMS = tuple(Algorithm)
 DIGITS = {Algorithm.MD5: 32, Algorithm.SHA256: 64, Algorithm.CRC32C: 8, Algorithm.CRC64NVME: 16}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checksums:
+class Checksums(Struct, frozen=True, kw_only=True):
     """Digests of one object, lower-case hexadecimal; None where not known."""
 
     md5: str | None = None

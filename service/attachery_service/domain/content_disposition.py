@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from attachery_service.domain.sessions import Disposition
+from attachery_service.domain.declarations import Disposition
 
 # attr-char of RFC 5987 beyond what `quote` leaves alone anyway.
 _ATTR_CHARS = "!#$&+^`|"

@@ -12,6 +12,7 @@ import unicodedata
 from typing import Final
 
 from attachery_service.domain import code_points
+from attachery_service.domain.validation import RuleViolation
 
 MAX_CODE_POINTS: Final = 255
 
@@ -36,22 +37,18 @@ _OUTER_WHITE_SPACE: Final = re.compile(
 _VISIBLE: Final = re.compile(f"[^{code_points.INVISIBLE_OTHER}]")
 
 
-class BadFilename(ValueError):
-    """The name breaks the rule that the text states. The text does not repeat the name."""
-
-
 def normalize_filename(sent: str) -> str:
     """The name without invisible format characters, in normal form C: 1 to 255 code points.
 
-    Keeps joiners (U+200C, U+200D) and the flags of regions. Raises BadFilename for a name that is
+    Keeps joiners (U+200C, U+200D) and the flags of regions. Raises RuleViolation for a name that is
     empty, too long or a path, begins or ends with white space, or holds a control, a line or
     paragraph separator, a surrogate, a private-use code point or a non-character.
     """
     if len(sent) > MAX_SENT_CODE_POINTS:
-        raise BadFilename(f"must be at most {MAX_SENT_CODE_POINTS} code points as sent")
+        raise RuleViolation(f"must be at most {MAX_SENT_CODE_POINTS} code points as sent")
     name = sent if sent.isascii() else _visible_form(sent)
     if not 1 <= len(name) <= MAX_CODE_POINTS:
-        raise BadFilename(f"must be 1 to {MAX_CODE_POINTS} code points in normal form C")
+        raise RuleViolation(f"must be 1 to {MAX_CODE_POINTS} code points in normal form C")
     _refuse_unsafe(name)
     return name
 
@@ -63,12 +60,12 @@ def _visible_form(sent: str) -> str:
 
 def _refuse_unsafe(name: str) -> None:
     if name in (".", "..") or "/" in name or "\\" in name:
-        raise BadFilename("must be a name, not a path")
+        raise RuleViolation("must be a name, not a path")
     if _OUTER_WHITE_SPACE.search(name):
-        raise BadFilename("must not begin or end with white space")
+        raise RuleViolation("must not begin or end with white space")
     if _REFUSED.search(name):
-        raise BadFilename(
+        raise RuleViolation(
             "must not hold control, line or paragraph separator or private-use characters"
         )
     if not _VISIBLE.search(name):
-        raise BadFilename("must hold a visible character")
+        raise RuleViolation("must hold a visible character")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from msgspec import Struct
 
 from attachery_service.domain.errors import HoldExpired, HoldReleased
 
@@ -15,8 +16,7 @@ MAX_TTL = timedelta(days=7)
 MAX_ATTACHMENTS = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewHold:
+class NewHold(Struct, frozen=True, kw_only=True):
     """A hold about to be taken, or the same caller's of the same owner about to be renewed. It ends
     `ttl` from the database's now. An empty `owner` names nobody."""
 
@@ -27,8 +27,7 @@ class NewHold:
     ttl: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
+class Hold(Struct, frozen=True, kw_only=True):
     """A hold as stored at `read_time`, the database's clock."""
 
     tenant_id: str

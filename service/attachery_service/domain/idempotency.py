@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
+
+from msgspec import Struct
 
 from attachery_service.domain.checks import Check
 from attachery_service.domain.errors import RequestIdReused
@@ -16,8 +17,7 @@ _NOT_GIVEN: tuple[object, ...] = (None, "", False, {})
 REQUEST_ID_LIFETIME = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestKey:
+class RequestKey(Struct, frozen=True):
     """A request id within its method, and the digest of the payload it came with."""
 
     method: str
@@ -25,12 +25,11 @@ class RequestKey:
     payload_digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What a request id came to before: the checks of a Complete, nothing more of the others."""
 
     payload_digest: bytes
-    checks: tuple[Check, ...] = field(default=())
+    checks: tuple[Check, ...] = ()
 
     def require_same_payload(self, request: RequestKey) -> None:
         """Raises RequestIdReused."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
+
+from msgspec import Struct
 
 
 class MalformedEventsError(ValueError):
     """It is none of what a store sends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """An object that is said to have arrived under a key of this session. It may be untrue."""
 
     tenant_id: str
@@ -37,8 +37,7 @@ class NotificationKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """An SNS subscription that waits for an operator to confirm it, or that has ended.
 
     `topic`: its ARN. `confirm_url`: confirms it. None for what SNS would not send.
@@ -49,8 +48,7 @@ class Subscription:
     has_ended: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(Struct, frozen=True):
     """The content of one message. `ignored`: the number of events about other things."""
 
     arrivals: Sequence[Arrival]

@@ -15,7 +15,7 @@ _CHECK_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PageCursor:
     """The last session of a page."""
 
     create_time: datetime

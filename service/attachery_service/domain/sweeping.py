@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
+
+from msgspec import Struct
 
 
 class SweepEvent(StrEnum):
@@ -25,8 +26,7 @@ class SweepEvent(StrEnum):
     FAILED_DELETES = "failed_deletes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweptSession:
+class SweptSession(Struct, frozen=True, kw_only=True):
     """A session that was due at `due_time` and was looked at at `sweep_time`.
 
     `events`: what was done to its row. `dead_keys`: objects to be deleted now. `kept_key`: the one

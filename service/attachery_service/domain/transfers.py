@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from attachery_service.domain.checksums import Checksums
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetRequest:
+class TargetRequest(Struct, frozen=True, kw_only=True):
     """The constraints that a signed upload must enforce. Sizes in bytes.
 
     `size` None: any size from `min_size` to `max_size`, which takes a form.
@@ -26,8 +26,7 @@ class TargetRequest:
     lifetime: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadTarget:
+class UploadTarget(Struct, frozen=True, kw_only=True):
     """The HTTP request that uploads the bytes.
 
     `lifetime` is shorter than requested if the signing credentials expire earlier.
@@ -40,8 +39,7 @@ class UploadTarget:
     lifetime: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadUrl:
+class DownloadUrl(Struct, frozen=True, kw_only=True):
     """A signed GET. `lifetime` is shorter than requested if the credentials expire earlier."""
 
     url: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from attachery_service.domain.checks import Check
 from attachery_service.domain.checksums import Checksums
@@ -10,8 +10,7 @@ from attachery_service.domain.errors import VerificationFailed
 from attachery_service.domain.sessions import Failure, SealedObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Completion(Struct, frozen=True, kw_only=True):
     """A verified and sealed upload, PENDING → READY. Size in bytes.
 
     `is_claimable`: the service completed the session itself, and the uploader may still do so.
@@ -25,8 +24,7 @@ class Completion:
     is_claimable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The uploader's Complete of a session that the service has made READY.
 
     `checksums`: the digests computed for it. `mismatch`: the error of the failed check, if any;
@@ -38,8 +36,7 @@ class Claim:
     mismatch: VerificationFailed | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """An upload that failed verification, PENDING → FAILED."""
 
     failure: Failure

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from attachery_service.domain import inputs
 from attachery_service.domain.code_points import is_printable
+from attachery_service.domain.identifiers import parse_tenant_id
 from attachery_service.domain.identity import Principal, Scope
+from attachery_service.domain.validation import RuleViolation
 
 EVERY_TENANT = "*"
 _MAX_NAME_BYTES = 128
@@ -53,8 +54,8 @@ def _tenants(value: object) -> frozenset[str] | None:
     if not isinstance(value, list) or not all(isinstance(tenant, str) for tenant in value):
         raise ClaimError("the tenants are no list of names")
     try:
-        return frozenset(inputs.tenant_id(tenant) for tenant in value)
-    except inputs.Broken as error:
+        return frozenset(parse_tenant_id(tenant) for tenant in value)
+    except RuleViolation as error:
         raise ClaimError("the tenants hold what is no tenant's name") from error
 
 

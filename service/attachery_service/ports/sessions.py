@@ -8,9 +8,10 @@ from uuid import UUID
 
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.lookups import BatchLookup, SessionLookup
-from attachery_service.domain.pages import Place
+from attachery_service.domain.new_session import NewSession
+from attachery_service.domain.pages import PageCursor
 from attachery_service.domain.quota import Limits
-from attachery_service.domain.sessions import NewSession, SessionFilter, UploadSession
+from attachery_service.domain.sessions import Session, SessionFilter, UploadSession
 from attachery_service.domain.transitions import Claim, Completion, Rejection
 
 
@@ -38,18 +39,18 @@ class SessionStore(Protocol):
         """Reads a session, with its deadline applied. Returns None if the tenant has no such id."""
 
     async def complete(
-        self, pending: UploadSession, completion: Completion, request: RequestKey | None, actor: str
+        self, pending: Session, completion: Completion, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
         """PENDING → READY. Returns None if the session is not PENDING, or its deadline passed."""
 
     async def claim(
-        self, ready: UploadSession, claim: Claim, request: RequestKey | None, actor: str
+        self, ready: Session, claim: Claim, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
         """Stores the outcome of the uploader's Complete. Returns None if one is stored already."""
 
     async def fail(
         self,
-        pending: UploadSession,
+        pending: Session,
         rejection: Rejection,
         request: RequestKey | None,
         actor: str,
@@ -73,7 +74,7 @@ class SessionStore(Protocol):
         """READY → DELETED. Returns None if it is not READY, or is held and `force` is not set."""
 
     async def page(
-        self, tenant_id: str, wanted: SessionFilter, after: Place | None, limit: int
+        self, tenant_id: str, wanted: SessionFilter, after: PageCursor | None, limit: int
     ) -> Sequence[UploadSession]:
         """Reads the newest matching sessions after a place, with their deadlines applied."""
 

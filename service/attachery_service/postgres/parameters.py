@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from attachery_service.domain.idempotency import RequestKey
+from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
-from attachery_service.domain.sessions import NewSession
 from attachery_service.domain.transitions import Completion
 from attachery_service.postgres.rows import from_checks, from_checksums
 
@@ -22,29 +22,29 @@ def limit_values(limits: Limits) -> tuple[int | None, int | None, int | None]:
 
 
 def new_values(new: NewSession) -> tuple[object, ...]:
-    """All but whose it is, and its id."""
-    told = new.declaration
+    """Returns the values of a new session but its tenant and its id."""
+    command, declared = new.command, new.command.declaration
     return (
-        new.purpose,
-        told.filename,
-        told.content_type,
-        told.size,
-        new.max_size,
-        from_checksums(told.checksums),
-        told.content_id,
-        told.disposition,
-        json.dumps(dict(told.metadata)),
+        command.purpose,
+        declared.filename,
+        declared.content_type,
+        declared.size,
+        command.policy.max_size,
+        from_checksums(declared.checksums),
+        declared.content_id,
+        declared.disposition,
+        json.dumps(dict(declared.metadata)),
         new.seal,
         new.upload_key,
         new.created_by,
-        new.expire_time,
-        new.ttl,
-        new.min_ttl,
-        new.max_ttl,
-        new.object_retention,
-        new.metadata_retention,
-        new.auto_complete,
-        new.declaration.is_inline,
+        command.expire_time,
+        command.ttl,
+        command.policy.min_ttl,
+        command.policy.max_ttl,
+        command.object_retention,
+        command.metadata_retention,
+        command.auto_complete,
+        declared.is_inline,
     )
 
 

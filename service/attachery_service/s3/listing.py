@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from attachery_service.domain import inputs
 from attachery_service.domain.audit import ListedObject, ObjectPage
+from attachery_service.domain.identifiers import parse_tenant_id, parse_uuid
+from attachery_service.domain.validation import RuleViolation
 from attachery_service.s3.client import Storage
 from attachery_service.s3.errors import bounded
 
@@ -100,14 +101,14 @@ def _attachment_id(path: str) -> UUID | None:
     if len(parts) != _ID_AND_NONCE:
         return None
     try:
-        return inputs.attachment_id(parts[0])
-    except inputs.Broken:
+        return parse_uuid(parts[0])
+    except RuleViolation:
         return None
 
 
 def _is_tenant(name: str) -> bool:
     try:
-        inputs.tenant_id(name)
-    except inputs.Broken:
+        parse_tenant_id(name)
+    except RuleViolation:
         return False
     return True

@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Checksums
+from attachery_service.domain.declarations import Declaration, Disposition
 from attachery_service.domain.errors import ResourceExhausted
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.lookups import SessionLookup
+from attachery_service.domain.new_session import NewSession, StartCommand
+from attachery_service.domain.policy import Policy
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import (
-    Declaration,
-    Disposition,
-    NewSession,
     Seal,
     SealedObject,
     SessionState,
@@ -36,9 +37,9 @@ from support.service_fixtures import TENANT
 HOUR = timedelta(hours=1)
 NO_LIMITS = Limits(max_pending_sessions=None, max_pending_bytes=None, max_stored_bytes=None)
 
-PLAIN = NewSession(
+PLAIN_COMMAND = StartCommand(
     tenant_id=TENANT,
-    attachment_id=uuid4(),
+    request=None,
     declaration=Declaration(
         filename="a",
         content_type="text/plain",
@@ -50,20 +51,16 @@ PLAIN = NewSession(
         metadata={},
     ),
     purpose="default",
-    max_size=40,
-    seal=Seal.WRITE_ONCE,
-    upload_key="k",
+    policy=Policy(max_size=40, min_ttl=timedelta(minutes=1), max_ttl=2 * HOUR),
     ttl=HOUR,
     expire_time=None,
-    min_ttl=timedelta(minutes=1),
-    max_ttl=2 * HOUR,
     object_retention=HOUR,
     metadata_retention=24 * HOUR,
     auto_complete=False,
-    created_by="tester",
+    validate_only=False,
 )
-FULL = replace(
-    PLAIN,
+FULL_COMMAND = replace(
+    PLAIN_COMMAND,
     declaration=Declaration(
         filename='ü "\\{},日本.pdf',
         content_type="image/png; q=1",
@@ -75,17 +72,34 @@ FULL = replace(
         metadata={"a": 'NULL,"{}', "ä": ""},
     ),
     purpose="other",
-    seal=Seal.COPY,
-    upload_key='k/"{NULL}"',
-    created_by="nobody, {really}",
     auto_complete=True,
 )
+PLAIN = NewSession(
+    command=PLAIN_COMMAND,
+    attachment_id=uuid4(),
+    upload_key="k",
+    seal=Seal.WRITE_ONCE,
+    created_by="tester",
+)
+FULL = NewSession(
+    command=FULL_COMMAND,
+    attachment_id=uuid4(),
+    upload_key='k/"{NULL}"',
+    seal=Seal.COPY,
+    created_by="nobody, {really}",
+)
+
+
+def varied(new: NewSession, **changes: Any) -> NewSession:
+    return replace(new, command=replace(new.command, **changes))
+
+
 VARIED = [
     PLAIN,
     FULL,
-    replace(PLAIN, ttl=timedelta(minutes=1), object_retention=3 * HOUR),
-    replace(PLAIN, expire_time=datetime.now(UTC) + HOUR, metadata_retention=timedelta(minutes=2)),
-    replace(FULL, ttl=timedelta(minutes=2), metadata_retention=48 * HOUR),
+    varied(PLAIN, ttl=timedelta(minutes=1), object_retention=3 * HOUR),
+    varied(PLAIN, expire_time=datetime.now(UTC) + HOUR, metadata_retention=timedelta(minutes=2)),
+    varied(FULL, ttl=timedelta(minutes=2), metadata_retention=48 * HOUR),
 ]
 CHECKS = (
     Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.PASSED),
@@ -267,7 +281,7 @@ async def test_a_request_id_of_yesterday_is_new(world: World, shared: list[str])
 async def test_a_start_out_of_range_is_refused_and_its_neighbours_are_not(
     world: World, shared: list[str]
 ) -> None:
-    late = replace(PLAIN, expire_time=datetime.now(UTC) + 3 * HOUR)
+    late = varied(PLAIN, expire_time=datetime.now(UTC) + 3 * HOUR)
     found = await started(world.together, anew([PLAIN, late, FULL]))
     assert [each is None for each in found] == [False, True, False]
     assert shared == ["start_upload_sessions"]
@@ -289,7 +303,7 @@ async def test_room_that_another_has_taken_meanwhile_is_not_booked_again(
 ) -> None:
     """What is seen to have room is looked at again once it is locked."""
     limits = Limits(max_pending_sessions=100, max_pending_bytes=None, max_stored_bytes=None)
-    new = replace(PLAIN, tenant_id="another")
+    new = varied(PLAIN, tenant_id="another")
     await world.alone.start(new, None, limits, dry_run=False)
     # One shard has room, for two.
     await world.raw.execute(

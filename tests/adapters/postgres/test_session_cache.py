@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from attachery_service.aio.lru import Recent
 from attachery_service.app.options import database_options
-from attachery_service.domain.sessions import SessionState, UploadSession
+from attachery_service.domain.sessions import SessionState, UploadSession, require_bytes
 from attachery_service.postgres.caches.sessions import KnownSessions
 from attachery_service.postgres.database import Database, open_database
 from attachery_service.postgres.repositories.sessions import PostgresSessions
@@ -61,7 +61,7 @@ async def test_bytes_whose_time_passes_are_gone_though_nothing_is_written(
     await service.age(attachment_id, timedelta(hours=1))
     # As if the row had been read before its time came.
     version = await version_of(service, attachment_id)
-    known.keep(version, before)
+    known.keep(version, require_bytes(before))
     (found,) = known.find(TENANT, [UUID(attachment_id)])
     assert found
     assert found.version == version

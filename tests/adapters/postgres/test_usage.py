@@ -13,15 +13,15 @@ import asyncpg
 import pytest
 
 from attachery_service.domain.checksums import Checksums
+from attachery_service.domain.declarations import Declaration, Disposition
 from attachery_service.domain.errors import AttacheryError, ResourceExhausted
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.lookups import SessionLookup
+from attachery_service.domain.new_session import NewSession, StartCommand
+from attachery_service.domain.policy import Policy
 from attachery_service.domain.quota import Limits, Usage
 from attachery_service.domain.sessions import (
-    Declaration,
-    Disposition,
     Failure,
-    NewSession,
     Seal,
     SealedObject,
 )
@@ -41,9 +41,9 @@ REJECTION = Rejection(Failure("SIZE_MISMATCH", {}), ())
 
 
 def new_session(size: int | None) -> NewSession:
-    return NewSession(
+    command = StartCommand(
         tenant_id=TENANT,
-        attachment_id=uuid4(),
+        request=None,
         declaration=Declaration(
             filename="a",
             content_type="text/plain",
@@ -55,16 +55,19 @@ def new_session(size: int | None) -> NewSession:
             metadata={},
         ),
         purpose="default",
-        max_size=MAX_SIZE,
-        seal=Seal.COPY,
-        upload_key="k",
+        policy=Policy(max_size=MAX_SIZE, min_ttl=timedelta(minutes=1), max_ttl=HOUR),
         ttl=HOUR,
         expire_time=None,
-        min_ttl=timedelta(minutes=1),
-        max_ttl=HOUR,
         object_retention=HOUR,
         metadata_retention=HOUR,
         auto_complete=False,
+        validate_only=False,
+    )
+    return NewSession(
+        command=command,
+        attachment_id=uuid4(),
+        upload_key="k",
+        seal=Seal.COPY,
         created_by="tester",
     )
 

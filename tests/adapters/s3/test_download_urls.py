@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attachery_service.domain.content_disposition import content_disposition
-from attachery_service.domain.sessions import Disposition, SealedObject
+from attachery_service.domain.declarations import Disposition
+from attachery_service.domain.sessions import SealedObject
 from attachery_service.s3.signing.urls import S3TargetSigner
 from support.clocks import signing_earlier
 from support.uploading import BODY, Uploader

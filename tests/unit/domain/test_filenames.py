@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from attachery_client.testing import filenames as fake
 from attachery_service.domain import code_points
 from attachery_service.domain.content_disposition import content_disposition
+from attachery_service.domain.declarations import Disposition
 from attachery_service.domain.filenames import (
     MAX_CODE_POINTS,
-    BadFilename,
     normalize_filename,
 )
-from attachery_service.domain.sessions import Disposition
+from attachery_service.domain.validation import RuleViolation
 
 # What of a category is visible, or is kept for its effect on what is.
 KEPT_FORMAT = {*"\u200c\u200d", *map(chr, range(0x600, 0x606)), *map(chr, range(0x13430, 0x13440)),
@@ -35,7 +35,7 @@ names = st.text(st.characters(codec="utf-8"), max_size=300)
 def normalized(name: str) -> str | None:
     try:
         return normalize_filename(name)
-    except BadFilename:
+    except RuleViolation:
         return None
 
 

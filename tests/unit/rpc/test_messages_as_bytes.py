@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -10,21 +9,27 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from attachery.v1 import attachments_pb2
 from attachery.v1 import resources_pb2 as pb
 from attachery_service.domain.checksums import NO_CHECKSUMS, Checksums
 from attachery_service.domain.content_disposition import content_disposition
+from attachery_service.domain.declarations import Declaration, Disposition
 from attachery_service.domain.errors import AttachmentNotFound, BatchAborted, ObjectPurged
 from attachery_service.domain.holds import Hold
 from attachery_service.domain.identity import ALL_SCOPES, Principal, Scope
 from attachery_service.domain.sessions import (
-    Declaration,
-    Disposition,
+    Attachment,
+    CancelledSession,
+    DeletedSession,
+    ExpiredSession,
+    FailedSession,
     Failure,
+    PendingSession,
+    ReadySession,
     Seal,
     SealedObject,
-    SessionState,
     UploadSession,
 )
 from attachery_service.domain.transfers import DownloadUrl
@@ -49,7 +54,7 @@ TIMES = [
     "metadata_purge_time",
     "read_time",
 ]
-SHOWN = [name for name in UploadSession.__slots__ if name != "read_time"]
+SHOWN = [name for name in ReadySession.__struct_fields__ if name != "read_time"]
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
@@ -74,30 +79,43 @@ declarations = st.builds(
 )
 
 
-def sessions(**fields: st.SearchStrategy[object]) -> st.SearchStrategy[UploadSession]:
-    values = {
-        "tenant_id": st.sampled_from(["acme", "other"]),
-        "attachment_id": st.sampled_from(IDS),
-        "state": st.sampled_from(SessionState),
-        "revision": st.integers(1, 2**31 - 1),
-        "declaration": declarations,
-        "purpose": names,
-        "max_size": numbers,
-        "seal": st.sampled_from(Seal),
-        "upload_key": names,
-        "auto_complete": st.booleans(),
-        "created_by": names,
-        "complete_time": st.none() | times,
-        "held_until": st.none() | times,
-        "sealed": st.builds(SealedObject, names, names),
-        "size": st.none() | numbers,
-        "verified_checksums": checksums,
-        "detected_content_type": st.none() | names,
-        "failure": st.none() | st.builds(Failure, names, pairs),
-        **dict.fromkeys(TIMES, times),
-        **fields,
-    }
-    return st.builds(UploadSession, **values)
+common = {
+    "tenant_id": st.sampled_from(["acme", "other"]),
+    "attachment_id": st.sampled_from(IDS),
+    "revision": st.integers(1, 2**31 - 1),
+    "declaration": declarations,
+    "purpose": names,
+    "max_size": numbers,
+    "seal": st.sampled_from(Seal),
+    "upload_key": names,
+    "auto_complete": st.booleans(),
+    "created_by": names,
+    "held_until": st.none() | times,
+    **dict.fromkeys(TIMES, times),
+}
+attachment = common | {
+    "complete_time": times,
+    "sealed": st.builds(SealedObject, names, names),
+    "size": numbers,
+    "verified_checksums": checksums,
+    "detected_content_type": st.none() | names,
+}
+deleted_sessions = st.builds(DeletedSession, **attachment)
+
+
+def ready_sessions(**fields: st.SearchStrategy[object]) -> st.SearchStrategy[ReadySession]:
+    return st.builds(ReadySession, **{**attachment, "is_claimable": st.booleans(), **fields})
+
+
+def sessions() -> st.SearchStrategy[UploadSession]:
+    return st.one_of(
+        ready_sessions(),
+        deleted_sessions,
+        st.builds(PendingSession, **common),
+        st.builds(CancelledSession, **common),
+        st.builds(ExpiredSession, **common),
+        st.builds(FailedSession, **common, failure=st.builds(Failure, names, pairs)),
+    )
 
 
 downloads = st.builds(DownloadUrl, url=names, lifetime=lives)
@@ -105,8 +123,7 @@ resolved = st.one_of(
     st.builds(
         lambda session, download: Resolved(str(session.attachment_id), session, download),
         # As late as it may be, the end of a download is a time that Python can tell.
-        sessions(
-            state=st.just(SessionState.READY),
+        ready_sessions(
             read_time=times.filter(lambda time: time.year < 9998),
         ),
         st.none() | downloads,
@@ -153,8 +170,10 @@ def checksums_of(digests: Checksums) -> pb.Checksums | None:
 
 def told_session(session: UploadSession) -> pb.UploadSession:
     """The message by keywords, which is the plain way to make one."""
-    declared, failure = session.declaration, session.failure
-    pending = session.state is SessionState.PENDING
+    declared = session.declaration
+    failure = session.failure if isinstance(session, FailedSession) else None
+    attached = session if isinstance(session, Attachment) else None
+    pending = isinstance(session, PendingSession)
     return pb.UploadSession(
         attachment_id=str(session.attachment_id),
         tenant_id=session.tenant_id,
@@ -163,9 +182,9 @@ def told_session(session: UploadSession) -> pb.UploadSession:
         content_type=declared.content_type,
         declared_size_bytes=declared.size,
         max_size_bytes=session.max_size,
-        size_bytes=session.size,
+        size_bytes=attached.size if attached else None,
         declared_checksums=checksums_of(declared.checksums),
-        verified_checksums=checksums_of(session.verified_checksums),
+        verified_checksums=checksums_of(attached.verified_checksums) if attached else None,
         content_id=declared.content_id or "",
         disposition=DISPOSITIONS[declared.disposition],
         purpose=session.purpose,
@@ -173,7 +192,7 @@ def told_session(session: UploadSession) -> pb.UploadSession:
         create_time=time_of(session.create_time),
         update_time=time_of(session.update_time),
         expire_time=time_of(session.expire_time) if pending else None,
-        complete_time=time_of(session.complete_time),
+        complete_time=time_of(attached.complete_time if attached else None),
         object_purge_time=time_of(session.object_purge_time),
         metadata_purge_time=time_of(session.metadata_purge_time),
         upload_url_expire_time=time_of(session.upload_url_expire_time),
@@ -187,10 +206,10 @@ def told_session(session: UploadSession) -> pb.UploadSession:
     )
 
 
-def told_attachment(session: UploadSession, *, sees_storage: bool) -> pb.Attachment:
+def told_attachment(session: ReadySession | DeletedSession, *, sees_storage: bool) -> pb.Attachment:
     """As `told_session`."""
     declared, sealed = session.declaration, session.sealed
-    told = sealed and sees_storage and session.state is SessionState.READY
+    told = sees_storage and isinstance(session, ReadySession)
     return pb.Attachment(
         attachment_id=str(session.attachment_id),
         tenant_id=session.tenant_id,
@@ -198,7 +217,7 @@ def told_attachment(session: UploadSession, *, sees_storage: bool) -> pb.Attachm
         filename=declared.filename,
         content_type=declared.content_type,
         detected_content_type=session.detected_content_type or "",
-        size_bytes=session.size or 0,
+        size_bytes=session.size,
         checksums=checksums_of(session.verified_checksums),
         content_id=declared.content_id or "",
         disposition=DISPOSITIONS[declared.disposition],
@@ -214,7 +233,7 @@ def told_attachment(session: UploadSession, *, sees_storage: bool) -> pb.Attachm
         created_by=session.created_by,
         revision=session.revision,
         storage=pb.StorageRef(bucket=VIEW.bucket, key=sealed.key, etag=sealed.etag)
-        if told and sealed
+        if told
         else None,
     )
 
@@ -224,8 +243,10 @@ def test_a_session_is_told_as_by_keywords(session: UploadSession) -> None:
     assert session_message(session) == told_session(session)
 
 
-@given(sessions(), st.booleans())
-def test_an_attachment_is_told_as_by_keywords(session: UploadSession, sees_storage: bool) -> None:
+@given(ready_sessions() | deleted_sessions, st.booleans())
+def test_an_attachment_is_told_as_by_keywords(
+    session: ReadySession | DeletedSession, sees_storage: bool
+) -> None:
     caller = called_by(sees_storage=sees_storage).principal
     assert VIEW(session, caller) == told_attachment(session, sees_storage=sees_storage)
 
@@ -243,9 +264,9 @@ def test_joined_answers_are_those_of_the_message_whatever_was_answered_before(
         assert len(answer) == len(expected)
 
 
-@given(sessions(state=st.just(SessionState.READY)), st.data())
-def test_no_change_of_a_session_goes_unseen(session: UploadSession, data: st.DataObject) -> None:
-    changed = replace(data.draw(sessions(state=st.just(SessionState.READY))), attachment_id=IDS[0])
+@given(ready_sessions(), st.data())
+def test_no_change_of_a_session_goes_unseen(session: ReadySession, data: st.DataObject) -> None:
+    changed = replace(data.draw(ready_sessions()), attachment_id=IDS[0])
     session = replace(session, attachment_id=IDS[0])
     joined = JoinedEncoding(VIEW)
     context = called_by(sees_storage=True)
@@ -254,9 +275,9 @@ def test_no_change_of_a_session_goes_unseen(session: UploadSession, data: st.Dat
         assert result.attachment == told_attachment(each, sees_storage=True)
 
 
-@given(sessions(), sessions())
+@given(ready_sessions(), ready_sessions())
 def test_bytes_are_used_again_only_where_every_field_is_the_same(
-    session: UploadSession, other: UploadSession
+    session: ReadySession, other: ReadySession
 ) -> None:
     results = EncodedResults()
     results.put(session, b"bytes")
@@ -277,15 +298,11 @@ def test_what_is_kept_is_bounded_in_number_and_size() -> None:
     assert results.get(session) is None
 
 
-@given(sessions(), times, times)
+@given(ready_sessions(), times, times)
 def test_a_known_session_is_what_replace_makes_of_it(
-    session: UploadSession, own: datetime, now: datetime
+    session: ReadySession, own: datetime, now: datetime
 ) -> None:
-    small = replace(
-        session,
-        state=SessionState.READY,
-        declaration=replace(session.declaration, metadata={}),
-    )
+    small = replace(session, declaration=replace(session.declaration, metadata={}))
     known = KnownSessions()
     known.keep(7, without_holds(small, own, own))
     (found,) = known.find(small.tenant_id, [small.attachment_id])
@@ -310,12 +327,11 @@ def test_a_field_is_encoded_as_the_library_does(length: int) -> None:
     assert field_of(1, result.SerializeToString()) == whole.SerializeToString()
 
 
-def example() -> UploadSession:
+def example() -> ReadySession:
     moment = datetime(2026, 11, 21, tzinfo=UTC)
-    return UploadSession(
+    return ReadySession(
         tenant_id="acme",
         attachment_id=IDS[0],
-        state=SessionState.READY,
         revision=2,
         declaration=Declaration(
             filename="hello.txt",
@@ -346,7 +362,6 @@ def example() -> UploadSession:
         size=6,
         verified_checksums=NO_CHECKSUMS,
         detected_content_type=None,
-        failure=None,
         read_time=moment,
     )
 

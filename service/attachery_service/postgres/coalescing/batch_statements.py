@@ -9,8 +9,9 @@ from uuid import UUID
 
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
 from attachery_service.domain.lookups import SessionLookup
+from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
-from attachery_service.domain.sessions import NewSession, UploadSession
+from attachery_service.domain.sessions import Session, UploadSession
 from attachery_service.domain.transitions import Completion
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.parameters import (
@@ -42,14 +43,14 @@ class Beginning:
 
     @property
     def kind(self) -> Hashable:
-        return self.new.tenant_id, self.limits, self.request and self.request.method
+        return self.new.command.tenant_id, self.limits, self.request and self.request.method
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ending:
     """A session that is to be READY."""
 
-    pending: UploadSession
+    pending: Session
     completion: Completion
     request: RequestKey | None
     actor: str
@@ -89,7 +90,7 @@ class SharedStatements:
         ]
         rows = await self.database.rows(
             query("start_upload_sessions"),
-            first.new.tenant_id,
+            first.new.command.tenant_id,
             *limit_values(first.limits),
             first.request and first.request.method,
             REQUEST_ID_LIFETIME,

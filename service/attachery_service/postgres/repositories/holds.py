@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from attachery_service.domain import inputs
 from attachery_service.domain.errors import DatabaseUnavailable, InvalidRequest, Violation
 from attachery_service.domain.holds import MAX_ATTACHMENTS, Hold, NewHold
 from attachery_service.domain.lookups import HoldResult
-from attachery_service.domain.sessions import SessionState, UploadSession
+from attachery_service.domain.sessions import ReadySession, UploadSession
+from attachery_service.domain.validation import invalid
 from attachery_service.postgres.caches.sessions import KnownSession, KnownSessions
 from attachery_service.postgres.database import Database, Transaction
 from attachery_service.postgres.queries import query
@@ -140,13 +140,13 @@ async def _settle(transaction: Transaction, tenant_id: str, hold_id: UUID) -> in
 
 
 def _as_locked(session: UploadSession, *, usable: bool) -> UploadSession:
-    if session.state is SessionState.READY and not usable:
+    if isinstance(session, ReadySession) and not usable:
         # Deleted since the statement began.
-        return replace(session, state=SessionState.DELETED, object_purge_time=session.read_time)
+        return session.deleted_at(session.read_time)
     return session
 
 
 def _too_many() -> InvalidRequest:
     rule = f"must be fewer: with them, the owner's hold would be on more than {MAX_ATTACHMENTS}"
     violation = Violation("attachment_ids", "BATCH_TOO_LARGE", rule)
-    return inputs.invalid([violation], maxCount=MAX_ATTACHMENTS)
+    return invalid([violation], maxCount=MAX_ATTACHMENTS)

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
 from attachery_service.domain.lookups import SessionLookup
-from attachery_service.domain.pages import Place
+from attachery_service.domain.new_session import NewSession
+from attachery_service.domain.pages import PageCursor
 from attachery_service.domain.quota import Limits
-from attachery_service.domain.sessions import NewSession, SessionFilter, UploadSession
+from attachery_service.domain.sessions import Session, SessionFilter, UploadSession
 from attachery_service.domain.transitions import Claim, Completion, Rejection
 from attachery_service.postgres.caches.sessions import KnownSessions
 from attachery_service.postgres.coalescing.batch_statements import (
@@ -60,7 +61,9 @@ class PostgresSessions:
             timeout = database.timeout
             self._start = Together(self._start_one, shared.start, kind, timeout).ask
             self._find = Together(self._find_one, shared.find, timeout=timeout).ask
-            self._complete = Together(self._complete_one, shared.complete, kind, timeout).ask
+            self._complete = Together[Ending, UploadSession](
+                self._complete_one, shared.complete, kind, timeout
+            ).ask
 
     async def start(
         self, new: NewSession, request: RequestKey | None, limits: Limits, *, dry_run: bool
@@ -76,12 +79,12 @@ class PostgresSessions:
         return await self._find(Wanted(tenant_id, attachment_id, request))
 
     async def complete(
-        self, pending: UploadSession, completion: Completion, request: RequestKey | None, actor: str
+        self, pending: Session, completion: Completion, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
         return await self._complete(Ending(pending, completion, request, actor))
 
     async def claim(
-        self, ready: UploadSession, claim: Claim, request: RequestKey | None, actor: str
+        self, ready: Session, claim: Claim, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
         return await self._change(
             "claim_upload_session",
@@ -94,7 +97,7 @@ class PostgresSessions:
 
     async def fail(
         self,
-        pending: UploadSession,
+        pending: Session,
         rejection: Rejection,
         request: RequestKey | None,
         actor: str,
@@ -134,7 +137,7 @@ class PostgresSessions:
         )
 
     async def page(
-        self, tenant_id: str, wanted: SessionFilter, after: Place | None, limit: int
+        self, tenant_id: str, wanted: SessionFilter, after: PageCursor | None, limit: int
     ) -> Sequence[UploadSession]:
         rows = await self.database.rows(
             query("list_upload_sessions"),
@@ -170,21 +173,22 @@ class PostgresSessions:
         self, run: Callable[..., Awaitable[Row | None]], beginning: Beginning
     ) -> SessionLookup | None:
         new, request, limits = beginning.new, beginning.request, beginning.limits
+        tenant_id = new.command.tenant_id
         values = (*_start_values(new, request), *limit_values(limits))
         row = await run(query("start_upload_session"), *values)
         if row is not None:
             return SessionLookup(to_session(row), replayed_outcome=None)
-        if (found := await self._find_started(new.tenant_id, request)) is not None:
+        if (found := await self._find_started(tenant_id, request)) is not None:
             return found
-        row = await self._start_after_dealing(run, values, new.tenant_id)
+        row = await self._start_after_dealing(run, values, tenant_id)
         if row["effective_state"] is not None:
             return SessionLookup(to_session(row), replayed_outcome=None)
         if not row["in_range"]:
             return None
-        if (refusal := to_usage(row).refusal(new.tenant_id, limits, new.reserved)) is not None:
+        if (refusal := to_usage(row).refusal(tenant_id, limits, new.reserved)) is not None:
             raise refusal
         # Another call with this request id came between.
-        return await self._find_started(new.tenant_id, request)
+        return await self._find_started(tenant_id, request)
 
     async def _find_one(self, wanted: Wanted) -> SessionLookup | None:
         who, request = (wanted.tenant_id, wanted.attachment_id), wanted.request
@@ -248,4 +252,4 @@ class PostgresSessions:
 
 def _start_values(new: NewSession, request: RequestKey | None) -> tuple[object, ...]:
     asked = (*request_values(request), REQUEST_ID_LIFETIME)
-    return (new.tenant_id, new.attachment_id, *asked, *new_values(new))
+    return (new.command.tenant_id, new.attachment_id, *asked, *new_values(new))

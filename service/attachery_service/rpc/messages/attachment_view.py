@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from attachery.v1 import resources_pb2 as pb
 from attachery_service.domain.identity import Principal, Scope
-from attachery_service.domain.sessions import SessionState, UploadSession
+from attachery_service.domain.sessions import DeletedSession, ReadySession
 from attachery_service.rpc.messages.sessions import write_attachment
 
 
@@ -16,16 +16,22 @@ class AttachmentView:
 
     bucket: str
 
-    def __call__(self, session: UploadSession, principal: Principal) -> pb.Attachment:
+    def __call__(
+        self, session: ReadySession | DeletedSession, principal: Principal
+    ) -> pb.Attachment:
         message = pb.Attachment()
         self.write(message, session, principal)
         return message
 
-    def write(self, message: pb.Attachment, session: UploadSession, principal: Principal) -> None:
+    def write(
+        self,
+        message: pb.Attachment,
+        session: ReadySession | DeletedSession,
+        principal: Principal,
+    ) -> None:
         write_attachment(message, session)
-        if session.state is SessionState.READY and sees_storage(principal):
-            sealed = session.require_bytes()
-            storage = message.storage
+        if isinstance(session, ReadySession) and sees_storage(principal):
+            sealed, storage = session.sealed, message.storage
             storage.bucket, storage.key, storage.etag = self.bucket, sealed.key, sealed.etag
 
 

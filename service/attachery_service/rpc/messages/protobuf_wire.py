@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from attachery_service.aio.lru import Recent
-from attachery_service.domain.sessions import UploadSession, lasting_of
+from attachery_service.domain.sessions import ReadySession
 
 _MOST = 4096
 _MOST_BYTES = 2048
@@ -24,7 +26,7 @@ _SEVEN_BITS = 7
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    shown: tuple[object, ...]
+    session: ReadySession
     result: bytes
 
 
@@ -35,13 +37,16 @@ class EncodedResults:
     def __init__(self, most: int = _MOST) -> None:
         self._recent: Recent[UUID, _Encoded] = Recent(most)
 
-    def get(self, session: UploadSession) -> bytes | None:
+    def get(self, session: ReadySession) -> bytes | None:
         known = self._recent.get(session.attachment_id)
-        return known.result if known and known.shown == lasting_of(session) else None
+        if known is None:
+            return None
+        same = replace(known.session, read_time=session.read_time) == session
+        return known.result if same else None
 
-    def put(self, session: UploadSession, result: bytes) -> None:
+    def put(self, session: ReadySession, result: bytes) -> None:
         if len(result) <= _MOST_BYTES:
-            self._recent.put(session.attachment_id, _Encoded(lasting_of(session), result))
+            self._recent.put(session.attachment_id, _Encoded(session, result))
 
 
 def field_of(number: int, value: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attachery.v1 import attachments_pb2 as pb
 from attachery_service.domain.identity import Principal
-from attachery_service.domain.sessions import UploadSession
+from attachery_service.domain.sessions import ReadySession
 from attachery_service.domain.transfers import DownloadUrl
 from attachery_service.rpc.context import CallContext
 from attachery_service.rpc.messages.attachment_view import AttachmentView, sees_storage
@@ -74,7 +74,7 @@ class JoinedEncoding:
 
     def _result(
         self,
-        session: UploadSession,
+        session: ReadySession,
         download: DownloadUrl | None,
         known: EncodedResults,
         principal: Principal,
@@ -105,7 +105,7 @@ def _write_error(message: _Result, resolved: Resolved, request_id: str) -> None:
 
 
 def _write_attachment(
-    message: _Result, session: UploadSession, view: AttachmentView, principal: Principal
+    message: _Result, session: ReadySession, view: AttachmentView, principal: Principal
 ) -> None:
     message.attachment_id = str(session.attachment_id)
     message.status.SetInParent()

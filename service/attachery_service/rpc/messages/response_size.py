@@ -1,48 +1,53 @@
-"""Answers about many things, no larger than a caller can receive."""
+"""Sizes of responses, which must not exceed the size that a client can receive."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from attachery_service.domain import inputs
 from attachery_service.domain.errors import Violation
 from attachery_service.domain.sessions import UploadSession
+from attachery_service.domain.validation import invalid
 from attachery_service.rpc.messages.sessions import session_message
 from attachery_service.rpc.status import MAX_STATUS_BYTES
 
-# What gRPC clients receive unless told otherwise.
+# The default limit of gRPC clients.
 MAX_RESPONSE_BYTES = 4 << 20
 
-# What a repeated message takes beside itself, and what a page token takes at most.
+# The header of a repeated message, and the longest page token.
 _FIELD_BYTES = 8
 _TOKEN_BYTES = 256
 
 
-def require_receivable(size: int, field: str) -> None:
-    """Raises InvalidRequest: a caller who cannot receive the answer would learn no reason."""
+class ResponseSize:
+    """The sizes of responses that contain sessions: the ports of `ports.responses`."""
+
+    def max_items_that_fit(self, sessions: Sequence[UploadSession]) -> int:
+        total = 0
+        for count, session in enumerate(sessions):
+            total += session_message(session).ByteSize() + _FIELD_BYTES
+            if total > MAX_RESPONSE_BYTES - _TOKEN_BYTES:
+                return max(count, 1)
+        return len(sessions)
+
+    def check_response_size(self, sessions: Sequence[UploadSession]) -> None:
+        check_response_size(worst_case_size(sessions), "items")
+
+
+def check_response_size(size: int, field: str) -> None:
+    """Raises InvalidRequest, since a client would not see the reason of a response too large."""
     if size > MAX_RESPONSE_BYTES:
         rule = "must be fewer: their attachments do not fit into one answer"
-        raise inputs.invalid(
+        raise invalid(
             [Violation(field, "BATCH_TOO_LARGE", rule)],
             responseBytes=size,
             maxResponseBytes=MAX_RESPONSE_BYTES,
         )
 
 
-def fitting(sessions: Sequence[UploadSession]) -> int:
-    """How many of these, from the first, one answer can tell of: at least one."""
-    total = 0
-    for count, session in enumerate(sessions):
-        total += session_message(session).ByteSize() + _FIELD_BYTES
-        if total > MAX_RESPONSE_BYTES - _TOKEN_BYTES:
-            return max(count, 1)
-    return len(sessions)
+def worst_case_size(sessions: Iterable[UploadSession]) -> int:
+    """Returns an upper bound of the size of the sessions' results, in bytes.
 
-
-def completed_size(sessions: Iterable[UploadSession]) -> int:
-    """Bytes that suffice to tell what became of these sessions, before it is known.
-
-    Session and attachment both show what was declared; checks, digests and the like take less than
-    what is allowed for a status, which stands in place of all of it.
+    Session and attachment both contain the declaration; checks and digests take less than the limit
+    of a status, which replaces all of it.
     """
     return sum(2 * session_message(each).ByteSize() + MAX_STATUS_BYTES for each in sessions)

@@ -12,8 +12,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from attachery_service.domain import inputs
 from attachery_service.domain.errors import MalformedRequest, Violation
+from attachery_service.domain.validation import invalid
 from attachery_service.rpc.context import REQUEST_ID_KEY
 from attachery_service.rpc.pipeline.calls import Call
 
@@ -28,7 +28,7 @@ class Parsing:
         for call in calls:
             if REQUEST_ID_KEY in call.repeated:
                 rule = "must be in the metadata once at most"
-                call.error = inputs.invalid([Violation(REQUEST_ID_KEY, "INVALID_REQUEST_ID", rule)])
+                call.error = invalid([Violation(REQUEST_ID_KEY, "INVALID_REQUEST_ID", rule)])
                 continue
             try:
                 call.request = self.parse(call.request)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from attachery.v1 import admin_pb2 as pb
 from attachery_service.domain.audit import Finding, Kind
 from attachery_service.rpc.context import CallContext
+from attachery_service.rpc.messages.admin_commands import audit_command
 from attachery_service.rpc.messages.times import from_datetime
 from attachery_service.usecases.audit.audit_attachments import AuditAttachments
 
@@ -36,9 +37,7 @@ class AdminServicer:
     async def AuditAttachments(
         self, request: pb.AuditAttachmentsRequest, context: CallContext
     ) -> pb.AuditAttachmentsResponse:
-        page = await self._usecases.audit_attachments(
-            request.tenant_id, request.page_size, request.page_token
-        )
+        page = await self._usecases.audit_attachments(audit_command(request))
         return pb.AuditAttachmentsResponse(
             findings=[_finding_message(finding) for finding in page.findings],
             sessions_seen=page.sessions,

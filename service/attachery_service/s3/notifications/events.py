@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_plus
 
-from attachery_service.domain import inputs
+from attachery_service.domain.identifiers import parse_tenant_id, parse_uuid
 from attachery_service.domain.object_created import (
     Arrival,
     Events,
     MalformedEventsError,
     NotificationKind,
 )
+from attachery_service.domain.validation import RuleViolation
 from attachery_service.s3.client import StorageOptions
 from attachery_service.s3.notifications.envelopes import Notification, unwrap
 from attachery_service.s3.notifications.subscriptions import subscription
@@ -82,8 +83,8 @@ class EventReader:
         if len(parts) != _PARTS or self.options.key(*parts) != key:
             return None
         try:
-            return Arrival(inputs.tenant_id(parts[0]), inputs.attachment_id(parts[1]), key)
-        except inputs.Broken:
+            return Arrival(parse_tenant_id(parts[0]), parse_uuid(parts[1]), key)
+        except RuleViolation:
             return None
 
 

@@ -6,13 +6,16 @@ Sessions by id and objects by key come in one order, so both are read once, side
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from attachery_service.domain.audit import (
     START,
+    AuditCursor,
     AuditedSession,
-    AuditPlace,
     Finding,
     ListedObject,
     usage_finding,
@@ -28,14 +31,13 @@ _PAGE_SIZE = 1000
 _Item = AuditedSession | ListedObject
 
 
-@dataclass(frozen=True, slots=True)
-class AuditPart:
-    """Some sessions and objects in a row. `next_place` None: it is the last part."""
+class AuditPart(Struct, frozen=True):
+    """Some sessions and objects in a row. `next_cursor` None: it is the last part."""
 
     findings: Sequence[Finding]
     sessions: int
     objects: int
-    next_place: AuditPlace | None
+    next_cursor: AuditCursor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Audit:
     compare: Comparison
 
     async def __call__(
-        self, tenant_id: str, place: AuditPlace = START, size: int = PART_SIZE
+        self, tenant_id: str, place: AuditCursor = START, size: int = PART_SIZE
     ) -> AsyncGenerator[AuditPart, None]:
         """A tenant from a place on, in parts of at most `size` sessions and objects: one part at
         least, and the first one also tells of the tenant's counters.
@@ -73,15 +75,17 @@ class Audit:
         tenant_id: str,
         findings: Sequence[Finding],
         items: Sequence[_Item],
-        next_place: AuditPlace | None,
+        next_cursor: AuditCursor | None,
     ) -> AuditPart:
         sessions = [item for item in items if isinstance(item, AuditedSession)]
         listed = [item for item in items if isinstance(item, ListedObject)]
         of_rows = [finding for session in sessions for finding in session.findings()]
         of_objects = await self.compare(tenant_id, sessions, listed)
-        return AuditPart([*findings, *of_rows, *of_objects], len(sessions), len(listed), next_place)
+        return AuditPart(
+            [*findings, *of_rows, *of_objects], len(sessions), len(listed), next_cursor
+        )
 
-    async def _items(self, tenant_id: str, place: AuditPlace) -> AsyncGenerator[_Item, None]:
+    async def _items(self, tenant_id: str, place: AuditCursor) -> AsyncGenerator[_Item, None]:
         """Each session before its objects."""
         sessions = self._sessions(tenant_id, place.attachment_id)
         objects = self._objects(tenant_id, place.path)
@@ -115,7 +119,7 @@ class Audit:
             more = page.more
 
 
-def _past(place: AuditPlace, item: _Item) -> AuditPlace:
+def _past(place: AuditCursor, item: _Item) -> AuditCursor:
     if isinstance(item, ListedObject):
         return replace(place, path=item.path)
     return replace(place, attachment_id=item.attachment_id)

@@ -1,11 +1,13 @@
-"""Auto-complete: what the client of a session would do, had it not gone after its upload."""
+"""Auto-complete: the Complete of a session whose client does not call it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
+from attachery_service.domain.checksums import NO_CHECKSUMS
 from attachery_service.domain.errors import (
     AttacheryError,
     Internal,
@@ -13,21 +15,24 @@ from attachery_service.domain.errors import (
     VerificationFailed,
 )
 from attachery_service.domain.identity import SERVICE
-from attachery_service.domain.sessions import SessionState
+from attachery_service.domain.sessions import PendingSession
 from attachery_service.ports.sessions import SessionStore
 from attachery_service.usecases.uploads.complete_upload_session import (
-    CompleteRequest,
+    CompleteCommand,
     CompleteUploadSession,
 )
+from attachery_service.usecases.uploads.lookup import AttachmentRef
+from attachery_service.usecases.uploads.upload_verifier import ExtraConstraints
+
+_NO_EXTRAS: Final = ExtraConstraints(NO_CHECKSUMS, None)
 
 
 @dataclass(frozen=True, slots=True)
 class AutoComplete:
     """Completes sessions that were started with `auto_complete`, in the service's own name.
 
-    It may be asked at any time and any number of times: what has not arrived, has ended, or never
-    wanted it, is left alone. `on_outcome` is told of each session whose upload was verified: READY,
-    or the reason it is bad.
+    Idempotent: ignores sessions without an upload, closed ones, and those started without it.
+    Calls `on_outcome` for each verified session, with READY or the reason of its failure.
     """
 
     sessions: SessionStore
@@ -35,38 +40,27 @@ class AutoComplete:
     on_outcome: Callable[[UUID, str], None]
 
     async def __call__(self, tenant_id: str, attachment_id: UUID) -> bool:
-        """Whether this made it READY. Takes as long as the deadline of its context leaves.
+        """Returns whether this call made the session READY, within its context's deadline.
 
-        Raises Unavailable, Internal: to be tried again.
+        Raises Unavailable and Internal, after which a retry may succeed.
         """
-        if not await self._is_wanted(tenant_id, attachment_id):
+        ref = AttachmentRef(tenant_id, attachment_id)
+        if not await self._is_wanted(ref):
             return False
         try:
-            await self.complete(SERVICE, _request(tenant_id, attachment_id))
+            await self.complete(SERVICE, CompleteCommand(ref, _NO_EXTRAS, None))
         except VerificationFailed as error:
             self.on_outcome(attachment_id, error.reason)
             return False
         except (Unavailable, Internal):
             raise
-        except AttacheryError:  # nothing has arrived, or somebody else was faster
+        except AttacheryError:  # no upload yet, or another call was faster
             return False
         self.on_outcome(attachment_id, "READY")
         return True
 
-    async def _is_wanted(self, tenant_id: str, attachment_id: UUID) -> bool:
-        found = await self.sessions.find(tenant_id, attachment_id)
+    async def _is_wanted(self, ref: AttachmentRef) -> bool:
+        found = await self.sessions.find(ref.tenant_id, ref.attachment_id)
         if found is None:
             return False
-        session = found.session
-        return session.auto_complete and session.state is SessionState.PENDING
-
-
-def _request(tenant_id: str, attachment_id: UUID) -> CompleteRequest:
-    return CompleteRequest(
-        tenant_id=tenant_id,
-        attachment_id=str(attachment_id),
-        request_id="",
-        checksums={},
-        size=None,
-        validate_only=False,
-    )
+        return found.session.auto_complete and isinstance(found.session, PendingSession)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,153 +11,148 @@ from attachery_service.aio.fan_out import AT_A_TIME, share_time
 from attachery_service.domain.errors import AttacheryError, StorageUnavailable, VerificationFailed
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.lookups import BatchLookup
-from attachery_service.domain.sessions import UploadSession
+from attachery_service.domain.sessions import PendingSession, UploadSession
 from attachery_service.domain.transitions import Completion
+from attachery_service.ports.responses import CompletedSize
 from attachery_service.ports.sessions import BatchStore
+from attachery_service.usecases.uploads.batch_command import BatchCommand
 from attachery_service.usecases.uploads.batch_outcomes import (
     Answer,
-    Arrival,
-    Arrivals,
-    Ended,
+    Attempt,
     Ending,
     Endings,
+    VerifiedItem,
+    VerifiedItems,
     is_good,
     is_whole,
-    known_answers,
-    left_answers,
-    to_do_again,
+    next_attempt,
+    open_items,
+    unchanged_answers,
 )
-from attachery_service.usecases.uploads.batch_request import Batch, BatchCompleteRequest, read_batch
 from attachery_service.usecases.uploads.upload_verifier import (
     Completed,
-    Demands,
-    Intake,
+    ExtraConstraints,
+    OpenSession,
+    UploadVerifier,
     claim_of,
     completion_of,
     rejection_of,
 )
 
-# Raises InvalidRequest if an answer that shows these sessions is more than a caller can receive.
-RequireReceivable = Callable[[Sequence[UploadSession]], None]
-
 
 @dataclass(frozen=True, slots=True)
 class BatchCompleteUploadSessions:
-    """Completes with one statement that reads and one that changes, however many sessions.
+    """Completes any number of sessions with one statement that reads and one that changes.
 
-    Object storage is asked between the two. Sessions that the service completes by itself
-    meanwhile are verified a second time and claimed.
+    Reads object storage between the two. Sessions that the service itself completes meanwhile are
+    verified a second time and claimed.
     """
 
     batches: BatchStore
-    intake: Intake
+    verifier: UploadVerifier
     background: Background
+    response: CompletedSize
 
     async def __call__(
-        self,
-        principal: Principal,
-        request: BatchCompleteRequest,
-        require_receivable: RequireReceivable,
+        self, principal: Principal, batch: BatchCommand
     ) -> list[tuple[UUID, Answer]]:
-        """An answer per item, in order. Raises InvalidRequest, RequestIdReused,
-        DatabaseUnavailable; what concerns one item is that item's answer.
+        """Returns an answer per item, in order. Raises InvalidRequest, RequestIdReused,
+        DatabaseUnavailable; an error that concerns one item is that item's answer.
         """
-        batch = read_batch(request)
         found = await self._find(batch)
         # Before anything changes, since the caller must be able to receive the outcome.
-        require_receivable([each.session for each in found.sessions.values()])
-        answers = known_answers(batch, found)
-        sessions: Sequence[UploadSession] = [
-            each.session for i, each in found.sessions.items() if i not in answers
-        ]
+        self.response.check_response_size([each.session for each in found.sessions.values()])
+        items = open_items(batch, found)
+        answers: Mapping[UUID, Answer] = items.answers
+        sessions: Sequence[OpenSession] = list(items.sessions.values())
         for is_last in (False, True):
-            arrivals = await self._take_in(batch, sessions)
+            verified = await self._verify(batch, sessions)
             # The caller's cancellation or deadline cannot lose this outcome.
-            ended = await self.background.finish(
-                self._end(batch, principal.name, answers, arrivals, is_last=is_last)
+            attempt = await self.background.finish(
+                self._store(batch, principal.name, answers, verified, is_last=is_last)
             )
-            answers, sessions = {**answers, **ended.answers}, ended.again
+            answers, sessions = {**answers, **attempt.answers}, attempt.again
             if not sessions:
                 break
         return [(i, answers[i]) for i in batch.items]
 
-    async def _find(self, batch: Batch) -> BatchLookup:
+    async def _find(self, batch: BatchCommand) -> BatchLookup:
         found = await self.batches.find(batch.tenant_id, list(batch.items), batch.request)
-        for outcome in (
-            found.replayed_outcome,
-            *(each.replayed_outcome for each in found.sessions.values()),
-        ):
+        outcomes = [each.replayed_outcome for each in found.sessions.values()]
+        for outcome in (found.replayed_outcome, *outcomes):
             if batch.request is not None and outcome is not None:
                 outcome.require_same_payload(batch.request)
         return found
 
-    async def _take_in(self, batch: Batch, pending: Sequence[UploadSession]) -> Arrivals:
-        """Verify and seal the objects, several at a time.
+    async def _verify(self, batch: BatchCommand, sessions: Sequence[OpenSession]) -> VerifiedItems:
+        """Verifies and seals the objects, several at a time.
 
         Each item has a storage budget of its own, as if it was completed alone. Once as many items
         in a row as run at a time have found object storage unavailable, the rest is answered the
         same without a request, so that a storage outage costs one budget and not one per turn.
         """
-        arrivals: dict[UUID, Arrival] = {}
+        items: dict[UUID, VerifiedItem] = {}
         faults = 0
 
-        async def take_in(session: UploadSession) -> None:
+        async def verify(session: OpenSession) -> None:
             nonlocal faults
             if faults >= AT_A_TIME:
-                arrival = Arrival(session, None, StorageUnavailable())
+                item = VerifiedItem(session, None, StorageUnavailable())
             else:
-                arrival = await self._arrival(session, batch.items[session.attachment_id])
-            faults = faults + 1 if isinstance(arrival.error, StorageUnavailable) else 0
-            arrivals[session.attachment_id] = arrival
+                item = await self._verify_one(session, batch.items[session.attachment_id])
+            faults = faults + 1 if isinstance(item.error, StorageUnavailable) else 0
+            items[session.attachment_id] = item
 
         try:
-            await share_time(pending, take_in)
+            await share_time(sessions, verify)
         except BaseException:
-            self._drop_copies(arrivals.values())
+            self._discard_copies(items.values())
             raise
-        return arrivals
+        return items
 
-    async def _arrival(self, session: UploadSession, demands: Demands) -> Arrival:
-        take_in = self.intake.compare if session.can_be_claimed else self.intake
+    async def _verify_one(self, session: OpenSession, extras: ExtraConstraints) -> VerifiedItem:
         try:
-            verified = await take_in(session, demands)
+            if isinstance(session, PendingSession):
+                verified = await self.verifier.verify(session, extras)
+            else:
+                verified = await self.verifier.compare(session, extras)
         except AttacheryError as error:
-            return Arrival(session, None, error)
-        return Arrival(session, verified, verified.error)
+            return VerifiedItem(session, None, error)
+        return VerifiedItem(session, verified, verified.error)
 
-    async def _end(
+    async def _store(
         self,
-        batch: Batch,
+        batch: BatchCommand,
         actor: str,
         known: Mapping[UUID, Answer],
-        arrivals: Arrivals,
+        items: VerifiedItems,
         *,
         is_last: bool,
-    ) -> Ended:
-        """Store the outcomes of the sessions that were PENDING, or READY by the service.
+    ) -> Attempt:
+        """Stores the outcomes of the sessions that were PENDING, or READY by the service.
 
         Waits for the database only. `known` holds the answers of all other items: an error among
         them keeps an atomic batch from completing anything. Sessions that the service has completed
         meanwhile are returned to be verified again, unless this attempt `is_last`.
         """
-        endings = self._endings(batch, known, arrivals)
+        endings = self._endings(batch, known, items)
         good = {i for i, end in endings.items() if isinstance(end, Completion)}
-        self._drop_copies(arrival for i, arrival in arrivals.items() if i not in good)
+        self._discard_copies(item for i, item in items.items() if i not in good)
         changed = await self._change(batch, actor, endings)
-        self._drop_copies(arrivals[i] for i in good - changed.keys())
-        answers = {i: self._answer(arrivals[i], session) for i, session in changed.items()}
-        left = {i: arrival for i, arrival in arrivals.items() if i not in changed}
-        found = await self._find_overtaken(batch, endings, left)
+        self._discard_copies(items[i] for i in good - changed.keys())
+        answers = {i: self._answer(items[i], session) for i, session in changed.items()}
+        left = {i: item for i, item in items.items() if i not in changed}
+        found = await self._find_if_lost_race(batch, endings, left)
         if found is None:
-            return Ended({**answers, **left_answers(batch, endings, left, {})})
-        there = known_answers(batch, found)
-        answers |= left_answers(batch, endings, left, there)
+            return Attempt({**answers, **unchanged_answers(batch, endings, left, {})})
+        now = open_items(batch, found)
+        answers |= unchanged_answers(batch, endings, left, now.answers)
         if is_last:
-            return Ended(answers)
-        return to_do_again(batch, found, left, there, {**known, **answers})
+            return Attempt(answers)
+        return next_attempt(batch, left, now, {**known, **answers})
 
     async def _change(
-        self, batch: Batch, actor: str, endings: Endings
+        self, batch: BatchCommand, actor: str, endings: Endings
     ) -> Mapping[UUID, UploadSession]:
         if not endings:
             return {}
@@ -165,43 +160,45 @@ class BatchCompleteUploadSessions:
             batch.tenant_id, endings, batch.request, actor, atomic=is_whole(batch, endings)
         )
 
-    def _endings(self, batch: Batch, known: Mapping[UUID, Answer], arrivals: Arrivals) -> Endings:
-        endings = {i: end for i, each in arrivals.items() if (end := self._ending(each))}
-        errors = [*known.values(), *(arrival.error for arrival in arrivals.values())]
+    def _endings(
+        self, batch: BatchCommand, known: Mapping[UUID, Answer], items: VerifiedItems
+    ) -> Endings:
+        endings = {i: end for i, item in items.items() if (end := self._ending(item))}
+        errors = [*known.values(), *(item.error for item in items.values())]
         if batch.atomic and any(isinstance(error, AttacheryError) for error in errors):
             return {i: end for i, end in endings.items() if not is_good(end)}
         return endings
 
-    def _ending(self, arrival: Arrival) -> Ending | None:
-        if arrival.verified is None:
+    def _ending(self, item: VerifiedItem) -> Ending | None:
+        if item.verified is None:
             return None
-        is_final = arrival.error is None or self.intake.is_final(arrival.session)
-        if arrival.session.can_be_claimed:
-            return claim_of(arrival.verified) if is_final else None
-        if arrival.error is None:
-            return completion_of(arrival.verified)
-        if isinstance(arrival.error, VerificationFailed) and is_final:
-            return rejection_of(arrival.verified, arrival.error)
+        is_final = item.error is None or self.verifier.is_final(item.session)
+        if not isinstance(item.session, PendingSession):
+            return claim_of(item.verified) if is_final else None
+        if item.error is None:
+            return completion_of(item.verified)
+        if isinstance(item.error, VerificationFailed) and is_final:
+            return rejection_of(item.verified, item.error)
         return None
 
-    def _answer(self, arrival: Arrival, changed: UploadSession) -> Answer:
-        if arrival.session.can_be_claimed:
-            return arrival.error or Completed(changed, arrival.checks)
-        if arrival.error is not None:
-            self.intake.drop_upload(changed)
-            return arrival.error
-        self.intake.drop_source(changed)
-        return Completed(changed, arrival.checks)
+    def _answer(self, item: VerifiedItem, changed: UploadSession) -> Answer:
+        if not isinstance(item.session, PendingSession):
+            return item.error or Completed(changed, item.checks)
+        if item.error is not None:
+            self.verifier.discard_upload(changed)
+            return item.error
+        self.verifier.discard_source(changed)
+        return Completed(changed, item.checks)
 
-    async def _find_overtaken(
-        self, batch: Batch, endings: Endings, left: Arrivals
+    async def _find_if_lost_race(
+        self, batch: BatchCommand, endings: Endings, left: VerifiedItems
     ) -> BatchLookup | None:
-        """Read the batch again if another call may have changed what this one has not."""
-        if any(i in endings or arrival.overtaken for i, arrival in left.items()):
+        """Reads the batch again if another call may have changed one of the sessions."""
+        if any(i in endings or item.may_have_lost_race for i, item in left.items()):
             return await self._find(batch)
         return None
 
-    def _drop_copies(self, arrivals: Iterable[Arrival]) -> None:
-        for arrival in arrivals:
-            if arrival.verified is not None:
-                self.intake.drop_copy(arrival.session, arrival.verified.found.key)
+    def _discard_copies(self, items: Iterable[VerifiedItem]) -> None:
+        for item in items:
+            if item.verified is not None and isinstance(item.session, PendingSession):
+                self.verifier.discard_copy(item.session, item.verified.found.key)

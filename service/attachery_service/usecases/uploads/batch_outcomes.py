@@ -5,8 +5,9 @@ are tried again. Pure functions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
 
 from attachery_service.domain.checks import Check
 from attachery_service.domain.errors import (
@@ -18,29 +19,28 @@ from attachery_service.domain.errors import (
     ObjectNotUploaded,
 )
 from attachery_service.domain.lookups import BatchLookup, SessionLookup
-from attachery_service.domain.sessions import UploadSession
+from attachery_service.domain.sessions import PendingSession, claimable, require_pending
 from attachery_service.domain.transitions import Claim, Completion, Rejection
-from attachery_service.usecases.uploads.batch_request import Batch
+from attachery_service.usecases.uploads.batch_command import BatchCommand
 from attachery_service.usecases.uploads.checks import Verified
-from attachery_service.usecases.uploads.upload_verifier import Completed, recorded
+from attachery_service.usecases.uploads.upload_verifier import Completed, OpenSession, replay
 
-# What became of an item.
+# The result of an item.
 Answer = Completed | AttacheryError
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class VerifiedItem(Struct, frozen=True):
     """The verified upload of a PENDING session; without an error the session can become READY.
 
     For a session that the service has made READY: its stored facts compared with the item's.
     """
 
-    session: UploadSession
+    session: OpenSession
     verified: Verified | None
     error: AttacheryError | None
 
     @property
-    def overtaken(self) -> bool:
+    def may_have_lost_race(self) -> bool:
         """Whether a concurrent call may have completed or cancelled this session."""
         return isinstance(self.error, ObjectNotUploaded | ObjectChanging)
 
@@ -49,39 +49,70 @@ class Arrival:
         return () if self.verified is None else self.verified.checks
 
 
-Arrivals = Mapping[UUID, Arrival]
+VerifiedItems = Mapping[UUID, VerifiedItem]
 Ending = Completion | Rejection | Claim
 Endings = Mapping[UUID, Ending]
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The final answers, and the sessions to verify once more."""
+class Attempt(Struct, frozen=True):
+    """The final answers of an attempt, and the sessions to verify once more."""
 
     answers: Mapping[UUID, Answer]
-    again: Sequence[UploadSession] = ()
+    again: Sequence[OpenSession] = ()
 
 
-def to_do_again(
-    batch: Batch,
-    found: BatchLookup,
-    left: Arrivals,
-    there: Mapping[UUID, Answer],
+class OpenItems(Struct, frozen=True):
+    """The answers that are known before any change, and the sessions of all other items."""
+
+    answers: dict[UUID, Answer]
+    sessions: dict[UUID, OpenSession]
+
+
+def open_items(batch: BatchCommand, found: BatchLookup) -> OpenItems:
+    """Separates the sessions that a Complete can change from those with a known answer."""
+    result = OpenItems({}, {})
+    for attachment_id in batch.items:
+        try:
+            outcome = _open_or_answer(attachment_id, found.sessions.get(attachment_id))
+        except AttacheryError as error:
+            result.answers[attachment_id] = error
+            continue
+        if isinstance(outcome, Completed):
+            result.answers[attachment_id] = outcome
+        else:
+            result.sessions[attachment_id] = outcome
+    return result
+
+
+def _open_or_answer(attachment_id: UUID, found: SessionLookup | None) -> OpenSession | Completed:
+    """Raises the error of an item that cannot be completed."""
+    if found is None:
+        raise AttachmentNotFound(attachmentId=attachment_id)
+    if found.replayed_outcome is not None:
+        return replay(found, found.replayed_outcome)
+    return claimable(found.session) or require_pending(found.session)
+
+
+def next_attempt(
+    batch: BatchCommand,
+    left: VerifiedItems,
+    now: OpenItems,
     answers: Mapping[UUID, Answer],
-) -> Ended:
-    """Choose the sessions to verify again because the service has just completed some itself.
+) -> Attempt:
+    """Chooses the sessions to verify again because the service has completed some meanwhile.
 
     These are the sessions that the service completed, to be claimed. In an atomic batch without a
     failed item, which has changed nothing so far, all others that are still open join them.
-    `there`: the answers read after the change; `answers`: the latest answer of every item.
+    `now`: the items as read after the change; `answers`: the latest answer of every item.
     """
-    now = {i: found.sessions[i].session for i in left if i not in there}
-    again = {i for i in now if now[i].can_be_claimed and not left[i].session.can_be_claimed}
+    open_now = {i: now.sessions[i] for i in left if i in now.sessions}
+    was_pending = {i for i in open_now if isinstance(left[i].session, PendingSession)}
+    again = {i for i in was_pending if claimable(open_now[i])}
     rest = [answer for i, answer in answers.items() if i not in again]
     if again and batch.atomic and not any(map(_is_failure, rest)):
-        again = set(now)
+        again = set(open_now)
     final = {i: answer for i, answer in answers.items() if i not in again}
-    return Ended(final, [now[i] for i in again])
+    return Attempt(final, [open_now[i] for i in again])
 
 
 def _is_failure(answer: Answer) -> bool:
@@ -89,18 +120,18 @@ def _is_failure(answer: Answer) -> bool:
     return isinstance(answer, AttacheryError) and not isinstance(answer, BatchAborted)
 
 
-def left_answers(
-    batch: Batch, endings: Endings, left: Arrivals, there: Mapping[UUID, Answer]
+def unchanged_answers(
+    batch: BatchCommand, endings: Endings, left: VerifiedItems, known: Mapping[UUID, Answer]
 ) -> Mapping[UUID, Answer]:
     """The answers for sessions that this call has not changed; a concurrent call may have."""
     lost = BatchAborted() if batch.atomic else DatabaseUnavailable()
     return {
-        i: there.get(i) or (None if i in endings else arrival.error) or lost
-        for i, arrival in left.items()
+        i: known.get(i) or (None if i in endings else item.error) or lost
+        for i, item in left.items()
     }
 
 
-def is_whole(batch: Batch, endings: Endings) -> bool:
+def is_whole(batch: BatchCommand, endings: Endings) -> bool:
     """Whether all sessions must change or none: an atomic batch without a failure to store."""
     return batch.atomic and all(map(is_good, endings.values()))
 
@@ -114,22 +145,3 @@ def is_good(ending: Ending) -> bool:
             return False
         case Claim():
             return ending.mismatch is None
-
-
-def known_answers(batch: Batch, found: BatchLookup) -> dict[UUID, Answer]:
-    """The answers of all but those that are PENDING, or READY by the service alone."""
-    answers = {i: _known_answer(i, found.sessions.get(i)) for i in batch.items}
-    return {i: answer for i, answer in answers.items() if answer is not None}
-
-
-def _known_answer(attachment_id: UUID, found: SessionLookup | None) -> Answer | None:
-    if found is None:
-        return AttachmentNotFound(attachmentId=attachment_id)
-    try:
-        if found.replayed_outcome is not None:
-            return recorded(found, found.replayed_outcome)
-        if not found.session.can_be_claimed:
-            found.session.require_pending()
-    except AttacheryError as error:
-        return error
-    return None

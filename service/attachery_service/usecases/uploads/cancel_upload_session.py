@@ -1,58 +1,59 @@
-"""CancelUploadSession: give a PENDING session up."""
+"""CancelUploadSession: end a PENDING session without an attachment."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from attachery_service.aio.background_tasks import Background
-from attachery_service.domain import inputs
 from attachery_service.domain.errors import DatabaseUnavailable
-from attachery_service.domain.idempotency import RequestKey, request_key
+from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.identity import Principal
-from attachery_service.domain.sessions import SessionState, UploadSession
+from attachery_service.domain.sessions import CancelledSession, UploadSession, require_pending
 from attachery_service.ports.sessions import SessionStore
-from attachery_service.usecases.uploads.lookup import AttachmentRef, find, read_ref
-from attachery_service.usecases.uploads.object_reaper import Disposal
+from attachery_service.usecases.uploads.lookup import AttachmentRef, find
+from attachery_service.usecases.uploads.object_reaper import ObjectReaper
 
 METHOD = "CancelUploadSession"
 
 
+class CancelCommand(Struct, frozen=True):
+    """A validated CancelUploadSession request."""
+
+    ref: AttachmentRef
+    request: RequestKey | None
+
+
 @dataclass(frozen=True, slots=True)
 class CancelUploadSession:
-    """Cancelling what is CANCELLED changes nothing and succeeds."""
+    """Cancelling a CANCELLED session changes nothing and succeeds."""
 
     sessions: SessionStore
-    disposal: Disposal
+    reaper: ObjectReaper
     background: Background
 
-    async def __call__(
-        self, principal: Principal, tenant_id: str, attachment_id: str, request_id: str
-    ) -> UploadSession:
-        """Raises InvalidRequest, AttachmentNotFound, RequestIdReused, DatabaseUnavailable, and the
-        error of any state but PENDING and CANCELLED.
+    async def __call__(self, principal: Principal, command: CancelCommand) -> UploadSession:
+        """Raises AttachmentNotFound, RequestIdReused, DatabaseUnavailable, and the error of any
+        state but PENDING and CANCELLED.
         """
-        reader = inputs.Reader()
-        ref = read_ref(reader, tenant_id, attachment_id)
-        given = reader.take("request_id", "INVALID_REQUEST_ID", inputs.request_id, request_id)
-        reader.done()
-        principal.require_session(ref.attachment_id)
-        request = request_key(METHOD, given, {"attachment_id": ref.attachment_id})
-        return await self.background.finish(self._cancel(ref, request, principal.name))
+        principal.require_session(command.ref.attachment_id)
+        return await self.background.finish(self._cancel(command, principal.name))
 
-    async def _cancel(
-        self, ref: AttachmentRef, request: RequestKey | None, actor: str
-    ) -> UploadSession:
-        cancelled = await self.sessions.cancel(ref.tenant_id, ref.attachment_id, request, actor)
+    async def _cancel(self, command: CancelCommand, actor: str) -> UploadSession:
+        ref = command.ref
+        cancelled = await self.sessions.cancel(
+            ref.tenant_id, ref.attachment_id, command.request, actor
+        )
         if cancelled is None:
-            return await self._answer_what_is_there(ref, request)
-        self.disposal.later(cancelled.upload_key)
+            return await self._resolve_lost_race(command)
+        self.reaper.delete_later(cancelled.upload_key)
         return cancelled
 
-    async def _answer_what_is_there(
-        self, ref: AttachmentRef, request: RequestKey | None
-    ) -> UploadSession:
-        found = await find(self.sessions, ref, request)
-        if found.session.state is not SessionState.CANCELLED:
-            found.session.require_pending()
-            raise DatabaseUnavailable  # the obstacle is gone already: the next try will succeed
-        return found.session
+    async def _resolve_lost_race(self, command: CancelCommand) -> UploadSession:
+        """Answers from the stored session, which another call has changed first."""
+        session = (await find(self.sessions, command.ref, command.request)).session
+        if isinstance(session, CancelledSession):
+            return session
+        require_pending(session)
+        raise DatabaseUnavailable  # the obstacle is gone already, so a retry succeeds

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from attachery_service.domain.checks import (
     Check,
@@ -32,8 +35,7 @@ from attachery_service.ports.objects import ObjectReads
 SNIFFED_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(Struct, frozen=True):
     """An object and what verification has found of it so far; it is good if no check failed."""
 
     found: StoredObject

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from attachery_service.domain import inputs
-from attachery_service.domain.pages import Place
-from attachery_service.domain.sessions import SessionFilter, SessionState, UploadSession
+from msgspec import Struct
+
+from attachery_service.domain.pages import PageCursor
+from attachery_service.domain.sessions import SessionFilter, UploadSession
+from attachery_service.ports.responses import SessionListSize
 from attachery_service.ports.sessions import SessionStore
 
-DEFAULT_PAGE_SIZE = 50
-MAX_PAGE_SIZE = 1000
 
+class ListCommand(Struct, frozen=True, kw_only=True):
+    """A validated ListUploadSessions request.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListRequest:
-    """The request as it came; empty or None where nothing restricts."""
+    `after`: the last session of the page before. `listing` identifies the list that a cursor
+    belongs to.
+    """
 
     tenant_id: str
     page_size: int
-    page_token: str
-    states: Sequence[str]
-    purpose: str
-    create_time_from: datetime | None
-    create_time_before: datetime | None
+    wanted: SessionFilter
+    after: PageCursor | None
+    listing: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Sessions, and the token of the page after them; empty if there is none."""
+class Page(Struct, frozen=True):
+    """Sessions, and the token of the page after them; empty on the last page."""
 
     sessions: Sequence[UploadSession]
     next_page_token: str
@@ -38,51 +36,18 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ListUploadSessions:
-    """Reads the table itself: what was changed before is seen.
-
-    `fitting` says how many of some sessions, from the first, one answer can tell of: at least one.
-    """
+    """Reads the table itself, so that a page shows every earlier change."""
 
     sessions: SessionStore
-    fitting: Callable[[Sequence[UploadSession]], int]
+    response: SessionListSize
 
-    async def __call__(self, request: ListRequest) -> Page:
-        """Raises InvalidRequest, DatabaseUnavailable."""
-        size, wanted, place, listing = _read(request)
-        # One more than asked for tells whether there is another page.
-        found = await self.sessions.page(request.tenant_id, wanted, place, size + 1)
-        page = found[: min(size, self.fitting(found))]
+    async def __call__(self, command: ListCommand) -> Page:
+        """Raises DatabaseUnavailable."""
+        size = command.page_size
+        # One more than requested shows whether there is another page.
+        found = await self.sessions.page(command.tenant_id, command.wanted, command.after, size + 1)
+        page = found[: min(size, self.response.max_items_that_fit(found))]
         if len(page) == len(found):
             return Page(page, "")
-        last = Place(page[-1].create_time, page[-1].attachment_id)
-        return Page(page, last.token(listing))
-
-
-def _read(request: ListRequest) -> tuple[int, SessionFilter, Place | None, dict[str, object]]:
-    reader = inputs.Reader()
-    reader.take("tenant_id", "INVALID_TENANT_ID", inputs.tenant_id, request.tenant_id)
-    page_size = inputs.page_size(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-    size = reader.take("page_size", "INVALID_PAGE_SIZE", page_size, request.page_size)
-    states = reader.take("filter.states", "INVALID_FILTER", _states, request.states)
-    reader.done()
-    wanted = SessionFilter(
-        states=states,
-        purpose=request.purpose or None,
-        create_time_from=request.create_time_from,
-        create_time_before=request.create_time_before,
-    )
-    listing: dict[str, object] = {"tenant_id": request.tenant_id, "filter": repr(wanted)}
-    place = Place.of(request.page_token, listing) if request.page_token else None
-    if request.page_token and place is None:
-        reader.refuse(
-            "page_token", "INVALID_PAGE_TOKEN", "must be the token of the page before, unchanged"
-        )
-        reader.done()
-    return size, wanted, place, listing
-
-
-def _states(values: Sequence[str]) -> tuple[SessionState, ...]:
-    known = {state.value: state for state in SessionState}
-    if not all(value in known for value in values):
-        raise inputs.Broken("must be states this version knows")
-    return tuple(sorted({known[value] for value in values}))
+        cursor = PageCursor(page[-1].create_time, page[-1].attachment_id)
+        return Page(page, cursor.token(command.listing))

@@ -1,4 +1,4 @@
-"""Deleting objects nobody needs any more, once the answer is out."""
+"""Deletion of objects in the background, after the response is sent."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from attachery_service.ports.objects import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
-class Disposal:
-    """The database has forgotten these objects already; `on_failure` is told of one that stays."""
+class ObjectReaper:
+    """Deletes objects that no row names any more. Calls `on_failure` for one that remains."""
 
     objects: ObjectStore
     background: Background
     on_failure: Callable[[str, AttacheryError], None]
 
-    def later(self, key: str) -> None:
+    def delete_later(self, key: str) -> None:
         self.background.leave(self._delete(key))
 
     async def _delete(self, key: str) -> None:

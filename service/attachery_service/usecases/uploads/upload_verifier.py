@@ -1,10 +1,12 @@
-"""What CompleteUploadSession and its batch share: what arrived, verified and sealed."""
+"""Verification and sealing of an upload, for single and batch Completes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+
+from msgspec import Struct
 
 from attachery_service.domain import inputs
 from attachery_service.domain.checks import (
@@ -28,27 +30,36 @@ from attachery_service.domain.idempotency import Outcome
 from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.object_faults import PreconditionChanged, UnreadableObject
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
-from attachery_service.domain.sessions import Failure, Seal, SealedObject, UploadSession
+from attachery_service.domain.sessions import (
+    FailedSession,
+    Failure,
+    PendingSession,
+    ReadySession,
+    Seal,
+    SealedObject,
+    UploadSession,
+)
 from attachery_service.domain.transitions import Claim, Completion, Rejection
+from attachery_service.domain.validation import Validator
 from attachery_service.usecases.uploads.checks import Verification, Verified
 from attachery_service.usecases.uploads.confirmation import Confirmation
-from attachery_service.usecases.uploads.object_reaper import Disposal
-from attachery_service.usecases.uploads.sealing import Sealing
+from attachery_service.usecases.uploads.object_reaper import ObjectReaper
+from attachery_service.usecases.uploads.sealer import Sealer
 
-# An object that changes under verification is verified anew, twice at most.
+# An object that is replaced during verification is verified again, twice at most.
 ATTEMPTS = 3
 
+OpenSession = PendingSession | ReadySession
 
-@dataclass(frozen=True, slots=True)
-class Demands:
-    """What a Complete asks of the bytes in addition to what was declared at Start."""
+
+class ExtraConstraints(Struct, frozen=True):
+    """Digests and size (bytes) of a Complete, in addition to those declared at Start."""
 
     checksums: Checksums
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """The session and every check that was made."""
 
     session: UploadSession
@@ -56,31 +67,31 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    """Asks the store, and changes no session."""
+class UploadVerifier:
+    """Reads and writes object storage only; changes no session."""
 
     policies: Mapping[str, Policy]
     verification: Verification
     confirmation: Confirmation
-    sealing: Sealing
-    disposal: Disposal
+    sealer: Sealer
+    reaper: ObjectReaper
 
-    async def __call__(self, session: UploadSession, demands: Demands) -> Verified:
-        """Verify and seal what arrived; the result is sealed, or names the check that failed.
+    async def verify(self, session: PendingSession, extras: ExtraConstraints) -> Verified:
+        """Verifies and seals the upload; the result is sealed, or names the failed check.
 
         A check that makes the session FAILED has failed twice, in different storage requests.
         Raises InvalidRequest, ObjectNotUploaded, ObjectChanging, StorageUnavailable,
         StorageMisconfigured.
         """
-        expected = self._expectation(session, demands)
+        expected = self._expectation(session, extras)
         for _ in range(ATTEMPTS):
             with suppress(PreconditionChanged):
                 return await self._verify(session, expected)
         raise ObjectChanging
 
-    async def dry_run(self, session: UploadSession, demands: Demands) -> tuple[Check, ...]:
-        """The checks of what is there now; nothing is sealed. Raises as above."""
-        expected = self._expectation(session, demands)
+    async def dry_run(self, session: PendingSession, extras: ExtraConstraints) -> tuple[Check, ...]:
+        """Checks the upload in its current state, and seals nothing. Raises as `verify`."""
+        expected = self._expectation(session, extras)
         try:
             described = await self.verification.describe(session.upload_key, expected)
             if described.failed_check is not None:
@@ -91,35 +102,34 @@ class Intake:
         except PreconditionChanged:
             raise ObjectChanging from None
 
-    async def compare(self, session: UploadSession, demands: Demands) -> Verified:
-        """Verify a READY session against what a Complete asks, by the facts that are stored of it.
+    async def compare(self, session: ReadySession, extras: ExtraConstraints) -> Verified:
+        """Verifies a READY session against a Complete, by its stored facts.
 
         Reads the sealed object only for a digest that is not stored. Raises ObjectMissing,
         ObjectChanged, StorageUnavailable, StorageMisconfigured.
         """
-        return await self.verification.compare(
-            _sealed(session), self._expectation(session, demands)
-        )
+        expected = self._expectation(session, extras)
+        return await self.verification.compare(_stored_object(session), expected)
 
-    def is_final(self, session: UploadSession) -> bool:
-        """Whether bytes that are wrong end the session."""
+    def is_final(self, session: OpenSession) -> bool:
+        """Returns whether wrong bytes end the session."""
         return self._policy(session).terminal_on_mismatch
 
-    def drop_copy(self, session: UploadSession, key: str) -> None:
-        """Delete a copy that no row will name; never what was uploaded or is READY."""
-        if key != session.upload_key and session.sealed is None:
-            self.disposal.later(key)
+    def discard_copy(self, session: PendingSession, key: str) -> None:
+        """Deletes a copy that no row will name; never the upload itself."""
+        if key != session.upload_key:
+            self.reaper.delete_later(key)
 
-    def drop_source(self, session: UploadSession) -> None:
-        """Deletes what was uploaded, once the session names a copy of it."""
+    def discard_source(self, session: UploadSession) -> None:
+        """Deletes the upload, once the session names a copy of it."""
         if session.seal is Seal.COPY:
-            self.disposal.later(session.upload_key)
+            self.reaper.delete_later(session.upload_key)
 
-    def drop_upload(self, session: UploadSession) -> None:
-        """Deletes what was uploaded, once the session is FAILED."""
-        self.disposal.later(session.upload_key)
+    def discard_upload(self, session: UploadSession) -> None:
+        """Deletes the upload, once the session is FAILED."""
+        self.reaper.delete_later(session.upload_key)
 
-    async def _verify(self, session: UploadSession, expected: Expectation) -> Verified:
+    async def _verify(self, session: PendingSession, expected: Expectation) -> Verified:
         described = await self.verification.describe(session.upload_key, expected)
         verified = described
         if described.failed_check is None:
@@ -128,28 +138,28 @@ class Intake:
             try:
                 await self._confirm(session, verified.failed_check, described.found, expected)
             except BaseException:
-                self.drop_copy(session, verified.found.key)
+                self.discard_copy(session, verified.found.key)
                 raise
         return verified
 
     async def _confirm(
-        self, session: UploadSession, failed: Check, found: StoredObject, expected: Expectation
+        self, session: PendingSession, failed: Check, found: StoredObject, expected: Expectation
     ) -> None:
         sniffing = self._policy(session).sniffing
         await self.confirmation.confirm(session, failed, found.etag, expected, sniffing)
 
     async def _seal_and_read(
-        self, described: Verified, expected: Expectation, session: UploadSession
+        self, described: Verified, expected: Expectation, session: PendingSession
     ) -> Verified:
-        """Reads what is sealed, so that nothing can come between verifying and handing out."""
+        """Reads the sealed object, so that no upload can replace the verified bytes."""
         try:
-            sealed = await self.sealing(session, described.found)
+            sealed = await self.sealer.seal(session, described.found)
         except UnreadableObject as refused:
             return described.unreadable(refused.upload_header)
         try:
             return await self._read(described, sealed, expected, session)
         except BaseException:
-            self.drop_copy(session, sealed.key)
+            self.discard_copy(session, sealed.key)
             raise
 
     async def _read(
@@ -157,34 +167,34 @@ class Intake:
         described: Verified,
         found: StoredObject,
         expected: Expectation,
-        session: UploadSession,
+        session: PendingSession,
     ) -> Verified:
         sniffing = self._policy(session).sniffing
         return await self.verification.read(described, found, expected, sniffing)
 
-    def _expectation(self, session: UploadSession, demands: Demands) -> Expectation:
+    def _expectation(self, session: OpenSession, extras: ExtraConstraints) -> Expectation:
         """Raises InvalidRequest for a size that no upload of this session can have."""
         declared, min_size = session.declaration, self._policy(session).min_size
-        if demands.size is not None and demands.size < min_size:
-            reader = inputs.Reader()
-            inputs.size(reader, demands.size, session.max_size, min_size=min_size)
-            reader.done()
-        sizes = (size for size in (declared.size, demands.size) if size is not None)
+        if extras.size is not None and extras.size < min_size:
+            validator = Validator()
+            inputs.size(validator, extras.size, session.max_size, min_size=min_size)
+            validator.raise_if_invalid()
+        sizes = (size for size in (declared.size, extras.size) if size is not None)
         return Expectation(
             sizes=tuple(dict.fromkeys(sizes)),
             min_size=min_size,
             max_size=session.max_size,
-            checksums=(declared.checksums, demands.checksums),
+            checksums=(declared.checksums, extras.checksums),
             content_type=declared.content_type,
         )
 
-    def _policy(self, session: UploadSession) -> Policy:
-        # A purpose may leave the file while sessions of it are pending.
+    def _policy(self, session: OpenSession) -> Policy:
+        # An operator may remove a purpose while sessions of it are pending.
         return self.policies.get(session.purpose) or self.policies[DEFAULT_PURPOSE]
 
 
 def completion_of(verified: Verified, *, is_claimable: bool = False) -> Completion:
-    """What a good upload adds to its session."""
+    """Returns the outcome of a good upload."""
     found = verified.found
     return Completion(
         sealed=SealedObject(found.key, found.etag),
@@ -197,34 +207,34 @@ def completion_of(verified: Verified, *, is_claimable: bool = False) -> Completi
 
 
 def claim_of(verified: Verified) -> Claim:
-    """What the uploader's Complete of a READY session stores."""
+    """Returns the outcome of the uploader's Complete of a READY session."""
     return Claim(verified.checks, verified.checksums, verified.error)
 
 
 def rejection_of(verified: Verified, error: VerificationFailed) -> Rejection:
-    """How a bad upload ends its session."""
+    """Returns the outcome of a bad upload."""
     return Rejection(Failure(error.reason, error.facts), verified.checks)
 
 
-def recorded(found: SessionLookup, outcome: Outcome) -> Completed:
-    """The outcome a request id had before.
+def replay(found: SessionLookup, outcome: Outcome) -> Completed:
+    """Returns the stored outcome of a request id.
 
-    Raises VerificationFailed if that was FAILED, or a mismatch with what the service completed.
+    Raises VerificationFailed if the session FAILED, or did not match the service's own Complete.
     """
-    failure = found.session.failure
-    if failure is not None:
+    if isinstance(found.session, FailedSession):
+        failure = found.session.failure
         raise error_of_reason(failure.reason, failure.facts)
     for check in failures(outcome.checks):
         raise as_error(check)
     return Completed(found.session, outcome.checks)
 
 
-def _sealed(session: UploadSession) -> StoredObject:
-    """The sealed object as it was verified. Raises the errors of `require_bytes`."""
-    sealed, verified = session.require_bytes(), session.verified_checksums
+def _stored_object(session: ReadySession) -> StoredObject:
+    """Returns the sealed object as it was verified."""
+    sealed, verified = session.sealed, session.verified_checksums
     return StoredObject(
         key=sealed.key,
-        size=session.size or 0,
+        size=session.size,
         etag=sealed.etag,
         etag_is_md5=verified.md5 == sealed.etag,
         content_type=session.declaration.content_type,

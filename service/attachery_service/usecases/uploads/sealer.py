@@ -1,4 +1,4 @@
-"""Sealing: putting bytes out of reach of every URL ever handed out."""
+"""Sealing: put bytes out of reach of every URL that was handed out."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import assert_never
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.object_faults import PreconditionChanged
-from attachery_service.domain.sessions import Seal, UploadSession
+from attachery_service.domain.sessions import PendingSession, Seal
 from attachery_service.ports.objects import ObjectStore
 from attachery_service.ports.signing import TargetSigner
 
 
 @dataclass(frozen=True, slots=True)
-class Sealing:
-    """Seals as the session was started to be sealed."""
+class Sealer:
+    """Seals an upload in the way that was chosen at Start."""
 
     objects: ObjectStore
     signer: TargetSigner
 
-    async def __call__(self, session: UploadSession, described: StoredObject) -> StoredObject:
-        """The object out of reach. Raises PreconditionChanged if it is not `described` any more."""
+    async def seal(self, session: PendingSession, uploaded: StoredObject) -> StoredObject:
+        """Returns the sealed object. Raises PreconditionChanged if `uploaded` was replaced."""
         match session.seal:
             case Seal.WRITE_ONCE:
-                # The only URL that knows this key cannot replace what is there.
-                return described
+                # The only URL of this key cannot replace its object.
+                return uploaded
             case Seal.COPY:
-                return await self._copy(session, described)
+                return await self._copy(session, uploaded)
             case _:
                 assert_never(session.seal)
 
-    async def _copy(self, session: UploadSession, described: StoredObject) -> StoredObject:
-        # A key of its own for each attempt: of two that race, neither can touch the other's copy.
+    async def _copy(self, session: PendingSession, uploaded: StoredObject) -> StoredObject:
+        # Each attempt has its own key, so that concurrent calls cannot touch each other's copies.
         key = self.signer.new_key(session.tenant_id, session.attachment_id)
-        await self.objects.copy(described, key, session.declaration.content_type)
+        await self.objects.copy(uploaded, key, session.declaration.content_type)
         copied = await self.objects.describe(key)
-        if copied is None or not _same_bytes(described, copied):
+        if copied is None or not _same_bytes(uploaded, copied):
             await self.objects.delete(key)
             raise PreconditionChanged
         return copied
