@@ -17,7 +17,8 @@ _RPCS = [
 ]
 
 
+@pytest.mark.requirement("N16")
 @pytest.mark.parametrize("rpc", _RPCS)
-def test_n16_every_rpc_is_a_method_named_like_it(rpc: str) -> None:
+def test_every_rpc_has_a_client_method_of_its_name(rpc: str) -> None:
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", rpc).lower()
     assert callable(getattr(AttacheryClient, name))

@@ -66,7 +66,8 @@ async def complete_within(service: ServiceUnderTest, attachment_id: str, seconds
     )
 
 
-async def test_n12_a_store_that_hangs_is_bounded_by_the_callers_deadline(
+@pytest.mark.requirement("N12")
+async def test_storage_that_hangs_fails_the_call_at_its_deadline(
     make_service: MakeService, object_store: StoreUnderTest, store_proxy: Proxy
 ) -> None:
     service = await behind(make_service, object_store, store_proxy)
@@ -81,7 +82,8 @@ async def test_n12_a_store_that_hangs_is_bounded_by_the_callers_deadline(
     assert (await service.complete(attachment_id)).session.state == READY
 
 
-async def test_n12_a_store_that_breaks_is_unavailable_and_start_still_works(
+@pytest.mark.requirement("N12")
+async def test_broken_storage_is_unavailable_and_start_still_works(
     make_service: MakeService, object_store: StoreUnderTest, store_proxy: Proxy
 ) -> None:
     service = await behind(make_service, object_store, store_proxy)
@@ -95,7 +97,8 @@ async def test_n12_a_store_that_breaks_is_unavailable_and_start_still_works(
         assert (await service.complete(each)).session.state == READY
 
 
-async def test_n8_a_store_that_answers_only_after_the_deadline_is_too_late(
+@pytest.mark.requirement("N8")
+async def test_storage_that_responds_after_the_deadline_is_too_late(
     make_service: MakeService, object_store: StoreUnderTest, store_proxy: Proxy
 ) -> None:
     service = await behind(make_service, object_store, store_proxy)

@@ -127,7 +127,8 @@ async def test_resolving_with_urls_needs_the_right_to_read(service: ServiceUnder
     assert (refused.reason, refused.facts["scope"]) == ("SCOPE_MISSING", "attachments.read")
 
 
-async def test_n13_bytes_past_one_hour_from_creation_are_not_handed_out_but_their_metadata_is(
+@pytest.mark.requirement("N13")
+async def test_bytes_older_than_an_hour_are_not_handed_out_but_their_metadata_is(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready()

@@ -91,8 +91,9 @@ def reasons(results: Iterable[Result]) -> list[str]:
     return [reason(result) for result in results]
 
 
+@pytest.mark.requirement("C1")
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
-async def test_c1_a_hundred_sessions_are_ready_in_the_order_of_the_request(
+async def test_hundred_sessions_become_ready_in_request_order(
     make_service: MakeService, seal: str
 ) -> None:
     service = await make_service(seal=seal)
@@ -109,7 +110,8 @@ async def test_c1_a_hundred_sessions_are_ready_in_the_order_of_the_request(
     assert {key.split("/")[-2] for key in await service.keys_in_store()} == set(ids)
 
 
-async def test_c4_a_result_is_the_resource_that_a_call_for_it_alone_would_answer(
+@pytest.mark.requirement("C4")
+async def test_each_result_equals_the_response_of_a_single_complete(
     service: ServiceUnderTest,
 ) -> None:
     one, other = await many_uploaded(service, 2)
@@ -317,7 +319,8 @@ async def test_a_race_with_cancels_has_one_winner_each(service: ServiceUnderTest
         assert {len(await service.events(i)) for i in ids} <= {1, 2}
 
 
-async def test_c2_the_same_request_id_has_the_same_outcome(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("C2")
+async def test_same_request_id_replays_the_outcome(service: ServiceUnderTest) -> None:
     good, bad = await many_uploaded(service, 2)
     first = await complete(service, good, wrong(bad), request_id="r-1")
     assert reasons(first) == ["", "CHECKSUM_MISMATCH"]
@@ -329,7 +332,8 @@ async def test_c2_the_same_request_id_has_the_same_outcome(service: ServiceUnder
     assert reasons(other) == ["UPLOAD_ALREADY_COMPLETED", "UPLOAD_FAILED"]
 
 
-async def test_c2_a_request_id_with_another_payload_is_refused(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("C2")
+async def test_request_id_with_another_payload_is_refused(service: ServiceUnderTest) -> None:
     one, other, third = await many_uploaded(service, 3)
     await complete(service, one, other, request_id="r-1")
     sized = Item(attachment_id=other, size_bytes=len(BODY))
@@ -474,9 +478,10 @@ async def test_a_caller_who_leaves_while_copies_are_made_leaves_none_behind(
     assert await states(service, ids) == [PENDING, PENDING]
 
 
+@pytest.mark.requirement("C5")
 @pytest.mark.parametrize("atomic", [False, True])
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
-async def test_c5_parallel_batches_of_the_same_sessions_end_in_one_transition_each(
+async def test_parallel_batches_of_the_same_sessions_make_one_transition_each(
     make_service: MakeService, seal: str, atomic: bool
 ) -> None:
     service = await make_service(seal=seal)

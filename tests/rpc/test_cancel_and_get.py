@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import grpc
+import pytest
 
 from attachery.v1 import resources_pb2 as pb
 from support.failures import failure
@@ -87,7 +88,8 @@ async def test_get_applies_the_deadline_at_the_very_moment_it_passes(
     assert (await service.get(attachment_id)).state == pb.UPLOAD_SESSION_STATE_EXPIRED
 
 
-async def test_n14_the_row_is_there_for_sixty_days_and_then_gone_in_every_read(
+@pytest.mark.requirement("N14")
+async def test_metadata_is_readable_for_sixty_days_and_then_gone_from_every_read(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready()

@@ -87,7 +87,8 @@ async def test_each_clock_is_set_by_the_call_and_shown_by_every_read(
         assert resource.metadata_purge_time == session.metadata_purge_time
 
 
-async def test_n13_n14_without_a_word_it_is_an_hour_from_creation_and_sixty_days(
+@pytest.mark.requirement("N13", "N14")
+async def test_retention_defaults_to_one_hour_for_bytes_and_sixty_days_for_metadata(
     service: ServiceUnderTest,
 ) -> None:
     session = (await service.start(ttl=timedelta(minutes=5))).session
@@ -95,7 +96,8 @@ async def test_n13_n14_without_a_word_it_is_an_hour_from_creation_and_sixty_days
     assert after(session.create_time, session.metadata_purge_time) == timedelta(days=60)
 
 
-async def test_n13_n14_the_bytes_are_deleted_an_hour_after_creation_and_their_metadata_stays(
+@pytest.mark.requirement("N13", "N14")
+async def test_bytes_are_deleted_an_hour_after_creation_and_metadata_stays(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     started = await service.start(size_bytes=len(BODY))
@@ -201,12 +203,13 @@ async def test_bytes_past_their_time_are_deleted_in_every_read(service: ServiceU
     assert await service.events(attachment_id) == ["pending", "ready"]
 
 
+@pytest.mark.requirement("N8", "N13")
 @pytest.mark.parametrize(
     ("left", "pending", "ready"),
     [(timedelta(microseconds=1), "pending", "ready"), (timedelta(0), "expired", "deleted")],
     ids=["before", "at"],
 )
-async def test_n8_n13_every_clock_has_struck_at_its_very_moment(
+async def test_every_deadline_has_passed_at_its_exact_moment(
     service: ServiceUnderTest, left: timedelta, pending: str, ready: str
 ) -> None:
     waiting = (await service.start(size_bytes=1)).session.attachment_id
@@ -247,7 +250,8 @@ async def test_a_row_past_its_time_is_gone_in_every_read(service: ServiceUnderTe
     assert await listed(service) == []
 
 
-async def test_l4_the_deadline_is_unset_in_every_final_state(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("L4")
+async def test_deadline_is_unset_in_every_final_state(service: ServiceUnderTest) -> None:
     cancelled, expired, failed = [(await service.start(size_bytes=len(BODY))) for _ in range(3)]
     await service.cancel(cancelled.session.attachment_id)
     await service.age(expired.session.attachment_id, timedelta(hours=1))

@@ -44,7 +44,8 @@ async def replace_object(service: ServiceUnderTest, body: bytes, **headers: Any)
     return key
 
 
-async def test_n4_l1_l3_success_is_always_ready_and_shows_the_whole_attachment(
+@pytest.mark.requirement("N4", "L1", "L3")
+async def test_success_is_always_ready_and_returns_the_whole_attachment(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await uploaded(service, filename="hello.txt")
@@ -66,7 +67,8 @@ async def test_n4_l1_l3_success_is_always_ready_and_shows_the_whole_attachment(
     assert await service.events(attachment_id) == ["pending", "ready"]
 
 
-async def test_n15_the_session_id_is_the_attachment_id(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("N15")
+async def test_session_id_is_the_attachment_id(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     request = attachments_pb2.ResolveAttachmentsRequest(
         tenant_id=TENANT, attachment_ids=[attachment_id]
@@ -75,7 +77,8 @@ async def test_n15_the_session_id_is_the_attachment_id(service: ServiceUnderTest
     assert resolved.results[0].attachment.attachment_id == attachment_id
 
 
-async def test_l4_l5_the_deadline_is_unset_and_the_completion_time_set_once_ready(
+@pytest.mark.requirement("L4", "L5")
+async def test_ready_session_has_a_completion_time_and_no_deadline(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await uploaded(service)
@@ -88,7 +91,8 @@ async def test_l4_l5_the_deadline_is_unset_and_the_completion_time_set_once_read
     assert after.revision == before.revision + 1
 
 
-async def test_n2_n9_n12_a_missing_object_leaves_the_session_pending_and_completable(
+@pytest.mark.requirement("N2", "N9", "N12")
+async def test_missing_object_leaves_the_session_pending_and_completable(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start(size_bytes=len(BODY))
@@ -103,7 +107,8 @@ async def test_n2_n9_n12_a_missing_object_leaves_the_session_pending_and_complet
     assert (await service.complete(attachment_id, request_id="r-1")).session.state == READY
 
 
-async def test_n3_n10_another_size_than_declared_fails_the_session_and_deletes_the_bytes(
+@pytest.mark.requirement("N3", "N10")
+async def test_size_mismatch_fails_the_session_and_deletes_the_bytes(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await uploaded(service)
@@ -121,7 +126,8 @@ async def test_n3_n10_another_size_than_declared_fails_the_session_and_deletes_t
     assert await service.keys_in_store() == set()
 
 
-async def test_n11_an_empty_object_with_no_declared_size_fails(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("N11")
+async def test_empty_object_without_a_declared_size_fails(service: ServiceUnderTest) -> None:
     attachment_id = await uploaded(service, size_bytes=None)
     await replace_object(service, b"")
     refused = await failure(service.complete(attachment_id))
@@ -129,7 +135,8 @@ async def test_n11_an_empty_object_with_no_declared_size_fails(service: ServiceU
     assert (await service.get(attachment_id)).state == FAILED
 
 
-async def test_n11_an_empty_object_with_a_declared_size_is_a_size_mismatch(
+@pytest.mark.requirement("N11")
+async def test_empty_object_with_a_declared_size_is_a_size_mismatch(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await uploaded(service)
@@ -147,12 +154,13 @@ async def test_an_object_above_the_policys_maximum_fails(make_service: MakeServi
     assert refused.facts["actualSize"] == "11"
 
 
+@pytest.mark.requirement("L2")
 @pytest.mark.parametrize(
     ("algorithm", "right"),
     [("md5", MD5), ("sha256", SHA256), ("crc32c", CRC32C), ("crc64nvme", CRC64NVME)],
 )
 @pytest.mark.parametrize("moment", ["start", "complete"])
-async def test_l2_a_checksum_declared_at_either_moment_is_verified_before_ready(
+async def test_checksum_of_start_or_complete_is_verified_before_ready(
     service: ServiceUnderTest, algorithm: str, right: str, moment: str
 ) -> None:
     declared: dict[str, Any] = {"checksums": {algorithm: right}}
@@ -165,10 +173,11 @@ async def test_l2_a_checksum_declared_at_either_moment_is_verified_before_ready(
     assert getattr(completed.attachment.checksums, algorithm) == right
 
 
+@pytest.mark.requirement("L2")
 @pytest.mark.parametrize(
     ("algorithm", "digits"), [("md5", 32), ("sha256", 64), ("crc32c", 8), ("crc64nvme", 16)]
 )
-async def test_l2_a_wrong_checksum_never_becomes_ready(
+async def test_wrong_checksum_never_becomes_ready(
     service: ServiceUnderTest, algorithm: str, digits: int
 ) -> None:
     attachment_id = await uploaded(service)
@@ -314,7 +323,8 @@ async def test_the_report_names_every_check_and_how_it_was_made(service: Service
     }
 
 
-async def test_n7_a_ready_session_cannot_be_completed_again(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("N7")
+async def test_ready_session_cannot_be_completed_again(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     for fields in ({}, {"request_id": "another"}):
         refused = await failure(service.complete(attachment_id, **fields))
@@ -323,7 +333,8 @@ async def test_n7_a_ready_session_cannot_be_completed_again(service: ServiceUnde
         assert refused.facts["httpStatus"] == "409"
 
 
-async def test_n7_a_failed_session_can_never_be_completed(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("N7")
+async def test_failed_session_can_never_be_completed(service: ServiceUnderTest) -> None:
     attachment_id = await uploaded(service)
     await failure(service.complete(attachment_id, checksums={"md5": "0" * 32}))
     refused = await failure(service.complete(attachment_id))
@@ -332,7 +343,8 @@ async def test_n7_a_failed_session_can_never_be_completed(service: ServiceUnderT
     assert refused.facts["failureReason"] == "CHECKSUM_MISMATCH"
 
 
-async def test_n7_a_ready_session_past_its_deadline_is_completed_not_expired(
+@pytest.mark.requirement("N7")
+async def test_ready_session_past_its_deadline_is_reported_completed_not_expired(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready()
@@ -340,7 +352,8 @@ async def test_n7_a_ready_session_past_its_deadline_is_completed_not_expired(
     assert (await failure(service.complete(attachment_id))).reason == "UPLOAD_ALREADY_COMPLETED"
 
 
-async def test_n8_the_deadline_holds_without_any_job_having_run(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("N8")
+async def test_deadline_applies_without_any_background_job(service: ServiceUnderTest) -> None:
     attachment_id = await uploaded(service)
     await service.age(attachment_id, timedelta(hours=1))
     refused = await failure(service.complete(attachment_id))

@@ -88,7 +88,8 @@ async def test_a_cancellation_that_leaks_from_within_is_answered_at_once(
     assert (refused.code, refused.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
 
 
-async def test_the_request_id_comes_back_in_trailers_and_details(
+@pytest.mark.requirement("P8")
+async def test_request_id_is_returned_in_trailers_and_details(
     service: ServiceUnderTest,
 ) -> None:
     service.metadata = (*service.metadata, ("x-request-id", "my-request.1"))

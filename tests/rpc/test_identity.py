@@ -54,8 +54,9 @@ def use_key(service: ServiceUnderTest, key: str) -> None:
     service.metadata = (("authorization", f"Bearer {key}"),)
 
 
+@pytest.mark.requirement("N5")
 @pytest.mark.bad_input
-async def test_n5_a_call_without_a_credential_is_unauthenticated(
+async def test_call_without_a_credential_is_unauthenticated(
     service: ServiceUnderTest,
 ) -> None:
     service.metadata = ()
@@ -65,6 +66,7 @@ async def test_n5_a_call_without_a_credential_is_unauthenticated(
     assert refused.facts["httpStatus"] == "401"
 
 
+@pytest.mark.requirement("N5")
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     "credential",
@@ -77,7 +79,7 @@ async def test_n5_a_call_without_a_credential_is_unauthenticated(
         "Bearer attk_' OR 1=1 --",
     ],
 )
-async def test_n5_every_bad_credential_gets_the_same_answer(
+async def test_every_bad_credential_gets_the_same_error(
     service: ServiceUnderTest, credential: str
 ) -> None:
     service.metadata = (("authorization", credential),)
@@ -208,8 +210,9 @@ async def test_where_there_are_too_many_keys_each_is_looked_up(
     assert (await failure(service.start(size_bytes=1))).reason == "CREDENTIALS_INVALID"
 
 
+@pytest.mark.requirement("N1")
 @pytest.mark.bad_input
-async def test_n1_a_tenant_the_key_does_not_cover_is_denied_before_anything_is_looked_at(
+async def test_tenant_outside_the_key_is_denied_before_any_lookup(
     service: ServiceUnderTest,
 ) -> None:
     for call in BY_ID:
@@ -221,9 +224,10 @@ async def test_n1_a_tenant_the_key_does_not_cover_is_denied_before_anything_is_l
     assert refused.reason == "TENANT_DENIED"
 
 
+@pytest.mark.requirement("N1", "N6", "C7")
 @pytest.mark.bad_input
 @pytest.mark.parametrize("call", BY_ID)
-async def test_n1_n6_c7_a_foreign_id_answers_byte_for_byte_like_an_unknown_one(
+async def test_id_of_another_tenant_is_refused_byte_for_byte_like_an_unknown_one(
     service: ServiceUnderTest, call: Call
 ) -> None:
     attachment_id = await service.ready()

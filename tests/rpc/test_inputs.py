@@ -283,11 +283,12 @@ async def test_two_spellings_of_one_name_are_one_payload(service: ServiceUnderTe
     assert again.session.attachment_id == first.session.attachment_id
 
 
+@pytest.mark.requirement("A16")
 @pytest.mark.parametrize(
     "content_type",
     ["image/png", "application/ics", 'image/png; name="pic.png"', "TEXT/Plain;charset=UTF-8"],
 )
-async def test_a16_a_content_type_is_passed_through_with_its_parameters(
+async def test_content_type_is_passed_through_with_its_parameters(
     service: ServiceUnderTest, content_type: str
 ) -> None:
     started = await service.start(**{**FINE, "content_type": content_type})
@@ -298,6 +299,7 @@ async def test_a16_a_content_type_is_passed_through_with_its_parameters(
     )
 
 
+@pytest.mark.requirement("A8")
 @pytest.mark.parametrize(
     ("content_id", "disposition", "expected"),
     [
@@ -307,7 +309,7 @@ async def test_a16_a_content_type_is_passed_through_with_its_parameters(
         ("", pb.DISPOSITION_INLINE, pb.DISPOSITION_INLINE),
     ],
 )
-async def test_a8_a_content_id_alone_means_inline(
+async def test_content_id_alone_means_inline(
     service: ServiceUnderTest, content_id: str, disposition: int, expected: int
 ) -> None:
     started = await service.start(**{**FINE, "content_id": content_id, "disposition": disposition})

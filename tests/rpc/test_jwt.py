@@ -249,7 +249,8 @@ async def test_a_token_is_for_its_tenants_and_scopes_only(
         assert await answer_to(service, signer.token(scope=granted)) == "ATTACHMENT_NOT_FOUND"
 
 
-async def test_l2_the_issuers_own_scopes_grant_what_they_are_mapped_to(
+@pytest.mark.requirement("L2")
+async def test_issuer_scopes_grant_the_scopes_they_are_mapped_to(
     make_service: MakeService, key_file: Path, signer: Signer
 ) -> None:
     scopes = "files:create=uploads.create, files:create=uploads.complete,files=x=uploads.read"

@@ -37,7 +37,8 @@ async def made(service: ServiceUnderTest, **fields: Any) -> resources_pb2.Attach
     return await get(service, await service.ready(**fields))
 
 
-async def test_a1_an_attachment_is_read_and_deleted_and_never_edited(
+@pytest.mark.requirement("A1")
+async def test_attachments_are_read_and_deleted_but_never_edited(
     service: ServiceUnderTest,
 ) -> None:
     described = set(StartUploadSessionRequest.DESCRIPTOR.fields_by_name) - {
@@ -55,6 +56,7 @@ async def test_a1_an_attachment_is_read_and_deleted_and_never_edited(
     assert await get(service, before.attachment_id) == before
 
 
+@pytest.mark.requirement("A2")
 @pytest.mark.parametrize(
     ("size", "route"),
     [
@@ -69,7 +71,7 @@ async def test_a1_an_attachment_is_read_and_deleted_and_never_edited(
         (157_286_401, ""),
     ],
 )
-async def test_a2_the_policy_tells_the_route_of_a_file_by_its_size(
+async def test_policy_returns_the_route_for_a_file_size(
     service: ServiceUnderTest, size: int, route: str
 ) -> None:
     request = GetUploadPolicyRequest(tenant_id=TENANT, size_bytes=size)
@@ -78,13 +80,15 @@ async def test_a2_the_policy_tells_the_route_of_a_file_by_its_size(
     assert answer.route.name == route
 
 
-def test_a2_the_largest_file_of_the_json_route_fits_the_request_as_base64() -> None:
+@pytest.mark.requirement("A2")
+def test_largest_file_of_the_json_route_fits_the_request_as_base64() -> None:
     json_route = DEFAULT_ROUTES[0]
     assert json_route.max_size
     assert len(b64encode(bytes(json_route.max_size))) <= 3_000_000 - 200_000
 
 
-async def test_a3_a_link_is_no_attachment_however_it_is_described(
+@pytest.mark.requirement("A3")
+async def test_link_is_never_accepted_as_an_attachment(
     service: ServiceUnderTest,
 ) -> None:
     link = {"link": "https://drive.example/file"}
@@ -94,7 +98,8 @@ async def test_a3_a_link_is_no_attachment_however_it_is_described(
     assert (await failure(get(service, attachment_id))).reason == "UPLOAD_NOT_READY"
 
 
-async def test_a4_the_metadata_has_all_that_a_mail_needs(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("A4")
+async def test_metadata_contains_every_field_a_mail_needs(service: ServiceUnderTest) -> None:
     attachment = await made(
         service,
         body=b"x" * 4452,
@@ -114,20 +119,23 @@ async def test_a4_the_metadata_has_all_that_a_mail_needs(service: ServiceUnderTe
     assert await resolve(service, attachment.attachment_id) == [attachment]
 
 
-async def test_a5_the_id_alone_finds_it_within_its_tenant(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("A5")
+async def test_id_alone_finds_an_attachment_within_its_tenant(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     assert set(pb.GetAttachmentRequest.DESCRIPTOR.fields_by_name) == {"tenant_id", "attachment_id"}
     assert (await get(service, attachment_id)).attachment_id == attachment_id
 
 
-async def test_a6_attachments_are_read_by_themselves_many_in_one_call(
+@pytest.mark.requirement("A6", "P4")
+async def test_one_call_reads_many_attachments(
     service: ServiceUnderTest,
 ) -> None:
     ids = [await service.ready() for _ in range(3)]
     assert [found.attachment_id for found in await resolve(service, *ids)] == ids
 
 
-async def test_a7_ids_can_be_sent_again_and_again(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("A7")
+async def test_ids_can_be_resolved_repeatedly(service: ServiceUnderTest) -> None:
     kept, removed = await service.ready(), await service.ready()
     first = await resolve(service, kept, removed)
     # A draft's list is replaced as a whole: once with both, then without the one.
@@ -137,12 +145,13 @@ async def test_a7_ids_can_be_sent_again_and_again(service: ServiceUnderTest) -> 
     assert (await get(service, removed)).state != DELETED
 
 
+@pytest.mark.requirement("A8")
 @pytest.mark.parametrize(
     ("content_id", "disposition", "inline"),
     [("", UNSPECIFIED, False), ("logo", UNSPECIFIED, True), ("", INLINE, True)],
     ids=["neither", "content_id", "disposition"],
 )
-async def test_a8_what_has_a_content_id_is_taken_to_be_inline(
+async def test_attachment_with_a_content_id_defaults_to_inline(
     service: ServiceUnderTest, content_id: str, disposition: int, inline: bool
 ) -> None:
     started = await service.start(content_id=content_id, disposition=disposition)
@@ -150,13 +159,15 @@ async def test_a8_what_has_a_content_id_is_taken_to_be_inline(
     assert (started.session.disposition == INLINE) == inline
 
 
-async def test_a9_a_content_id_that_no_text_refers_to_is_no_error(
+@pytest.mark.requirement("A9")
+async def test_unreferenced_content_id_is_no_error(
     service: ServiceUnderTest,
 ) -> None:
     attachment = await made(service, content_id="7890bdnyl")
     assert (attachment.content_id, attachment.size_bytes) == ("7890bdnyl", 6)
 
 
+@pytest.mark.requirement("A10", "A11")
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -169,16 +180,17 @@ async def test_a9_a_content_id_that_no_text_refers_to_is_no_error(
     ],
     ids=["alphanumeric", "underscore", "uuid", "filename", "address", "longest"],
 )
-async def test_a10_a11_content_ids_as_they_occur_lose_their_brackets_and_nothing_else(
+async def test_content_ids_lose_their_brackets_and_nothing_else(
     service: ServiceUnderTest, given: str, kept: str
 ) -> None:
     assert (await made(service, content_id=given)).content_id == kept
 
 
+@pytest.mark.requirement("A12", "A13")
 @pytest.mark.parametrize("content_id", ["", "logo"])
 @pytest.mark.parametrize("disposition", [ATTACHMENT, INLINE])
 @pytest.mark.parametrize("inline", [True, False])
-async def test_a12_a13_inline_is_as_it_was_said_whatever_the_rest_is(
+async def test_inline_is_stored_as_declared_and_never_derived(
     service: ServiceUnderTest, content_id: str, disposition: int, inline: bool
 ) -> None:
     attachment = await made(
@@ -192,7 +204,8 @@ async def test_a12_a13_inline_is_as_it_was_said_whatever_the_rest_is(
     assert (session.is_inline, session.disposition) == (inline, disposition)
 
 
-async def test_a12_what_the_release_before_has_started_is_inline_by_its_disposition(
+@pytest.mark.requirement("A12")
+async def test_sessions_of_the_previous_release_are_inline_by_their_disposition(
     service: ServiceUnderTest,
 ) -> None:
     inline = await service.ready(disposition=INLINE, is_inline=False)
@@ -202,7 +215,8 @@ async def test_a12_what_the_release_before_has_started_is_inline_by_its_disposit
     assert not (await get(service, plain)).is_inline
 
 
-async def test_a14_nothing_is_said_twice(service: ServiceUnderTest) -> None:
+@pytest.mark.requirement("A14")
+async def test_no_field_occurs_twice_in_a_response(service: ServiceUnderTest) -> None:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         assert len(names) == len(set(names))
@@ -214,7 +228,8 @@ async def test_a14_nothing_is_said_twice(service: ServiceUnderTest) -> None:
     assert attachment.SerializeToString().count(b"185e56cb50e12e82") == 1
 
 
-async def test_a15_the_id_is_not_the_content_id_and_two_may_share_that(
+@pytest.mark.requirement("A15")
+async def test_ids_differ_from_content_ids_which_attachments_may_share(
     service: ServiceUnderTest,
 ) -> None:
     one, two = await made(service, content_id="logo"), await made(service, content_id="logo")

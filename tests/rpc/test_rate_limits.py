@@ -91,7 +91,8 @@ def told_wait(refused: Failure) -> timedelta:
     return wait
 
 
-async def test_p10_every_answer_says_what_is_left_and_until_when(
+@pytest.mark.requirement("P10")
+async def test_every_response_reports_remaining_calls_and_reset_time(
     service: ServiceUnderTest, clock: Clock
 ) -> None:
     first = await trailers_after(write(service))
@@ -108,7 +109,8 @@ async def test_p10_every_answer_says_what_is_left_and_until_when(
     assert missing.trailers["x-ratelimit-remaining"] == "3"
 
 
-async def test_p10_c6_one_call_too_many_is_refused_and_told_how_long_to_wait(
+@pytest.mark.requirement("P10", "C6")
+async def test_call_above_the_limit_is_refused_with_the_time_to_wait(
     service: ServiceUnderTest, clock: Clock
 ) -> None:
     clock.move(20.5)
@@ -128,9 +130,8 @@ async def test_p10_c6_one_call_too_many_is_refused_and_told_how_long_to_wait(
     assert refused.trailers["x-ratelimit-reset"] == str(int(clock.now - 20.5) + MINUTE + 1)
 
 
-async def test_c6_the_wait_that_is_told_is_the_true_one(
-    service: ServiceUnderTest, clock: Clock
-) -> None:
+@pytest.mark.requirement("C6")
+async def test_reported_wait_is_exact(service: ServiceUnderTest, clock: Clock) -> None:
     for _ in range(4):
         assert await reason(read(service)) == "ATTACHMENT_NOT_FOUND"
     waits = []
@@ -146,9 +147,8 @@ async def test_c6_the_wait_that_is_told_is_the_true_one(
     assert [round(wait) for wait in waits] == [60, 15, 15, 15, 15, 15]
 
 
-async def test_c6_an_hours_calls_are_as_many_as_the_limit_says(
-    service: ServiceUnderTest, clock: Clock
-) -> None:
+@pytest.mark.requirement("C6")
+async def test_calls_per_hour_equal_the_limit(service: ServiceUnderTest, clock: Clock) -> None:
     passed = 0
     for _ in range(60 * 4):
         passed += await reason(read(service)) == "ATTACHMENT_NOT_FOUND"
@@ -176,7 +176,8 @@ async def test_without_the_settings_nothing_is_limited_and_nothing_told(
     assert not HEADERS & (await failure(read(service))).trailers.keys()
 
 
-async def test_p10_a_flood_by_one_tenant_is_refused_while_anothers_calls_all_pass(
+@pytest.mark.requirement("P10")
+async def test_flood_by_one_tenant_is_refused_while_calls_of_another_pass(
     make_service: MakeService, clock: Clock
 ) -> None:
     service = await make_service(rate_limit_read="20/minute")
@@ -217,7 +218,8 @@ async def test_who_may_not_call_is_told_so_and_counts_for_nobody(
         await write(service)
 
 
-async def test_c6_the_client_raises_it_at_once_with_the_time_to_wait(
+@pytest.mark.requirement("C6")
+async def test_client_raises_rate_limit_at_once_with_the_time_to_wait(
     make_service: MakeService, clock: Clock
 ) -> None:
     service = await make_service(rate_limit_read="1/day", metrics_listen="127.0.0.1:0")

@@ -1,4 +1,4 @@
-"""C3: a token in place of the caller's own credential, for one session and nothing else."""
+"""Session tokens: a credential for one upload session and nothing else."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from attachery_service.postgres.migrate import migrate
 from support.access_rules import RULES
 from support.failures import Failure, failure
 from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+
+pytestmark = pytest.mark.requirement("C3")
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 
@@ -58,7 +60,7 @@ async def add_key(service: ServiceUnderTest) -> None:
     await service.database.execute("INSERT INTO session_token_keys DEFAULT VALUES")
 
 
-async def test_c3_the_token_alone_completes_and_shows_its_session(
+async def test_token_alone_completes_and_reads_its_session(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start(size_bytes=6)
@@ -72,14 +74,14 @@ async def test_c3_the_token_alone_completes_and_shows_its_session(
     assert (await service.get(attachment_id)).state == pb.UPLOAD_SESSION_STATE_READY
 
 
-async def test_c3_the_token_alone_cancels_its_session(service: ServiceUnderTest) -> None:
+async def test_token_alone_cancels_its_session(service: ServiceUnderTest) -> None:
     started = await service.start()
     bear(service, started.session_token)
     cancelled = await service.cancel(started.session.attachment_id)
     assert cancelled.state == pb.UPLOAD_SESSION_STATE_CANCELLED
 
 
-async def test_c3_the_python_client_takes_a_token_for_a_key(service: ServiceUnderTest) -> None:
+async def test_python_client_accepts_a_token_as_its_credential(service: ServiceUnderTest) -> None:
     started = await service.start(size_bytes=6)
     await service.send(started.target, b"hello\n")
     async with AttacheryClient(service.target, api_key=started.session_token) as client:
@@ -92,7 +94,7 @@ async def test_c3_the_python_client_takes_a_token_for_a_key(service: ServiceUnde
         assert refused.value.reason == "SCOPE_MISSING"
 
 
-async def test_c3_it_acts_in_the_name_of_who_started_the_session(
+async def test_token_acts_as_the_caller_that_started_the_session(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start()
@@ -105,7 +107,7 @@ async def test_c3_it_acts_in_the_name_of_who_started_the_session(
 @pytest.mark.parametrize(
     "method", sorted(path for path, rule in RULES.items() if not rule.accepts_session_token)
 )
-async def test_c3_every_other_method_lacks_its_scope(
+async def test_token_lacks_the_scope_of_every_other_method(
     service: ServiceUnderTest, method: str
 ) -> None:
     bear(service, (await service.start()).session_token)
@@ -116,7 +118,7 @@ async def test_c3_every_other_method_lacks_its_scope(
 
 
 @pytest.mark.parametrize("name", BY_ID)
-async def test_c3_any_other_session_answers_byte_for_byte_like_an_unknown_one(
+async def test_any_other_session_is_refused_byte_for_byte_like_an_unknown_one(
     service: ServiceUnderTest, name: str
 ) -> None:
     other, call = (await service.start()).session.attachment_id, BY_ID[name]
@@ -134,7 +136,7 @@ async def test_c3_any_other_session_answers_byte_for_byte_like_an_unknown_one(
     assert await service.events(other) == ["pending"]
 
 
-async def test_c3_another_tenant_is_denied_even_if_the_starter_may_act_in_all(
+async def test_another_tenant_is_denied_even_if_the_starter_may_act_in_all_tenants(
     service: ServiceUnderTest,
 ) -> None:
     bear(service, await service.new_key(tenants=None))
@@ -147,7 +149,7 @@ async def test_c3_another_tenant_is_denied_even_if_the_starter_may_act_in_all(
     assert (await failure(call)).reason == "TENANT_DENIED"
 
 
-async def test_c3_a_token_ends_with_its_session_by_the_databases_clock(
+async def test_token_expires_with_its_session_by_the_databases_clock(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start(ttl=timedelta(seconds=60))
@@ -174,7 +176,7 @@ async def test_c3_a_token_ends_with_its_session_by_the_databases_clock(
     assert timedelta(seconds=50) < ends - now <= timedelta(seconds=60)
 
 
-async def test_c3_the_clock_ticks_on_while_the_key_is_kept(make_service: MakeService) -> None:
+async def test_token_expires_while_its_signing_key_is_cached(make_service: MakeService) -> None:
     service = await make_service(key_cache_time=60.0)
     attachment_id = (await service.start()).session.attachment_id
     key = await stored_key(service)
@@ -191,7 +193,7 @@ async def test_c3_the_clock_ticks_on_while_the_key_is_kept(make_service: MakeSer
     assert (await failure(service.get(attachment_id))).reason == "CREDENTIALS_INVALID"
 
 
-async def test_c3_the_sessions_own_deadline_holds_whatever_the_token_says(
+async def test_session_deadline_applies_even_if_the_token_is_valid_for_longer(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start(size_bytes=6)
@@ -202,7 +204,7 @@ async def test_c3_the_sessions_own_deadline_holds_whatever_the_token_says(
     assert refused.reason == "UPLOAD_EXPIRED"
 
 
-async def test_c3_a_replayed_start_answers_with_a_token_that_works(
+async def test_replayed_start_returns_a_valid_token(
     service: ServiceUnderTest,
 ) -> None:
     first = await service.start(request_id="r-1")
@@ -215,7 +217,7 @@ async def test_c3_a_replayed_start_answers_with_a_token_that_works(
         assert session.attachment_id == first.session.attachment_id
 
 
-async def test_c3_there_is_no_token_where_there_is_no_target(service: ServiceUnderTest) -> None:
+async def test_response_without_a_target_has_no_token(service: ServiceUnderTest) -> None:
     assert (await service.start(validate_only=True)).session_token == ""
     started = await service.start(request_id="r-1")
     await service.cancel(started.session.attachment_id)
@@ -224,7 +226,7 @@ async def test_c3_there_is_no_token_where_there_is_no_target(service: ServiceUnd
     assert again.session_token == ""
 
 
-async def test_c3_every_replica_takes_the_token_of_another(make_service: MakeService) -> None:
+async def test_every_replica_accepts_tokens_of_the_others(make_service: MakeService) -> None:
     one, two = await make_service(), await make_service(key_cache_time=60.0)
     for _ in range(2):
         started = await one.start()
@@ -233,7 +235,7 @@ async def test_c3_every_replica_takes_the_token_of_another(make_service: MakeSer
         await add_key(one)  # which the other learns of when it meets it
 
 
-async def test_c3_revoking_a_signing_key_ends_its_tokens_and_no_others(
+async def test_revoking_a_signing_key_ends_its_tokens_and_no_others(
     service: ServiceUnderTest,
 ) -> None:
     old = await service.start()
@@ -249,7 +251,7 @@ async def test_c3_revoking_a_signing_key_ends_its_tokens_and_no_others(
     assert (await service.get(new.session.attachment_id)).tenant_id == TENANT
 
 
-async def test_c3_without_a_signing_key_sessions_start_without_a_token(
+async def test_sessions_start_without_a_token_if_there_is_no_signing_key(
     service: ServiceUnderTest,
 ) -> None:
     await service.database.execute("UPDATE session_token_keys SET revoke_time = now()")
@@ -258,7 +260,7 @@ async def test_c3_without_a_signing_key_sessions_start_without_a_token(
     assert started.session_token == ""
 
 
-async def test_c3_however_many_migrate_at_once_there_is_one_signing_key(
+async def test_concurrent_migrations_create_one_signing_key(
     empty_database_url: str,
 ) -> None:
     await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
@@ -268,7 +270,7 @@ async def test_c3_however_many_migrate_at_once_there_is_one_signing_key(
     assert [len(secret) for secret in secrets] == [32]
 
 
-async def test_c3_the_signing_key_is_read_once_in_its_cache_time(
+async def test_signing_key_is_read_once_per_cache_time(
     make_service: MakeService,
 ) -> None:
     service = await make_service(key_cache_time=60.0)
@@ -279,7 +281,7 @@ async def test_c3_the_signing_key_is_read_once_in_its_cache_time(
     assert (await service.get(started.session.attachment_id)).tenant_id == TENANT
 
 
-async def test_c3_a_token_with_any_byte_changed_cut_off_or_added_is_refused(
+async def test_token_with_any_byte_changed_removed_or_added_is_refused(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start()
@@ -300,7 +302,7 @@ async def test_c3_a_token_with_any_byte_changed_cut_off_or_added_is_refused(
         assert (await refusal(service, other, attachment_id)).reason == "CREDENTIALS_INVALID", other
 
 
-async def test_c3_a_token_signed_with_another_key_of_the_same_id_is_refused(
+async def test_token_signed_with_another_key_of_the_same_id_is_refused(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start()
@@ -318,7 +320,7 @@ async def test_c3_a_token_signed_with_another_key_of_the_same_id_is_refused(
     assert refused.reason == "CREDENTIALS_INVALID"
 
 
-async def test_c3_a_token_or_id_of_one_tenant_is_never_worth_anything_in_another(
+async def test_tokens_and_ids_of_one_tenant_are_useless_in_another(
     service: ServiceUnderTest,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -356,7 +358,7 @@ TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.ju
 
 
 @given(TENANTS, st.uuids(), TIMES, NAMES, st.binary(min_size=1, max_size=64))
-def test_c3_what_is_signed_reads_back_the_same_and_only_with_its_key(
+def test_signed_token_round_trips_only_with_its_key(
     tenant: str, attachment_id: UUID, expire_time: datetime, name: str, secret: bytes
 ) -> None:
     key = TokenKey("0123456789ab", secret)

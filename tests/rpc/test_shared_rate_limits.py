@@ -59,7 +59,8 @@ async def unshared(service: ServiceUnderTest) -> float:
     return float(next(line.removeprefix(name) for line in lines if line.startswith(name)))
 
 
-async def test_p10_two_services_share_one_limit(
+@pytest.mark.requirement("P10")
+async def test_two_services_share_one_limit(
     make_service: MakeService, redis_server: RedisUnderTest, log: CapturingLogger
 ) -> None:
     one = await limited(make_service, redis_server.url)
@@ -70,7 +71,8 @@ async def test_p10_two_services_share_one_limit(
     assert said(log) == []
 
 
-async def test_p10_what_redis_counts_is_told_like_what_memory_counts(
+@pytest.mark.requirement("P10")
+async def test_limits_counted_in_redis_are_reported_like_limits_counted_in_memory(
     make_service: MakeService, redis_server: RedisUnderTest
 ) -> None:
     service = await limited(make_service, redis_server.url)
