@@ -14,7 +14,6 @@ from urllib.parse import quote_plus
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from attachery_service.aio.background_tasks import Background
 from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import Core
 from attachery_service.app.worker import notified
@@ -24,6 +23,7 @@ from attachery_service.postgres.database import open_database
 from attachery_service.s3.client import open_storage
 from attachery_service.settings.service import Settings
 from support.service_fixtures import ServiceUnderTest
+from attachery_service.usecases.background_tasks import BackgroundTasks
 
 BODY = b"hello\n"
 
@@ -66,7 +66,7 @@ async def opened_door(
     """A worker that takes notifications, and does not sweep."""
     chosen = settings.model_copy(update={"notifications_listen": "127.0.0.1:0", **more})
     registry, bugs = CollectorRegistry(), list[BaseException]()
-    background = Background(bugs.append, 5.0)
+    background = BackgroundTasks(bugs.append, 5.0)
     async with (
         open_database(database_options(chosen)) as database,
         open_storage(storage_options(chosen)) as storage,

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import CollectorRegistry
 
-from attachery_service.aio.background_tasks import Background
 from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import Core
 from attachery_service.app.worker import sweep_of
@@ -19,6 +18,7 @@ from attachery_service.observability.storage_contradictions import Disagreements
 from attachery_service.postgres.database import open_database
 from attachery_service.s3.client import open_storage
 from attachery_service.settings.service import Settings
+from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.usecases.maintenance.sweep import Round, Sweep
 from attachery_service.worker.sweep import SweepMetrics
 from support.service_fixtures import ServiceUnderTest
@@ -29,7 +29,7 @@ class Sweeper:
     """A worker without its clock."""
 
     sweep: Sweep
-    background: Background
+    background: BackgroundTasks
     registry: CollectorRegistry
 
     async def __call__(self) -> Round:
@@ -51,7 +51,7 @@ class Sweeper:
 @asynccontextmanager
 async def opened_sweeper(settings: Settings) -> AsyncIterator[Sweeper]:
     registry, bugs = CollectorRegistry(), list[BaseException]()
-    background = Background(bugs.append, 5.0)
+    background = BackgroundTasks(bugs.append, 5.0)
     async with (
         open_database(database_options(settings)) as database,
         open_storage(storage_options(settings)) as storage,

@@ -1,4 +1,4 @@
-"""Many waits on something outside within one deadline: a few at a time, each with its share."""
+"""Fan-out: many slow operations within one deadline, a bounded number of them at a time."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from typing import TypeVar
 
 from attachery_service.aio.deadline import set_time_left, time_left
 
-AT_A_TIME = 8
+CONCURRENCY = 8
 
-# Kept back for storing and telling what came out: a part of the time, up to so many seconds.
-_KEPT_BACK = 0.2
-_MOST_KEPT_BACK = 2.0
+# The part of the remaining time that is reserved for storing and returning the results, and its
+# maximum in seconds.
+_RESERVED_SHARE = 0.2
+_MAX_RESERVED_SECONDS = 2.0
 
 T = TypeVar("T")
 
 
-async def share_time(things: Sequence[T], act: Callable[[T], Awaitable[None]]) -> None:
-    """Acts on each, and gives no one more time than leaves as much for each that waits.
+async def bounded_gather(items: Sequence[T], act: Callable[[T], Awaitable[None]]) -> None:
+    """Run `act` on every item, CONCURRENCY at a time, and divide the remaining time fairly.
 
-    What the quick ones leave over, the later ones get. `act` handles its own errors.
+    Each item gets an equal share of the time that is left when it starts, so later items gain what
+    quick ones do not use. `act` handles its own errors.
     """
     left = time_left(math.inf)
-    end = time.monotonic() + left - min(left * _KEPT_BACK, _MOST_KEPT_BACK)
-    places, waiting = asyncio.Semaphore(AT_A_TIME), len(things)
+    end = time.monotonic() + left - min(left * _RESERVED_SHARE, _MAX_RESERVED_SECONDS)
+    slots, waiting = asyncio.Semaphore(CONCURRENCY), len(items)
 
-    async def run(thing: T) -> None:
+    async def run(item: T) -> None:
         nonlocal waiting
-        async with places:
-            rounds = math.ceil(waiting / AT_A_TIME)
+        async with slots:
+            rounds = math.ceil(waiting / CONCURRENCY)
             waiting -= 1
             set_time_left((end - time.monotonic()) / rounds)
-            await act(thing)
+            await act(item)
 
     async with asyncio.TaskGroup() as group:
-        for thing in things:
-            group.create_task(run(thing))
+        for item in items:
+            group.create_task(run(item))

@@ -1,4 +1,4 @@
-"""What was used last, for caches that must not grow."""
+"""An LRU cache of bounded size."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-class Recent(Generic[_Key, _Value]):
-    """The `most` values that were used last, by key."""
+class LruCache(Generic[_Key, _Value]):
+    """Keeps the `capacity` most recently used values by key."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
         self._values: OrderedDict[_Key, _Value] = OrderedDict()
 
     def get(self, key: _Key) -> _Value | None:
@@ -25,5 +25,5 @@ class Recent(Generic[_Key, _Value]):
     def put(self, key: _Key, value: _Value) -> None:
         self._values[key] = value
         self._values.move_to_end(key)
-        if len(self._values) > self._most:
+        if len(self._values) > self._capacity:
             self._values.popitem(last=False)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
+from copy import copy
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
 
 from attachery_service.aio.deadline import context_without_deadline
-from attachery_service.domain.errors import Unavailable
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
+
+
+@runtime_checkable
+class Copyable(Protocol):
+    """An error of which each caller gets a copy: a shared one would collect their tracebacks."""
+
+    def __copy__(self) -> Self: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +31,9 @@ class _Read(Generic[_Value]):
 class SingleFlight(Generic[_Key, _Value]):
     """Runs at most one `read` per key at a time.
 
-    A read runs in a task of its own and within its own time limit: a caller that leaves does not
-    end it for the others. `max_age`, in seconds, bounds how stale a shared result may be: a caller
-    joins only a read that began less than `max_age` ago, and starts another one otherwise.
+    A read runs in a task of its own, within its own time limit, so cancelling one caller does not
+    cancel it for the others. `max_age`, in seconds, bounds the staleness of a shared result: a
+    caller joins only a read that began less than `max_age` ago, and starts a new one otherwise.
     """
 
     def __init__(self, read: Callable[[_Key], Awaitable[_Value]], max_age: float) -> None:
@@ -36,19 +43,21 @@ class SingleFlight(Generic[_Key, _Value]):
         self._tasks: set[asyncio.Task[_Value]] = set()
 
     async def get(self, key: _Key) -> tuple[_Value, float]:
-        """The value, and the monotonic time at which its read began.
+        """Return the value, and the monotonic time at which its read began.
 
-        Raises what the read raises; each caller gets an `Unavailable` of its own. The caller
-        bounds the wait.
+        Raises the read's error, a copy for each caller if it is Copyable. The caller bounds the
+        wait.
         """
         read = self.start(key)
         try:
             return await asyncio.shield(read.task), read.began
-        except Unavailable as error:
-            raise type(error)(**error.facts) from error.__cause__
+        except Exception as error:
+            if isinstance(error, Copyable):
+                raise copy(error) from error.__cause__
+            raise
 
     def start(self, key: _Key) -> _Read[_Value]:
-        """The read in progress, begun now if there is none to join."""
+        """Join the read in progress, or begin one."""
         read = self._latest.get(key)
         if read is None or time.monotonic() >= read.began + self._max_age:
             read = self._latest[key] = self._begin(key)
@@ -71,4 +80,4 @@ class SingleFlight(Generic[_Key, _Value]):
         if self._latest.get(key) is read:
             del self._latest[key]
         if not read.task.cancelled():
-            read.task.exception()  # every caller may have left
+            read.task.exception()  # retrieve it: every caller may have been cancelled

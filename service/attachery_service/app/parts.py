@@ -10,7 +10,6 @@ from datetime import timedelta
 import structlog
 from prometheus_client import CollectorRegistry
 
-from attachery_service.aio.background_tasks import Background
 from attachery_service.app.options import database_options, storage_options
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.domain.policy import Policy
@@ -28,6 +27,7 @@ from attachery_service.settings.policies import read_policies
 from attachery_service.settings.service import Settings
 from attachery_service.usecases.audit.audit import Audit
 from attachery_service.usecases.audit.comparison import Comparison
+from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.usecases.maintenance.sweep import RETRY
 from attachery_service.usecases.uploads.checks import Verification
 from attachery_service.usecases.uploads.confirmation import Confirmation
@@ -45,7 +45,7 @@ class Core:
     settings: Settings
     database: Database
     storage: Storage
-    background: Background
+    background: BackgroundTasks
     registry: CollectorRegistry
     disagreements: Disagreements
 
@@ -59,7 +59,7 @@ async def open_core(settings: Settings) -> AsyncIterator[Core]:
     async with open_database(database_options(settings)) as database:
         await require_schema(database)
         async with open_storage(storage_options(settings)) as storage:
-            background = Background(_log_bug, settings.database_timeout)
+            background = BackgroundTasks(_log_bug, settings.database_timeout)
             registry = CollectorRegistry()
             yield Core(settings, database, storage, background, registry, Disagreements(registry))
 
@@ -96,7 +96,7 @@ def audit_of(settings: Settings, database: Database, storage: Storage) -> Audit:
     return Audit(store, S3ObjectListing(storage), compare)
 
 
-async def finish_background(background: Background, seconds: float) -> None:
+async def finish_background(background: BackgroundTasks, seconds: float) -> None:
     """Wait for the background tasks, at most `seconds`."""
     if not await background.drain(seconds):
         _log.warning("work left undone")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from attachery_service.aio.background_tasks import Background
 from attachery_service.app.health import database_watched
 from attachery_service.app.options import rate_limiter, tls_files, token_verifier
 from attachery_service.app.parts import (
@@ -27,6 +26,7 @@ from attachery_service.rpc.services.health import Health
 from attachery_service.s3.bucket.probing import probe, reach
 from attachery_service.s3.client import Storage
 from attachery_service.settings.service import Settings
+from attachery_service.usecases.background_tasks import BackgroundTasks
 
 _log = structlog.get_logger("attachery.app")
 
@@ -46,7 +46,7 @@ class App:
     core: Core
 
     @property
-    def background(self) -> Background:
+    def background(self) -> BackgroundTasks:
         return self.core.background
 
 

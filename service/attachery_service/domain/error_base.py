@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 from attachery_service.domain.field_messages import MESSAGES
 
@@ -29,6 +30,12 @@ class AttacheryError(Exception):
     def __init__(self, **facts: object) -> None:
         super().__init__(self.summary)
         self.facts = {name: str(value) for name, value in facts.items() if value is not None}
+
+    def __copy__(self) -> Self:
+        """Copy the error without its traceback, to raise it once more."""
+        copied = type(self)()
+        vars(copied).update(vars(self))
+        return copied
 
     @property
     def message(self) -> str:

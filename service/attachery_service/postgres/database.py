@@ -10,7 +10,7 @@ from typing import TypeVar
 import asyncpg
 
 from attachery_service.aio.deadline import WaitBudget, database_budget
-from attachery_service.aio.timeouts import within
+from attachery_service.aio.timeouts import coarse_timeout
 from attachery_service.postgres.connection.connect import connect, log_parameters
 from attachery_service.postgres.connection.url import read_database_url
 from attachery_service.postgres.errors import FAULTS, bounded, in_words
@@ -104,7 +104,7 @@ class Database:
         return result
 
     async def _waited_for(self, budget: WaitBudget) -> Connection:
-        with within(self._seconds(budget)):
+        with coarse_timeout(self._seconds(budget)):
             return await self._pool.take()
 
     def _seconds(self, budget: WaitBudget) -> float:

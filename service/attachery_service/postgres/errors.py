@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from attachery_service.aio.deadline import database_budget
-from attachery_service.aio.timeouts import within
+from attachery_service.aio.timeouts import coarse_timeout
 from attachery_service.domain.errors import AttacheryError, MalformedRequest
 from attachery_service.postgres.connection.diagnosis import explained
 
@@ -48,7 +48,7 @@ def bounded(limit: float) -> Iterator[None]:
     Raises `in_words`.
     """
     try:
-        with database_budget() as budget, within(budget.left(limit)):
+        with database_budget() as budget, coarse_timeout(budget.left(limit)):
             yield
     except FAULTS as fault:
         raise in_words(fault) from fault

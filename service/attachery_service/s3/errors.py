@@ -21,7 +21,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
 from attachery_service.aio.deadline import WaitBudget, storage_budget, transfer_budget
-from attachery_service.aio.timeouts import within
+from attachery_service.aio.timeouts import coarse_timeout
 from attachery_service.domain.errors import (
     AttacheryError,
     StorageMisconfigured,
@@ -92,7 +92,7 @@ def transferring(limit: float, budget: WaitBudget | None = None) -> AbstractCont
 @contextmanager
 def _bounded(limit: float, budget: WaitBudget) -> Iterator[None]:
     try:
-        with budget, within(budget.left(limit)):
+        with budget, coarse_timeout(budget.left(limit)):
             yield
     except ClientError as error:
         raise fault_of(code_of(error), status_of(error)) from error

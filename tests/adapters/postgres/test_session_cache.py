@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from attachery_service.aio.lru import Recent
+from attachery_service.aio.lru import LruCache
 from attachery_service.app.options import database_options
 from attachery_service.domain.sessions import SessionState, UploadSession, require_bytes
 from attachery_service.postgres.caches.sessions import KnownSessions
@@ -103,7 +103,7 @@ async def test_nothing_is_kept_where_none_may_be(
 
 
 def test_what_was_used_last_is_kept() -> None:
-    recent = Recent[str, int](2)
+    recent = LruCache[str, int](2)
     recent.put("a", 1)
     recent.put("b", 2)
     assert recent.get("a") == 1

@@ -8,14 +8,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from attachery_service.aio.timeouts import within
+from attachery_service.aio.timeouts import coarse_timeout
 
 Bound = Callable[[float], AbstractAsyncContextManager[None]]
 
 
 @asynccontextmanager
 async def shared(seconds: float) -> AsyncIterator[None]:
-    with within(seconds):
+    with coarse_timeout(seconds):
         yield
 
 
@@ -142,7 +142,7 @@ async def test_an_error_of_its_own_is_what_a_block_raises_even_when_its_time_is_
 def test_each_loop_has_its_own_timer() -> None:
     async def cut_short() -> bool:
         try:
-            with within(0):
+            with coarse_timeout(0):
                 await for_ever()
         except TimeoutError:
             return True

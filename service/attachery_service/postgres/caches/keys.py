@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Generic, TypeVar
 
-from attachery_service.aio.lru import Recent
+from attachery_service.aio.lru import LruCache
 from attachery_service.aio.single_flight import SingleFlight
 from attachery_service.domain.credentials import StoredKey
 from attachery_service.domain.session_tokens import TimedKey, TokenKey
@@ -47,7 +47,7 @@ class _Cache(Generic[_Key, _Value]):
         self._reads = SingleFlight(read, seconds)
         self._seconds = seconds
         self._timeout = timeout
-        self._entries: Recent[_Key, _Entry[_Value]] = Recent(_MOST)
+        self._entries: LruCache[_Key, _Entry[_Value]] = LruCache(_MOST)
 
     async def get(self, key: _Key) -> tuple[_Value, float]:
         """The value, and how many seconds ago its read began. Raises DatabaseUnavailable."""

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from attachery_service.aio.lru import Recent
+from attachery_service.aio.lru import LruCache
 from attachery_service.domain.sessions import ReadySession, UploadSession
 from attachery_service.postgres.rows import Row, to_session
 
@@ -55,7 +55,7 @@ class KnownSessions:
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
-        self._recent: Recent[tuple[str, int], KnownSession] = Recent(most)
+        self._recent: LruCache[tuple[str, int], KnownSession] = LruCache(most)
 
     def resolved(self, row: Row, known: KnownSession | None, time: datetime) -> UploadSession:
         """The session of a row: `known` if the row tells only the end of its holds, else read."""

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from attachery_service.aio.deadline import context_without_deadline, database_budget
-from attachery_service.aio.timeouts import within
+from attachery_service.aio.timeouts import coarse_timeout
 from attachery_service.domain.errors import DatabaseUnavailable, Unavailable
 
 _Question = TypeVar("_Question")
@@ -86,7 +86,7 @@ class Together(Generic[_Question, _Answer]):
         company.append(_Member(question, answer))
         try:
             # The statement has its own time limit, each call that waits for it its own budget.
-            with database_budget() as budget, within(budget.left(self._timeout)):
+            with database_budget() as budget, coarse_timeout(budget.left(self._timeout)):
                 found = await answer
         except TimeoutError as error:
             raise DatabaseUnavailable from error

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from attachery_service.aio.lru import Recent
+from attachery_service.aio.lru import LruCache
 from attachery_service.domain.sessions import ReadySession
 
 _MOST = 4096
@@ -35,7 +35,7 @@ class EncodedResults:
     names of the usual length; those of more than 2 KiB are not kept."""
 
     def __init__(self, most: int = _MOST) -> None:
-        self._recent: Recent[UUID, _Encoded] = Recent(most)
+        self._recent: LruCache[UUID, _Encoded] = LruCache(most)
 
     def get(self, session: ReadySession) -> bytes | None:
         known = self._recent.get(session.attachment_id)

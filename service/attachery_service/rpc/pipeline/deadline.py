@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Final
 
 from attachery_service.aio.deadline import set_time_left
-from attachery_service.aio.timeouts import within
+from attachery_service.aio.timeouts import coarse_timeout
 from attachery_service.rpc.pipeline.calls import Call
 
 # A response needs a moment to reach its caller before the caller stops waiting.
@@ -45,4 +45,4 @@ def time_limit(calls: Sequence[Call]) -> AbstractContextManager[None]:
     if seconds == math.inf:
         return nullcontext()
     set_time_left(seconds - min(_MARGIN, seconds / 2))
-    return within(seconds)
+    return coarse_timeout(seconds)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from attachery_service.aio.background_tasks import Background
+from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.identity import Principal
@@ -32,7 +32,7 @@ class DeleteAttachment:
 
     sessions: SessionStore
     reaper: ObjectReaper
-    background: Background
+    background: BackgroundTasks
 
     async def __call__(
         self, principal: Principal, command: DeleteCommand
@@ -40,7 +40,7 @@ class DeleteAttachment:
         """Raises AttachmentNotFound, RequestIdReused, AttachmentHeld, UploadNotReady and the errors
         of closed sessions, DatabaseUnavailable.
         """
-        return await self.background.finish(self._delete(command, principal.name))
+        return await self.background.run_to_completion(self._delete(command, principal.name))
 
     async def _delete(self, command: DeleteCommand, actor: str) -> ReadySession | DeletedSession:
         ref = command.ref

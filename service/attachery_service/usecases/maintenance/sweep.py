@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from attachery_service.aio.deadline import set_time_left
-from attachery_service.aio.fan_out import share_time
+from attachery_service.aio.fan_out import bounded_gather
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.domain.sweeping import SweepEvent, SweptSession
 from attachery_service.ports.objects import ObjectListing, ObjectStore
@@ -122,7 +122,9 @@ class Sweep:
             else:
                 lost[session.attachment_id] = [key for key in keys if key != session.kept_key]
 
-        await share_time([session for session in sessions if session.may_have_lost_copies], look)
+        await bounded_gather(
+            [session for session in sessions if session.may_have_lost_copies], look
+        )
         return lost
 
     async def _complete(self, sessions: Sequence[SweptSession], done: Round) -> None:
@@ -136,7 +138,7 @@ class Sweep:
             else:
                 self.observe(SweepEvent.AUTO_COMPLETED, int(completed))
 
-        await share_time(sessions, complete)
+        await bounded_gather(sessions, complete)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from attachery_service.aio.background_tasks import Background
-from attachery_service.aio.fan_out import AT_A_TIME, share_time
+from attachery_service.usecases.background_tasks import BackgroundTasks
+from attachery_service.aio.fan_out import CONCURRENCY, bounded_gather
 from attachery_service.domain.errors import AttacheryError, StorageUnavailable, VerificationFailed
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.lookups import BatchLookup
@@ -50,7 +50,7 @@ class BatchCompleteUploadSessions:
 
     batches: BatchStore
     verifier: UploadVerifier
-    background: Background
+    background: BackgroundTasks
     response: CompletedSize
 
     async def __call__(
@@ -68,7 +68,7 @@ class BatchCompleteUploadSessions:
         for is_last in (False, True):
             verified = await self._verify(batch, sessions)
             # The caller's cancellation or deadline cannot lose this outcome.
-            attempt = await self.background.finish(
+            attempt = await self.background.run_to_completion(
                 self._store(batch, principal.name, answers, verified, is_last=is_last)
             )
             answers, sessions = {**answers, **attempt.answers}, attempt.again
@@ -96,7 +96,7 @@ class BatchCompleteUploadSessions:
 
         async def verify(session: OpenSession) -> None:
             nonlocal faults
-            if faults >= AT_A_TIME:
+            if faults >= CONCURRENCY:
                 item = VerifiedItem(session, None, StorageUnavailable())
             else:
                 item = await self._verify_one(session, batch.items[session.attachment_id])
@@ -104,7 +104,7 @@ class BatchCompleteUploadSessions:
             items[session.attachment_id] = item
 
         try:
-            await share_time(sessions, verify)
+            await bounded_gather(sessions, verify)
         except BaseException:
             self._discard_copies(items.values())
             raise

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from attachery_service.aio.background_tasks import Background
+from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.identity import Principal
@@ -31,14 +31,14 @@ class CancelUploadSession:
 
     sessions: SessionStore
     reaper: ObjectReaper
-    background: Background
+    background: BackgroundTasks
 
     async def __call__(self, principal: Principal, command: CancelCommand) -> UploadSession:
         """Raises AttachmentNotFound, RequestIdReused, DatabaseUnavailable, and the error of any
         state but PENDING and CANCELLED.
         """
         principal.require_session(command.ref.attachment_id)
-        return await self.background.finish(self._cancel(command, principal.name))
+        return await self.background.run_to_completion(self._cancel(command, principal.name))
 
     async def _cancel(self, command: CancelCommand, actor: str) -> UploadSession:
         ref = command.ref

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from attachery_service.aio.background_tasks import Background
+from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.domain.errors import (
     AttacheryError,
     DatabaseUnavailable,
@@ -54,7 +54,7 @@ class CompleteUploadSession:
 
     sessions: SessionStore
     verifier: UploadVerifier
-    background: Background
+    background: BackgroundTasks
 
     async def __call__(self, principal: Principal, command: CompleteCommand) -> Completed:
         """Raises InvalidRequest, AttachmentNotFound, RequestIdReused, FailedPrecondition and its
@@ -75,7 +75,7 @@ class CompleteUploadSession:
             # A concurrent call may have completed or cancelled this session.
             return await self._resolve_lost_race(principal, command, error)
         # The caller's cancellation or deadline cannot lose this outcome.
-        completed = await self.background.finish(self._store(principal, command, session, verified))
+        completed = await self.background.run_to_completion(self._store(principal, command, session, verified))
         if completed is None:
             return await self._resolve_lost_race(principal, command, DatabaseUnavailable())
         return Completed(completed, verified.checks)
@@ -132,7 +132,7 @@ class CompleteUploadSession:
             return Completed(session, verified.checks)
         if verified.error is not None and not self.verifier.is_final(session):
             raise verified.error
-        return await self.background.finish(
+        return await self.background.run_to_completion(
             self._store_claim(principal, command, session, verified)
         )
 

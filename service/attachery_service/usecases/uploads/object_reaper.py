@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from attachery_service.aio.background_tasks import Background
+from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.ports.objects import ObjectStore
 
@@ -15,11 +15,11 @@ class ObjectReaper:
     """Deletes objects that no row names any more. Calls `on_failure` for one that remains."""
 
     objects: ObjectStore
-    background: Background
+    background: BackgroundTasks
     on_failure: Callable[[str, AttacheryError], None]
 
     def delete_later(self, key: str) -> None:
-        self.background.leave(self._delete(key))
+        self.background.spawn(self._delete(key))
 
     async def _delete(self, key: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Work that outlives the call it belongs to."""
+"""Tasks that outlive the call that started them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from attachery_service.aio.deadline import context_without_deadline, database_budget
-from attachery_service.aio.timeouts import within
+from attachery_service.aio.timeouts import coarse_timeout
 from attachery_service.domain.errors import AttacheryError, DatabaseUnavailable
 
 T = TypeVar("T")
 
 
-class Background:
-    """Owns every task that is not awaited by a call, so that shutting down can wait for them.
+class BackgroundTasks:
+    """Owns every task that no call awaits to its end, so that a shutdown can wait for them.
 
     `on_bug` receives each error that no caller would see. `database_timeout`: seconds that one
     call may wait for the database, over all its statements.
@@ -25,27 +25,26 @@ class Background:
         self._timeout = database_timeout
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which runs to its end even if the caller goes away meanwhile.
+    async def run_to_completion(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of `work`, which continues when its caller is cancelled.
 
-        `work` waits for the database only, and has a budget of its own for it, so that a slow
-        database does not lose the outcome. The caller waits no longer than the rest of its own
-        budget. Raises DatabaseUnavailable.
+        `work` waits for the database only. It has a database budget of its own, so a slow database
+        does not lose the outcome; the caller waits no longer than the rest of its own budget.
+        Raises DatabaseUnavailable.
         """
         task = self._start(work)
         try:
-            with database_budget() as budget, within(budget.left(self._timeout)):
+            with database_budget() as budget, coarse_timeout(budget.left(self._timeout)):
                 return await asyncio.shield(task)
         except TimeoutError as error:
             raise DatabaseUnavailable from error
 
-    def leave(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs `work` with nobody waiting. It must handle its own errors."""
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background. It must handle its own errors."""
         self._start(work)
 
     async def drain(self, seconds: float) -> bool:
-        """Waits for all of it, and for what it starts in turn; False if some was left after
-        `seconds`."""
+        """Wait for all tasks, and for those they start; False if some are left after `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 while self._tasks:
@@ -64,4 +63,4 @@ class Background:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, AttacheryError):
-            self._on_bug(error)  # whoever waited for it may have left
+            self._on_bug(error)  # the caller may have been cancelled
