@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
+from structlog.testing import capture_logs
 
 from attachery_service.rpc.accept.prefetching_server import can_prefetch
-from attachery_service.settings.process import prepare
+from attachery_service.settings.process import ProcessSettings, prepare, settle
 from support import hot_paths
 from support.process_fixtures import Serve
 from support.processes import SOURCES
@@ -55,6 +57,21 @@ def test_an_operators_own_choice_of_grpc_experiments_is_kept(
     monkeypatch.setenv("ATTACHERY_BATCH_SCHEDULING", "false")
     prepare()
     assert os.environ["GRPC_EXPERIMENTS"] == used
+
+
+def test_an_untested_grpc_keeps_its_default_and_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda _: "1.99.0")
+    for name in hot_paths.OFF:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GRPC_EXPERIMENTS", "")
+    monkeypatch.setenv("ATTACHERY_BATCH_SCHEDULING", "false")
+    prepare()
+    assert os.environ["GRPC_EXPERIMENTS"] == ""
+    with capture_logs() as logged:
+        settle(ProcessSettings(gc_freeze=False))
+    assert [(line["event"], line["grpc"]) for line in logged] == [
+        ("grpc poller not tested with this version", "1.99.0")
+    ]
 
 
 def test_settings_that_cannot_be_read_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

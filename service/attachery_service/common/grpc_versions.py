@@ -1,0 +1,16 @@
+"""Which gRPC is installed, read without importing it, and whether a feature was tested with it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib import metadata
+
+
+def installed_grpc() -> str:
+    """The version of grpcio, such as `1.85.1`."""
+    return metadata.version("grpcio")
+
+
+def is_grpc_among(minor_versions: Collection[str]) -> bool:
+    """Whether the installed gRPC is one of these minor versions, such as `1.85`."""
+    return ".".join(installed_grpc().split(".")[:2]) in minor_versions
