@@ -33,7 +33,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine that runs the tests is busier than a Redis in a data centre."""
-    monkeypatch.setattr(shared, "_PATIENCE", 0.5)
+    monkeypatch.setattr(shared, "_TIMEOUT", 0.5)
 
 
 async def limited(make_service: MakeService, url: str, **settings: Any) -> ServiceUnderTest:
@@ -95,7 +95,7 @@ async def test_without_redis_each_counts_alone_says_so_once_and_shares_again_whe
     log: CapturingLogger,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shared, "_PAUSE", 0.05)
+    monkeypatch.setattr(shared, "_RETRY_SECONDS", 0.05)
     one = await limited(make_service, redis_server.url, metrics_listen="127.0.0.1:0")
     other = await limited(make_service, redis_server.url)
     assert await reasons(one, 4) == [PASSED] * 3 + [REFUSED]

@@ -1,1 +1,1 @@
-"""Rate limits: counting calls, in memory or in a Redis that a fleet shares."""
+"""Rate limits: sliding-window counters, in memory or in a Redis that the servers share."""

@@ -1,11 +1,11 @@
-"""Limits by principal, tenant and category."""
+"""Rate limits by principal, tenant and category."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.rates import Allowance, Category, RateLimit
 from attachery_service.ports.rates import RateLimiter
-from attachery_service.ratelimit.memory import memory_counts
+from attachery_service.ratelimit.memory import MemoryCounts
 from attachery_service.ratelimit.redis import shared_counts
 from attachery_service.ratelimit.sliding_window import Counts
 
@@ -40,25 +40,27 @@ class CountingRateLimiter:
 async def open_rate_limiter(
     limits: Mapping[Category, RateLimit], redis_url: str | None, registry: CollectorRegistry
 ) -> AsyncIterator[RateLimiter]:
-    """Counts in memory, or in Redis if there is a URL of one. Raises RateLimitStoreError."""
-    async with AsyncExitStack() as stack:
-        counts = await stack.enter_async_context(memory_counts())
-        if redis_url is not None and limits:
-            unshared = Counter(
-                "attachery_rate_limit_unshared_calls",
-                "Calls this process counted alone, the shared store not answering.",
-                registry=registry,
-            )
-            counts = await stack.enter_async_context(shared_counts(redis_url, counts, unshared))
+    """Count in memory, or in the Redis at `redis_url`. Raises RateLimitStoreError."""
+    own = MemoryCounts()
+    if redis_url is None or not limits:
+        yield CountingRateLimiter(limits, own)
+        return
+    unshared = Counter(
+        "attachery_rate_limit_unshared_calls",
+        "Calls counted by this process alone because the shared store did not answer.",
+        registry=registry,
+    )
+    async with shared_counts(redis_url, own, unshared) as counts:
         yield CountingRateLimiter(limits, counts)
 
 
 def _key(principal: Principal, tenant_id: str, category: Category) -> str:
-    """Short, however long a tenant's name a caller makes up.
+    """Hash the caller and the tenant: tenant ids are unvalidated here and may be long.
 
-    Whoever holds a session's token is counted apart, and takes nothing from who handed it out.
+    Each session token is counted separately, so its holder uses up no limit of the principal that
+    issued it.
     """
-    # JSON, because no two callers may be written alike, whatever they are called.
+    # JSON keeps the parts apart: no two callers have the same text, whatever their names contain.
     caller = json.dumps([principal.name, principal.session and str(principal.session), tenant_id])
     digest = hashlib.blake2b(caller.encode(), digest_size=_KEY_BYTES)
     return f"{category}/{digest.hexdigest()}"

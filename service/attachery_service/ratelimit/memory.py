@@ -1,55 +1,55 @@
-"""Counts of this process alone."""
+"""Sliding-window counters of a single process."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from limits.aio.storage import MemoryStorage
-
+from attachery_service.aio.lru import LruCache
 from attachery_service.domain.rates import Allowance, RateLimit
-from attachery_service.ratelimit.sliding_window import Counts, SlidingWindows
+from attachery_service.ratelimit.sliding_window import Window
 
-# At half a kilobyte each. Beyond it the oldest are forgotten: better a caller who is let through
-# than a process that grows with every tenant somebody makes up.
-MAX_COUNTERS = 50_000
+# At 240 bytes each, 12 MB. Beyond it the least recently used counter is dropped: granting one
+# caller too many calls is better than growing with every tenant id that callers invent.
+_MAX_COUNTERS = 50_000
 
-_SWEEP_INTERVAL = 10.0
+
+@dataclass(slots=True)
+class _Counter:
+    """The calls of two consecutive periods; `period` is the number of the current one."""
+
+    period: int
+    previous: int = 0
+    current: int = 0
+
+    def advance(self, period: int) -> None:
+        if period != self.period:
+            self.previous = self.current if period == self.period + 1 else 0
+            self.period, self.current = period, 0
+
+    def window(self, now: float, seconds: int) -> Window:
+        left = (self.period + 1) * seconds - now
+        return Window(self.previous, left, self.current, left + seconds)
 
 
 class MemoryCounts:
-    """At most MAX_COUNTERS, two for each key."""
+    """Counts calls in memory: at most `capacity` keys, the most recently used ones."""
 
-    def __init__(self, storage: MemoryStorage) -> None:
-        self._storage = storage
-        self._windows = SlidingWindows(storage)
+    def __init__(self, capacity: int = _MAX_COUNTERS) -> None:
+        self._counters: LruCache[str, _Counter] = LruCache(capacity)
 
     async def take(self, key: str, limit: RateLimit) -> Allowance:
-        while len(self._storage.expirations) >= MAX_COUNTERS:
-            await self._storage.clear(next(iter(self._storage.expirations)))
-        return await self._windows.take(key, limit)
+        now = time.time()
+        counter = self._counter(key, int(now // limit.seconds))
+        granted = counter.window(now, limit.seconds).used(limit.seconds) < limit.calls
+        if granted:
+            counter.current += 1
+        return counter.window(now, limit.seconds).allowance(limit, granted=granted)
 
-
-@asynccontextmanager
-async def memory_counts() -> AsyncIterator[Counts]:
-    storage = MemoryStorage()
-    # Left to itself it looks through all counters at every call; while its timer runs it does not.
-    storage.timer = asyncio.create_task(_sweep(storage))
-    try:
-        yield MemoryCounts(storage)
-    finally:
-        storage.timer.cancel()
-
-
-async def _sweep(storage: MemoryStorage) -> None:
-    while True:
-        await asyncio.sleep(_SWEEP_INTERVAL)
-        await forget_expired(storage)
-
-
-async def forget_expired(storage: MemoryStorage) -> None:
-    now = time.time()
-    for key in [key for key, end in storage.expirations.items() if end <= now]:
-        await storage.clear(key)
+    def _counter(self, key: str, period: int) -> _Counter:
+        counter = self._counters.get(key)
+        if counter is None:
+            counter = _Counter(period)
+            self._counters.put(key, counter)
+        counter.advance(period)
+        return counter

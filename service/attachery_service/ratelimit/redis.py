@@ -1,8 +1,8 @@
-"""Counts in a Redis that all processes share; without it each counts for itself.
+"""Counters in a Redis that all processes share, with each process's own as a fallback.
 
-A Redis that is down or slow must not take the service with it, and must not take the limits with it
-either: what a process counts alone is never more than the fleet's count, so nobody is refused
-for Redis's sake, while a flood is still met by a limit, if by one for each process.
+A slow or unavailable Redis must neither delay calls nor lift the limits. A process's own count
+never exceeds the shared count, so the fallback refuses no call that Redis would have granted, and
+still limits a flood, though for each process separately.
 """
 
 from __future__ import annotations
@@ -14,85 +14,101 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
+from limits import RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from prometheus_client import Counter
 
 from attachery_service.domain.rates import Allowance, RateLimit
-from attachery_service.ratelimit.sliding_window import Counts, SlidingWindows
+from attachery_service.ratelimit.sliding_window import Counts, Window
 
 if TYPE_CHECKING:
     from redis.asyncio import BlockingConnectionPool
 
 _log = structlog.get_logger("attachery.limiting")
 
-# Of all a call does this must be the least: Redis answers in a fraction of a millisecond.
-_PATIENCE = 0.05
-# One that does not answer is asked again by one call in this time; all others do not wait for it.
-_PAUSE = 1.0
+# Seconds. Redis answers in a fraction of a millisecond, and a call must not wait for its limit.
+_TIMEOUT = 0.05
+# While Redis does not answer, one call in this many seconds tries it again; no other call waits.
+_RETRY_SECONDS = 1.0
 
 _MAX_CONNECTIONS = 32
 
 
 class RateLimitStoreError(Exception):
-    """The setting cannot be followed."""
+    """The setting ATTACHERY_RATE_LIMIT_STORE is unusable."""
+
+
+class RedisCounts:
+    """Counts calls in Redis, by the scripts of `limits`."""
+
+    def __init__(self, storage: RedisStorage) -> None:
+        self._storage = storage
+        self._strategy = SlidingWindowCounterRateLimiter(storage)
+
+    async def take(self, key: str, limit: RateLimit) -> Allowance:
+        item = RateLimitItemPerSecond(limit.calls, limit.seconds, namespace="attachery")
+        granted = await self._strategy.hit(item, key)
+        window = Window(*await self._storage.get_sliding_window(item.key_for(key), limit.seconds))
+        return window.allowance(limit, granted=granted)
 
 
 class SharedCounts:
-    """Asks the shared counts, and this process's own while they do not answer."""
+    """Uses the shared counters, or this process's own while those do not answer."""
 
     def __init__(self, shared: Counts, own: Counts, unshared: Counter) -> None:
         self._shared = shared
         self._own = own
         self._unshared = unshared
-        self._answering = True
+        self._is_available = True
         self._next_try = 0.0
 
     async def take(self, key: str, limit: RateLimit) -> Allowance:
-        found = await self._ask(key, limit)
+        found = await self._take_shared(key, limit)
         if found is None:
             self._unshared.inc()
             found = await self._own.take(key, limit)
         return found
 
-    async def _ask(self, key: str, limit: RateLimit) -> Allowance | None:
-        if not self._answering:
+    async def _take_shared(self, key: str, limit: RateLimit) -> Allowance | None:
+        if not self._is_available:
             if time.monotonic() < self._next_try:
                 return None
-            self._next_try = time.monotonic() + _PAUSE
+            self._next_try = time.monotonic() + _RETRY_SECONDS
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 found = await self._shared.take(key, limit)
         except (StorageError, OSError) as error:  # a TimeoutError is an OSError
-            self._turn(answering=False, cause=error.__cause__ or error)
+            self._set_available(available=False, cause=error.__cause__ or error)
             return None
-        self._turn(answering=True)
+        self._set_available(available=True)
         return found
 
-    def _turn(self, *, answering: bool, cause: BaseException | None = None) -> None:
-        if answering == self._answering:
+    def _set_available(self, *, available: bool, cause: BaseException | None = None) -> None:
+        if available == self._is_available:
             return
-        self._answering = answering
-        if answering:
+        self._is_available = available
+        if available:
             _log.info("rate limits shared again")
         else:
-            self._next_try = time.monotonic() + _PAUSE
-            # Its text may hold the URL, and that a password.
+            self._next_try = time.monotonic() + _RETRY_SECONDS
+            # The text may contain the URL with its password.
             _log.warning("rate limits not shared", cause=type(cause).__name__)
 
 
 @asynccontextmanager
 async def shared_counts(url: str, own: Counts, unshared: Counter) -> AsyncIterator[Counts]:
-    """Raises RateLimitStoreError. Whether Redis answers is seen at the first call."""
+    """Open the shared counters; the first call connects to Redis. Raises RateLimitStoreError."""
     pool = _connection_pool(url)
     storage = RedisStorage(
         "async+redis://",
         wrap_exceptions=True,
         implementation="redispy",
-        connection_pool=cast("Any", pool),  # the typings know of scalars only
+        connection_pool=cast("Any", pool),  # the type stubs permit scalars only
     )
     try:
-        yield SharedCounts(SlidingWindows(storage), own, unshared)
+        yield SharedCounts(RedisCounts(storage), own, unshared)
     finally:
         await pool.disconnect()
 
@@ -106,9 +122,9 @@ def _connection_pool(url: str) -> BlockingConnectionPool:
         ) from error
     try:
         pool = BlockingConnectionPool.from_url(url, max_connections=_MAX_CONNECTIONS)
-        pool.connection_class(**pool.connection_kwargs)  # connects to nothing yet
+        pool.connection_class(**pool.connection_kwargs)  # validates the options; connects later
     except (ValueError, TypeError):
-        # Without the cause, which may hold the URL, and that a password.
+        # Without the cause, which may contain the URL with its password.
         raise RateLimitStoreError(
             "ATTACHERY_RATE_LIMIT_STORE: not a URL of a Redis, or with options it does not know"
         ) from None
