@@ -22,7 +22,7 @@ import asyncpg
 import yarl
 
 from attachery.v1 import attachments_pb2, resources_pb2
-from attachery_service.s3.http.connections import Connections, Limits
+from attachery_service.s3.http.head_pool import HeadPool, HttpLimits
 from attachery_service.s3.http.http1 import head_request
 from attachery_service.settings import process
 
@@ -105,17 +105,17 @@ async def _head(options: argparse.Namespace) -> AsyncIterator[list[Step]]:
 async def _own_head(options: argparse.Namespace) -> AsyncIterator[list[Step]]:
     url = yarl.URL(options.url, encoded=True)
     request = head_request(url.raw_path_qs, {"host": url.authority})
-    limits = Limits(connections=options.callers, connect=1, answer=5, idle=12)
-    connections = Connections(url.origin(), True, limits)
+    limits = HttpLimits(connections=options.callers, connect=1, answer=5, idle=12)
+    pool = HeadPool(url.origin(), True, limits)
 
     async def head() -> None:
-        answer = await connections.head(request)
+        answer = await pool.head(request)
         assert answer.status == HTTPStatus.OK
 
     try:
         yield [head] * options.callers
     finally:
-        connections.close()
+        await pool.close()
 
 
 @asynccontextmanager

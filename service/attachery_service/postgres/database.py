@@ -64,32 +64,32 @@ class Database:
         answer to ROLLBACK, which a silent server would never give.
         """
         with bounded(self.timeout):
-            connection = await self._pool.take()
+            connection = await self._pool.acquire()
             try:
                 await connection.execute("BEGIN")
                 yield Transaction(connection)
                 await connection.execute("COMMIT")
             except BaseException:
-                self._pool.clear(connection)
+                self._pool.reset(connection)
                 raise
-            self._pool.give_back(connection)
+            self._pool.release(connection)
 
     async def dry_run(self, statement: str, *values: object) -> Row | None:
         """The row the statement would give; nothing of it stays."""
         with bounded(self.timeout):
-            connection = await self._pool.take()
+            connection = await self._pool.acquire()
             try:
                 await connection.execute("BEGIN")
                 return await connection.fetchrow(statement, *values)
             finally:
-                self._pool.clear(connection)
+                self._pool.reset(connection)
 
     async def _run(
         self, run: Callable[..., Awaitable[T]], statement: str, values: tuple[object, ...]
     ) -> T:
         try:
             with database_budget() as budget:
-                connection = self._pool.take_idle() or await self._waited_for(budget)
+                connection = self._pool.acquire_nowait() or await self._waited_for(budget)
                 try:
                     # The driver's own timer: asyncio's would cost a tenth of the statement more.
                     result = await run(
@@ -98,14 +98,14 @@ class Database:
                 except BaseException as error:
                     self._put_away(connection, error)
                     raise
-                self._pool.give_back(connection)
+                self._pool.release(connection)
         except FAULTS as fault:
             raise in_words(fault) from fault
         return result
 
     async def _waited_for(self, budget: WaitBudget) -> Connection:
         with coarse_timeout(self._seconds(budget)):
-            return await self._pool.take()
+            return await self._pool.acquire()
 
     def _seconds(self, budget: WaitBudget) -> float:
         seconds = budget.left(self.timeout)
@@ -115,9 +115,9 @@ class Database:
 
     def _put_away(self, connection: Connection, error: BaseException) -> None:
         if isinstance(error, asyncpg.PostgresError) and error.severity_en == _HARMLESS:
-            self._pool.give_back(connection)
+            self._pool.release(connection)
         else:
-            self._pool.clear(connection)
+            self._pool.reset(connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ async def open_database(options: DatabaseOptions) -> AsyncIterator[Database]:
 
     pool = Pool(open_connection, options.pool_size)
     with bounded(address.connect_timeout or options.connect_timeout):
-        pool.give_back(await pool.take())
+        pool.release(await pool.acquire())
     try:
         yield Database(pool, options.statement_timeout)
     finally:

@@ -18,8 +18,13 @@ from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.s3.bucket.endpoint_url import read_endpoint
 from attachery_service.s3.credentials import share_refresh
 from attachery_service.s3.errors import bounded, status_of
+from attachery_service.s3.http.clients import (
+    ATTEMPTS,
+    CONNECT_SECONDS,
+    HttpClients,
+    open_clients,
+)
 from attachery_service.s3.http.host_names import stand_in, use_endpoint
-from attachery_service.s3.http.pool import ATTEMPTS, CONNECT_SECONDS, Pool, open_pool
 from attachery_service.s3.http.proxies import sdk_proxies
 from attachery_service.s3.http.sdk_http import SdkHttpSession
 from attachery_service.s3.sdk_models import LeanModels
@@ -75,8 +80,8 @@ class StorageOptions:
 class Storage:
     """An open store. `signing` is `s3` unless uploaders reach the store by another URL.
 
-    `ca_bundle`: path of the certificates that `s3` trusts; None are the SDK's own. `pool`: for
-    requests past the SDK; None if there shall be none.
+    `ca_bundle`: path of the certificates that `s3` trusts; None are the SDK's own. `clients`: for
+    requests without the SDK; None if they are switched off.
     """
 
     options: StorageOptions
@@ -84,7 +89,7 @@ class Storage:
     signing: S3Client
     credentials: AioCredentials
     ca_bundle: str | None
-    pool: Pool | None
+    clients: HttpClients | None
 
 
 @asynccontextmanager
@@ -127,10 +132,10 @@ async def _opened(stack: AsyncExitStack, options: StorageOptions) -> Storage:
         if public is not None and public != options.endpoint:
             signing = await _client(stack, session, options, public)
         ca_bundle = session.get_config_variable("ca_bundle")
-        pool = None
+        clients = None
         if options.fast:
-            pool = await stack.enter_async_context(open_pool(options, ca_bundle))
-        return Storage(options, s3, signing, credentials, ca_bundle, pool)
+            clients = await stack.enter_async_context(open_clients(options, ca_bundle))
+        return Storage(options, s3, signing, credentials, ca_bundle, clients)
 
 
 async def _credentials(session: AioSession, options: StorageOptions) -> AioCredentials:

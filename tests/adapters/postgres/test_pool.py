@@ -131,11 +131,11 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
 
 
 async def test_who_leaves_the_queue_leaves_the_turn_to_the_next(pool: Pool) -> None:
-    taken = await pool.take()
-    first, second, third = (asyncio.create_task(pool.take()) for _ in range(3))
+    taken = await pool.acquire()
+    first, second, third = (asyncio.create_task(pool.acquire()) for _ in range(3))
     await asyncio.sleep(0)
     first.cancel()
-    pool.give_back(taken)
+    pool.release(taken)
     second.cancel()  # in the very moment in which it was its turn
     assert await third is taken
     for left in (first, second):
@@ -144,14 +144,14 @@ async def test_who_leaves_the_queue_leaves_the_turn_to_the_next(pool: Pool) -> N
 
 
 async def test_who_waits_when_it_closes_is_told(pool: Pool) -> None:
-    await pool.take()
-    waiting = asyncio.create_task(pool.take())
+    await pool.acquire()
+    waiting = asyncio.create_task(pool.acquire())
     await asyncio.sleep(0)
     await pool.close()
-    with pytest.raises(asyncpg.InterfaceError):
+    with pytest.raises(ConnectionError):
         await waiting
-    with pytest.raises(asyncpg.InterfaceError):
-        await pool.take()
+    with pytest.raises(ConnectionError):
+        await pool.acquire()
 
 
 async def test_one_refused_connection_refuses_all_callers_when_there_is_no_other() -> None:
@@ -163,7 +163,7 @@ async def test_one_refused_connection_refuses_all_callers_when_there_is_no_other
         return await asyncpg.connect("postgresql://u:p@127.0.0.1:1/n")
 
     pool = Pool(connect, 1)
-    outcomes = await asyncio.gather(*(pool.take() for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(pool.acquire() for _ in range(3)), return_exceptions=True)
     assert all(isinstance(outcome, OSError) for outcome in outcomes)
     assert attempts == 1
     await pool.close()
@@ -184,13 +184,13 @@ async def test_a_refused_connection_leaves_callers_waiting_for_one_that_works(
         raise asyncpg.TooManyConnectionsError("full")
 
     pool = Pool(connect, 2)
-    taken = await pool.take()
-    waiting = [asyncio.create_task(pool.take()) for _ in range(2)]
+    taken = await pool.acquire()
+    waiting = [asyncio.create_task(pool.acquire()) for _ in range(2)]
     with pytest.raises(asyncpg.TooManyConnectionsError):
         await waiting[0]
-    pool.give_back(taken)
+    pool.release(taken)
     assert await waiting[1] is taken
-    pool.give_back(taken)
+    pool.release(taken)
     ended.set()
     await pool.close()
 

@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 import pytest
 from yarl import URL
 
-from attachery_service.s3.http.connections import Connections, Limits
-from attachery_service.s3.http.http1 import Answer, Connection, head_request
+from attachery_service.s3.http.head_pool import HeadPool, HttpLimits
+from attachery_service.s3.http.http1 import HeadConnection, HeadResponse, head_request
 from support.bad_stores import ScriptedStore, one_by_one, scripted_store, tired_store
 from support.processes import eventually
 
 LONG = 100.0
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
-FOUND = Answer(200, {"content-length": "5"})
+FOUND = HeadResponse(200, {"content-length": "5"})
 
 
 def echo(head: str) -> bytes:
@@ -26,8 +26,8 @@ def echo(head: str) -> bytes:
     return f"HTTP/1.1 200 OK\r\netag: {head.split(' ')[1][1:]}\r\n\r\n".encode()
 
 
-def told(key: object) -> Answer:
-    return Answer(200, {"etag": str(key)})
+def told(key: object) -> HeadResponse:
+    return HeadResponse(200, {"etag": str(key)})
 
 
 @asynccontextmanager
@@ -39,20 +39,26 @@ async def connections_to(
     answer: float = LONG,
     idle: float = LONG,
     tls: ssl.SSLContext | bool = True,
-) -> AsyncIterator[Connections]:
-    limits = Limits(connections=most, connect=connect, answer=answer, idle=idle)
-    connections = Connections(URL(endpoint), tls, limits)
+) -> AsyncIterator[HeadPool]:
+    limits = HttpLimits(connections=most, connect=connect, answer=answer, idle=idle)
+    connections = HeadPool(URL(endpoint), tls, limits)
     try:
         yield connections
     finally:
-        connections.close()
+        await connections.close()
 
 
-def asking(connections: Connections, key: object) -> asyncio.Task[Answer]:
+def asking(connections: HeadPool, key: object) -> asyncio.Task[HeadResponse]:
     return asyncio.create_task(connections.head(head_request(f"/{key}", {"host": "store"})))
 
 
-async def works(connections: Connections, most: int) -> None:
+def leave_idle(pool: HeadPool) -> None:
+    """As if the only idle connection had been released LONG ago."""
+    ((connection, released),) = pool._idle
+    pool._idle[:] = [(connection, released - LONG)]
+
+
+async def works(connections: HeadPool, most: int) -> None:
     """That as many as allowed can be used at a time, still."""
     keys = [f"works-{number}" for number in range(3 * most)]
     async with asyncio.timeout(10):
@@ -62,8 +68,8 @@ async def works(connections: Connections, most: int) -> None:
 
 @asynccontextmanager
 async def one_held(
-    store: ScriptedStore, connections: Connections
-) -> AsyncIterator[asyncio.Task[Answer]]:
+    store: ScriptedStore, connections: HeadPool
+) -> AsyncIterator[asyncio.Task[HeadResponse]]:
     """A HEAD of `held` that the store has and does not answer until the end of the context."""
     store.may_answer.clear()
     held = asking(connections, "held")
@@ -234,7 +240,7 @@ async def test_an_answer_in_time_is_not_given_up_later() -> None:
     async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
         await asking(connections, "a")
 
-        (connection,) = connections._idle
+        ((connection, _),) = connections._idle
         assert connection._timer is not None
         assert connection._timer.cancelled()
 
@@ -245,15 +251,15 @@ async def test_an_answer_whose_caller_has_just_left_is_nobodys() -> None:
     async with scripted_store(echo) as store:
         url = URL(store.endpoint)
         _, connection = await loop.create_connection(
-            lambda: Connection(loop, LONG, lambda _: None), "127.0.0.1", url.port or 0
+            lambda: HeadConnection(loop, LONG), "127.0.0.1", url.port or 0
         )
         asked = connection.head(b"HEAD /a HTTP/1.1\r\n")
 
         asked.cancel()
         connection.data_received(ANSWER)
 
-        assert connection.is_free
-        connection.end()
+        assert connection.is_idle
+        connection.abort()
 
 
 async def test_a_store_that_never_ends_its_answer_is_given_up() -> None:
@@ -287,13 +293,13 @@ async def test_an_idle_connection_is_ended_before_the_store_does() -> None:
 async def test_being_used_again_makes_a_connection_less_idle() -> None:
     async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
         await asking(connections, "a")
-        connections._idle[0].idle_since -= LONG
+        leave_idle(connections)
         await asking(connections, "b")
         connections._retire()
         await asking(connections, "c")
         assert store.asked_on == [1, 1, 1]
 
-        connections._idle[0].idle_since -= LONG
+        leave_idle(connections)
         connections._retire()
 
         await eventually(lambda: store.ended == {1})
@@ -334,7 +340,7 @@ async def test_closing_ends_what_is_under_way_and_what_waits() -> None:
         asked = [asking(connections, number) for number in range(4)]
         await eventually(lambda: store.keys[-2:] == ["0", "1"])
 
-        connections.close()
+        await connections.close()
 
         ends = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(end) for end in ends] == [ConnectionError] * 4

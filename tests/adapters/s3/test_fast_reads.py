@@ -70,7 +70,7 @@ async def test_an_object_is_the_same_past_the_sdk(
 ) -> None:
     await raw_s3.put_object(Bucket=bucket, Key=KEY, Body=body, **more)
     async with open_storage(replace(options, fast=True, operation_timeout=PATIENT)) as storage:
-        sdk = S3ObjectStore(replace(storage, pool=None))
+        sdk = S3ObjectStore(replace(storage, clients=None))
         expected = await sdk.describe(KEY)
         assert expected is not None
         expected_bytes = await sdk.first_bytes(expected, 4096)
@@ -197,8 +197,8 @@ async def test_the_connections_end_with_the_storage() -> None:
 
         await eventually(lambda: store.ended == {1}, within=5)  # sooner than for being idle
 
-        assert storage.pool is not None
-        assert storage.pool.http.closed
+        assert storage.clients is not None
+        assert storage.clients.session.closed
 
 
 async def test_what_is_no_plain_answer_is_asked_of_the_sdk_within_its_attempts() -> None:

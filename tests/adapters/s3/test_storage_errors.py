@@ -47,7 +47,7 @@ Call = Callable[[Storage], Awaitable[object]]
 
 
 def through_the_sdk(storage: Storage) -> Storage:
-    return replace(storage, options=replace(storage.options, fast=False), pool=None)
+    return replace(storage, options=replace(storage.options, fast=False), clients=None)
 
 
 CALLS: dict[str, Call] = {

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attachery_service.s3.http.headers import READ_HEADERS
-from attachery_service.s3.http.http1 import head_request, parsed
+from attachery_service.s3.http.http1 import head_request, parse_response
 
 NAMES = st.sampled_from(sorted(READ_HEADERS)) | st.text(
     string.ascii_letters + string.digits + "-_.~!#$%&'*+^`|", min_size=1
@@ -22,8 +22,18 @@ VALUES = st.binary().map(
         " \t"
     )
 )
-HEADERS = st.dictionaries(NAMES, VALUES, max_size=20).filter(
-    lambda headers: len({name.lower() for name in headers}) == len(headers)
+LENGTHS = st.integers(0, 2**64 - 1).map(str)
+HEADERS = (
+    st.dictionaries(NAMES, VALUES, max_size=20)
+    .flatmap(
+        lambda headers: st.fixed_dictionaries(
+            {
+                name: LENGTHS if name.lower() == "content-length" else st.just(value)
+                for name, value in headers.items()
+            }
+        )
+    )
+    .filter(lambda headers: len({name.lower() for name in headers}) == len(headers))
 )
 
 
@@ -31,7 +41,7 @@ HEADERS = st.dictionaries(NAMES, VALUES, max_size=20).filter(
 def test_what_was_written_is_read(status: int, headers: dict[str, str], blank: str) -> None:
     fields = "".join(f"{name}:{blank}{value}{blank}\r\n" for name, value in headers.items())
 
-    answer = parsed(f"HTTP/1.1 {status} So be it\r\n{fields}\r\n".encode("latin-1"))
+    answer = parse_response(f"HTTP/1.1 {status} So be it\r\n{fields}\r\n".encode("latin-1"))
 
     assert answer.status == status
     assert answer.headers == {
@@ -46,14 +56,50 @@ def test_no_value_can_make_a_header_of_its_own(separator: str) -> None:
 
     for encoding in ("utf-8", "latin-1"):
         with suppress(ValueError):
-            assert parsed(sent.encode(encoding)).headers == {}
+            assert parse_response(sent.encode(encoding)).headers == {}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "content-length: 5x",
+        "content-length: -5",
+        "content-length:",
+        "content-length: 5\r\ncontent-length: 6",
+        "content-length: 5\r\ntransfer-encoding: chunked",
+        "etag: a\r\netag: b",
+        "etag : a",
+        "etag: a\r\n b",
+        "etag: a\nx: b",
+        "etag: a\x00b",
+    ],
+)
+def test_ambiguous_headers_are_refused(fields: str) -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        parse_response(f"HTTP/1.1 200 OK\r\n{fields}\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "HTTP/1.0 200 OK\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 600 OK\r\n\r\n",
+        "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+    ],
+)
+def test_only_one_final_response_without_a_body_is_accepted(response: str) -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        parse_response(response.encode())
 
 
 @given(st.binary(max_size=300))
 def test_noise_is_refused(noise: bytes) -> None:
     for answer in (noise, noise + b"\r\n\r\n"):
-        with pytest.raises(ValueError, match="plain"):
-            parsed(answer)
+        with pytest.raises(ValueError, match="malformed"):
+            parse_response(answer)
 
 
 def test_a_request_has_nothing_but_its_headers() -> None:

@@ -151,7 +151,7 @@ async def test_urls_and_forms_are_those_of_the_sdk(options: StorageOptions) -> N
 async def test_the_switch_leaves_all_to_the_sdk() -> None:
     async with opened(replace(PLACES["aws"], fast=False)) as storage:
         assert isinstance(await choose_signer(storage), SdkSigner)
-        assert storage.pool is None
+        assert storage.clients is None
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from attachery_service.domain.transfers import TargetRequest, UploadTarget
 from attachery_service.s3.client import Storage, ping
 from attachery_service.s3.diagnosis import DENIALS, NO_BUCKET, refusal_detail
 from attachery_service.s3.errors import bounded, code_of, status_of
-from attachery_service.s3.http.pool import trust
+from attachery_service.s3.http.clients import trust
 from attachery_service.s3.objects import S3ObjectStore
 from attachery_service.s3.signing.urls import S3TargetSigner
 

@@ -26,7 +26,7 @@ from attachery_client.proxies import proxy_for
 from attachery_service.domain.checks import StoredObject
 from attachery_service.s3.bucket.endpoint import Address, locate, signatory
 from attachery_service.s3.client import Storage
-from attachery_service.s3.http.connections import Connections
+from attachery_service.s3.http.head_pool import HeadPool
 from attachery_service.s3.http.http1 import head_request
 from attachery_service.s3.reads import Reads, SdkReads, first, quoted, read
 from attachery_service.s3.signing.sigv4 import signed_headers
@@ -41,15 +41,16 @@ _WITH_CHECKSUMS: Final = {"x-amz-checksum-mode": "ENABLED"}
 
 async def choose_reads(storage: Storage, sdk: SdkReads) -> Reads:
     """The SDK, unless there is a pool and the own signer signs as the SDK does."""
-    if storage.pool is None:
+    if storage.clients is None:
         return sdk
     address = await locate(storage.s3, storage.credentials, storage.options.bucket)
     if address is None:
         return sdk
     if proxy_for(address.origin) is not None:
         return sdk
-    origin, pool = URL(address.origin), storage.pool
-    return FastReads(sdk, pool.http, pool.heads(origin), address, storage.credentials, origin)
+    origin, clients = URL(address.origin), storage.clients
+    pool = clients.head_pool(origin)
+    return FastReads(sdk, clients.session, pool, address, storage.credentials, origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class FastReads:
 
     sdk: SdkReads
     http: aiohttp.ClientSession
-    connections: Connections
+    head_pool: HeadPool
     address: Address
     credentials: AioCredentials
     origin: URL
@@ -66,7 +67,7 @@ class FastReads:
     async def head(self, key: str) -> Mapping[str, str] | None:
         try:
             path, headers = await self._signed("HEAD", key, _WITH_CHECKSUMS)
-            status, described = await self.connections.head(head_request(path, headers))
+            status, described = await self.head_pool.head(head_request(path, headers))
             if status == HTTPStatus.NOT_FOUND:
                 return None
             if status == HTTPStatus.OK and _is_described(described):

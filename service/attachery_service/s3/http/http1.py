@@ -1,105 +1,118 @@
-"""HTTP/1.1 as far as a HEAD needs it: one connection, and which answers on it are believed.
+"""HTTP/1.1 for HEAD requests: one connection, and strict parsing of the responses on it.
 
-An answer is a status line and fields that end in an empty line, with not a byte behind it. Anything
-else is refused and ends the connection: what is still to come on it could be taken for the answer
-to somebody else.
+httptools parses a response; it must end with its header section, without a byte behind it. Any
+other response is refused and closes the connection, because the bytes still to come could be taken
+for the response to the next caller's request.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple, TypeAlias, cast
+from collections.abc import Mapping
+from typing import Final, NamedTuple, cast
+
+from httptools import HttpParserError, HttpResponseParser
 
 from attachery_service.s3.http.headers import ENCODING, READ_HEADERS
 
 _END: Final = b"\r\n\r\n"
+_VERSION: Final = b"HTTP/1.1 "
 # S3 takes 8 KB of headers from an uploader. The SDK reads longer responses.
-_MOST_BYTES: Final = 32 * 1024
-_VALUE: Final = r"[^\x00-\x08\x0a-\x1f\x7f]*"
-# No 1xx: after it, the answer itself would be left to the next caller.
-_ANSWER: Final = re.compile(
-    rf"HTTP/1\.1 ([2-5][0-9]{{2}})(?: {_VALUE})?\r\n"
-    rf"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:{_VALUE}\r\n)*)\r\n"
-)
+_MAX_BYTES: Final = 32 * 1024
+# No 1xx: the final response would follow it, and be left to the next caller.
+_STATUSES: Final = range(200, 600)
 
 
-class Answer(NamedTuple):
-    """`headers` holds READ_HEADERS only, their names in lower case."""
+class HeadResponse(NamedTuple):
+    """`headers` contains READ_HEADERS only, with lower-case names."""
 
     status: int
     headers: Mapping[str, str]
 
 
-class Stale(ConnectionError):
-    """A connection that was of use before has ended without a byte of this answer."""
+class StaleConnection(ConnectionError):
+    """A connection that was used before ended without a byte of this response."""
 
 
 def head_request(path: str, headers: Mapping[str, str]) -> bytes:
-    """`path` is percent-encoded; `headers` are all there are, Host among them."""
+    """Encode a request. `path` is percent-encoded; `headers` are complete, Host included."""
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     return f"HEAD {path} HTTP/1.1\r\n{fields}\r\n".encode()
 
 
-def parsed(answer: bytes) -> Answer:
-    """Parse a whole response to a HEAD. Raises ValueError if it is not plain.
-
-    Only a header that is read may not repeat: some servers write `Vary` over several lines, and an
-    uploader may repeat metadata.
-    """
-    found = _ANSWER.fullmatch(answer.decode(ENCODING))
-    if found is None:
-        raise ValueError("no plain answer")
-    headers: dict[str, str] = {}
-    for line in found[2].split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        name = name.lower()
-        if name not in READ_HEADERS:
-            continue
-        if name in headers:
-            raise ValueError("a header is there twice")
-        headers[name] = value.strip(" \t")
-    return Answer(int(found[1]), headers)
+def parse_response(response: bytes) -> HeadResponse:
+    """Parse a whole response to a HEAD. Raises ValueError if it is not exactly one."""
+    head = _Head()
+    parser = HttpResponseParser(head)
+    try:
+        parser.feed_data(response)
+    except HttpParserError as error:
+        raise ValueError("malformed response") from error
+    status = parser.get_status_code()
+    ends_with_headers = response.find(_END) == len(response) - len(_END)
+    if not (head.is_complete and ends_with_headers and response.startswith(_VERSION)):
+        raise ValueError("malformed response")
+    if status not in _STATUSES:
+        raise ValueError("malformed response: its status is not final")
+    return HeadResponse(status, head.headers)
 
 
-Lost: TypeAlias = Callable[["Connection"], None]
+class _Head:
+    """Collects what the parser reports of the header section.
 
-
-class Connection(asyncio.Protocol):
-    """One HEAD at a time. `patience`: seconds for a whole answer. `lost` is told of its end.
-
-    `idle_since` belongs to whoever keeps it.
+    Only the headers that are read must not repeat: some servers write `Vary` over several lines,
+    and an uploader may repeat metadata.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, patience: float, lost: Lost) -> None:
-        self.idle_since = 0.0
+    __slots__ = ("headers", "is_complete")
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.is_complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.decode(ENCODING).lower()
+        if key not in READ_HEADERS:
+            return
+        if key in self.headers:
+            raise ValueError("repeated header")
+        self.headers[key] = value.decode(ENCODING).strip(" \t")
+
+    def on_headers_complete(self) -> None:
+        self.is_complete = True
+
+
+class HeadConnection(asyncio.Protocol):
+    """Sends one HEAD at a time, and waits `answer_seconds` for its whole response."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, answer_seconds: float) -> None:
         self._loop = loop
-        self._patience = patience
-        self._lost = lost
+        self._answer_seconds = answer_seconds
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[Answer] | None = None
+        self._response: asyncio.Future[HeadResponse] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._received = b""
-        self._used = False
+        self._was_used = False
 
     @property
-    def is_free(self) -> bool:
-        """Whether it is open, the last answer was read whole, and none was to be the last."""
-        return self._answer is None and self._transport is not None
+    def is_idle(self) -> bool:
+        """Whether it is open, and the last response was complete and did not announce its end."""
+        transport = self._transport
+        return self._response is None and transport is not None and not transport.is_closing()
 
-    def head(self, request: bytes) -> asyncio.Future[Answer]:
-        """Raises ValueError if the answer is not plain, TimeoutError, Stale, ConnectionError."""
-        self._answer = self._loop.create_future()
+    def head(self, request: bytes) -> asyncio.Future[HeadResponse]:
+        """Raises ValueError for a malformed response, TimeoutError, StaleConnection,
+        ConnectionError."""
+        self._response = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
             self._fail(self._loss())
         else:
-            self._timer = self._loop.call_later(self._patience, self._expire)
+            self._timer = self._loop.call_later(self._answer_seconds, self._expire)
             self._transport.write(request)
-        return self._answer
+        return self._response
 
-    def end(self) -> None:
-        """At once, whatever is under way."""
+    def abort(self) -> None:
+        """Close the connection at once, also in the middle of a response."""
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
@@ -111,39 +124,40 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._fail(self._loss())
-        self._lost(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None:
-            self.end()  # nobody asked
+        if self._response is None:
+            self.abort()  # no request is open
             return
         self._received += data
-        if len(self._received) > _MOST_BYTES:
-            self._fail(ValueError("no end of the answer"))
+        if len(self._received) > _MAX_BYTES:
+            self._fail(ValueError("the response does not end"))
         elif _END in self._received:
-            self._settle(self._answer)
+            self._settle(self._response)
 
-    def _settle(self, asked: asyncio.Future[Answer]) -> None:
+    def _settle(self, pending: asyncio.Future[HeadResponse]) -> None:
         try:
-            answer = parsed(self._received)
+            response = parse_response(self._received)
         except ValueError as error:
             self._fail(error)
             return
         if self._timer is not None:
             self._timer.cancel()
-        if not asked.done():
-            asked.set_result(answer)
-        if answer.headers.get("connection", "keep-alive").lower() == "keep-alive":
-            self._answer, self._received, self._used = None, b"", True
+        if not pending.done():
+            pending.set_result(response)
+        if response.headers.get("connection", "keep-alive").lower() == "keep-alive":
+            self._response, self._received, self._was_used = None, b"", True
 
     def _expire(self) -> None:
-        self._fail(TimeoutError("no answer in time"))
+        self._fail(TimeoutError("no response in time"))
 
     def _loss(self) -> ConnectionError:
-        stale = self._used and not self._received
-        return Stale() if stale else ConnectionError("the connection ended before the answer")
+        is_stale = self._was_used and not self._received
+        if is_stale:
+            return StaleConnection()
+        return ConnectionError("the connection ended before the response")
 
     def _fail(self, error: Exception) -> None:
-        self.end()
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+        self.abort()
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(error)

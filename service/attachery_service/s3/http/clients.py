@@ -1,4 +1,4 @@
-"""Connections to the store beside the SDK's, for requests that are signed here."""
+"""HTTP clients besides the SDK's, for requests that the service signs itself."""
 
 from __future__ import annotations
 
@@ -15,64 +15,66 @@ from botocore.httpsession import get_cert_path
 from yarl import URL
 
 from attachery_service.common.tls_trust import client_context
-from attachery_service.s3.http.connections import Connections, Limits
+from attachery_service.s3.http.head_pool import HeadPool, HttpLimits
 
 if TYPE_CHECKING:
     from attachery_service.s3.client import StorageOptions
 
 CONNECT_SECONDS: Final = 1.0
 ATTEMPTS: Final = 3
-# As the SDK has it: before the store closes a connection that has nothing to do.
+# The SDK's own value: shorter than the time after which servers close idle connections.
 _IDLE_SECONDS: Final = 12.0
-_NOT_MADE_UP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_NO_DEFAULT_HEADERS: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """`http` is for answers that have a body; `tls` is True where none is expected."""
+class HttpClients:
+    """`session` is for responses with a body; `tls` is True where none is expected."""
 
-    http: aiohttp.ClientSession
+    session: aiohttp.ClientSession
     tls: ssl.SSLContext | bool
-    limits: Limits
-    _heads: dict[URL, Connections] = field(default_factory=dict)
+    limits: HttpLimits
+    _head_pools: dict[URL, HeadPool] = field(default_factory=dict)
 
-    def heads(self, origin: URL) -> Connections:
-        """For HEADs there; the same for all who ask."""
-        if origin not in self._heads:
-            self._heads[origin] = Connections(origin, self.tls, self.limits)
-        return self._heads[origin]
+    def head_pool(self, origin: URL) -> HeadPool:
+        """The pool of this origin, shared by all its users."""
+        if origin not in self._head_pools:
+            self._head_pools[origin] = HeadPool(origin, self.tls, self.limits)
+        return self._head_pools[origin]
 
-    def close_heads(self) -> None:
-        for connections in self._heads.values():
-            connections.close()
+    async def close_head_pools(self) -> None:
+        for pool in self._head_pools.values():
+            await pool.close()
 
 
 @asynccontextmanager
-async def open_pool(options: StorageOptions, ca_bundle: str | None) -> AsyncIterator[Pool]:
-    """At most `max_connections` of a kind; one request takes what the SDK gives an attempt."""
+async def open_clients(
+    options: StorageOptions, ca_bundle: str | None
+) -> AsyncIterator[HttpClients]:
+    """At most `max_connections` of each kind; a request may take as long as one of the SDK."""
     secure = options.endpoint is None or options.endpoint.lower().startswith("https:")
     tls = await trust(ca_bundle) if secure else True
-    limits = Limits(
+    limits = HttpLimits(
         connections=options.max_connections,
         connect=CONNECT_SECONDS,
         answer=options.operation_timeout / ATTEMPTS,
         idle=_IDLE_SECONDS,
     )
-    async with _session(tls, limits) as http:
-        pool = Pool(http, tls, limits)
+    async with _session(tls, limits) as session:
+        clients = HttpClients(session, tls, limits)
         try:
-            yield pool
+            yield clients
         finally:
-            pool.close_heads()
+            await clients.close_head_pools()
 
 
 async def trust(ca_bundle: str | None) -> ssl.SSLContext:
-    """Trusts the certificates that the SDK trusts."""
+    """Trust the certificates that the SDK trusts."""
     cafile = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(verify=True)
     return await asyncio.to_thread(client_context, cafile)
 
 
-def _session(tls: ssl.SSLContext | bool, limits: Limits) -> aiohttp.ClientSession:
+def _session(tls: ssl.SSLContext | bool, limits: HttpLimits) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         limit=limits.connections,
         keepalive_timeout=limits.idle,
@@ -86,5 +88,5 @@ def _session(tls: ssl.SSLContext | bool, limits: Limits) -> aiohttp.ClientSessio
         timeout=timeout,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=_NOT_MADE_UP,
+        skip_auto_headers=_NO_DEFAULT_HEADERS,
     )
