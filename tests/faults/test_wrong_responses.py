@@ -259,13 +259,13 @@ async def test_an_object_replaced_between_the_looks_is_verified_anew(
     raw_s3: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    look_again = S3SecondLook.describe
+    look_again = S3SecondLook.head
 
-    async def describe(self: S3SecondLook, key: str) -> StoredObject | None:
+    async def head(self: S3SecondLook, key: str) -> StoredObject | None:
         await raw_s3.put_object(Bucket=service.bucket, Key=key, Body=BODY, ContentType="text/plain")
         return await look_again(self, key)
 
-    monkeypatch.setattr(S3SecondLook, "describe", describe)
+    monkeypatch.setattr(S3SecondLook, "head", head)
     service = await make_service(seal="copy")
     attachment_id = await uploaded(service, BODY + b"!", size_bytes=None)
     completed = await service.complete(attachment_id, size_bytes=len(BODY))

@@ -548,7 +548,7 @@ async def test_no_more_than_eight_items_ask_the_store_at_a_time(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = await many_uploaded(service, 20)
-    real, now, most = S3ObjectStore.describe, 0, 0
+    real, now, most = S3ObjectStore.head, 0, 0
 
     async def counted(self: S3ObjectStore, key: str) -> Any:
         nonlocal now, most
@@ -559,7 +559,7 @@ async def test_no_more_than_eight_items_ask_the_store_at_a_time(
         finally:
             now -= 1
 
-    monkeypatch.setattr(S3ObjectStore, "describe", counted)
+    monkeypatch.setattr(S3ObjectStore, "head", counted)
     assert reasons(await complete(service, *ids)) == [""] * 20
     assert 1 < most <= 8
 
@@ -568,15 +568,15 @@ async def test_an_item_that_is_slow_ends_alone_and_its_cause_is_logged(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ids = await many_uploaded(service, 10)
-    slow, real = ids[0], S3ObjectStore.describe
+    slow, real = ids[0], S3ObjectStore.head
 
-    async def describe(self: S3ObjectStore, key: str) -> Any:
+    async def head(self: S3ObjectStore, key: str) -> Any:
         if slow in key:
             with bounded(60):
                 await asyncio.sleep(60)
         return await real(self, key)
 
-    monkeypatch.setattr(S3ObjectStore, "describe", describe)
+    monkeypatch.setattr(S3ObjectStore, "head", head)
     began = monotonic()
     results = await complete(service, *ids, request_id="r-1", within=4)
     assert monotonic() - began < 4
@@ -626,13 +626,13 @@ async def test_a_store_that_hangs_is_asked_for_as_many_items_as_run_at_a_time(
         s3_timeout=1.0,
     )
     ids = await many_uploaded(service, 20)
-    real, described = S3ObjectStore.describe, set[str]()
+    real, described = S3ObjectStore.head, set[str]()
 
     async def counted(self: S3ObjectStore, key: str) -> Any:
         described.add(key)
         return await real(self, key)
 
-    monkeypatch.setattr(S3ObjectStore, "describe", counted)
+    monkeypatch.setattr(S3ObjectStore, "head", counted)
     store_proxy.hold()
     results = await complete(service, *ids, request_id="r-1")
     assert reasons(results) == ["STORAGE_UNAVAILABLE"] * 20

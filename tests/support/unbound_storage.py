@@ -19,7 +19,7 @@ FOUND = StoredObject(
     etag_is_md5=True,
     content_type="",
     content_encoding="",
-    attested=NO_CHECKSUMS,
+    server_checksums=NO_CHECKSUMS,
 )
 HEADERS = f"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: {ETAG}\r\n\r\n".encode()
 

@@ -75,7 +75,8 @@ class Check(Struct, frozen=True):
 class StoredObject(Struct, frozen=True, kw_only=True):
     """An object as storage describes it.
 
-    `etag` without quotes. `attested`: digests of the whole object that storage computed itself.
+    `etag` without quotes. `server_checksums`: digests of the whole object that object storage
+    computed itself.
     `etag_is_md5`: a single-part object, not encrypted with a key of its own, so that the ETag is
     the MD5 of the bytes (S3 API reference, "Common response headers"). `content_encoding`: codings
     that a reader must undo. `unreadable`: the upload header that keeps the service from reading
@@ -88,12 +89,12 @@ class StoredObject(Struct, frozen=True, kw_only=True):
     etag_is_md5: bool
     content_type: str
     content_encoding: str
-    attested: Checksums
+    server_checksums: Checksums
     unreadable: str = ""
 
     def known_digest(self, algorithm: Algorithm) -> tuple[str, CheckMethod] | None:
         """A digest that needs no reading of the bytes."""
-        if (digest := self.attested.get(algorithm)) is not None:
+        if (digest := self.server_checksums.get(algorithm)) is not None:
             return digest, CheckMethod.ATTESTED
         if algorithm is Algorithm.MD5 and self.etag_is_md5:
             return self.etag, CheckMethod.ETAG
@@ -101,7 +102,7 @@ class StoredObject(Struct, frozen=True, kw_only=True):
 
     def known_digests(self) -> Checksums:
         md5 = self.known_digest(Algorithm.MD5)
-        return self.attested.with_defaults(Checksums(md5=md5[0] if md5 else None))
+        return self.server_checksums.with_defaults(Checksums(md5=md5[0] if md5 else None))
 
 
 class Expectation(Struct, frozen=True, kw_only=True):

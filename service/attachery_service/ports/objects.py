@@ -15,7 +15,7 @@ from attachery_service.domain.errors import AttacheryError
 class ObjectReads(Protocol):
     """Reads objects by key. All methods raise StorageUnavailable or StorageMisconfigured."""
 
-    async def describe(self, key: str) -> StoredObject | None:
+    async def head(self, key: str) -> StoredObject | None:
         """Returns the object's metadata, or None if there is no such object."""
 
     async def first_bytes(self, source: StoredObject, count: int) -> bytes:

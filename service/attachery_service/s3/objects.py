@@ -15,7 +15,7 @@ from attachery_service.s3.deletion import delete_many
 from attachery_service.s3.errors import bounded, status_of, transferring
 from attachery_service.s3.hashing import ObjectHasher
 from attachery_service.s3.http.fast_reads import choose_reads
-from attachery_service.s3.parse_head import described
+from attachery_service.s3.parse_head import parse_head
 from attachery_service.s3.reads import Reads, SdkReads, changed_or, quoted
 from attachery_service.s3.second_read import S3SecondLook
 
@@ -38,7 +38,7 @@ class S3ObjectStore:
         self._hasher = ObjectHasher(storage, self._sdk)
         self._chosen: Reads | None = None
 
-    async def describe(self, key: str) -> StoredObject | None:
+    async def head(self, key: str) -> StoredObject | None:
         """Describe an object as the store does, with its checksums; None if it is missing."""
         with bounded(self._operation_timeout):
             try:
@@ -52,7 +52,7 @@ class S3ObjectStore:
                 # HEAD has no body to tell a missing object from a missing bucket.
                 await self._s3.head_bucket(Bucket=self._bucket)
                 return None
-            return described(key, headers)
+            return parse_head(key, headers)
 
     async def copy(self, source: StoredObject, key: str, content_type: str) -> None:
         """Copies within the store, with this type and none of the uploader's other metadata.

@@ -1,4 +1,4 @@
-"""What the headers of an object say of it."""
+"""Parses the response headers of an object."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from attachery_service.s3.http.headers import CUSTOMER_KEY, STORAGE_CLASS
 
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _OWN_KEY_ENCRYPTION: Final = frozenset({"aws:kms", "aws:kms:dsse"})
-_ATTESTED: Final = (Algorithm.SHA256, Algorithm.CRC32C, Algorithm.CRC64NVME)
+_COMPUTED_BY_SERVERS: Final = (Algorithm.SHA256, Algorithm.CRC32C, Algorithm.CRC64NVME)
 
 
 # Storage classes whose objects must be restored before they can be read or copied (S3 User Guide,
-# "Understanding archival storage"); `x-amz-restore` says whether one has been.
+# "Understanding archival storage"); `x-amz-restore` shows whether one has been.
 _ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _RESTORED: Final = 'ongoing-request="false"'
-# Codings that leave the bytes as they are (RFC 9110, section 8.4.1), and S3's framing of a request
-# body, which some stores keep as a label after they have removed the frames.
+# Codings that leave the bytes unchanged (RFC 9110, section 8.4.1), and S3's framing of a request
+# body, whose name some servers keep after they have removed the frames.
 _NO_CODINGS: Final = frozenset({"", "identity", "aws-chunked"})
 
 
-def described(key: str, headers: Mapping[str, str], *, attested: bool = True) -> StoredObject:
-    """Read the headers of a HEAD or GET; without `attested`, none of them counts as a checksum.
+def parse_head(
+    key: str, headers: Mapping[str, str], *, trust_checksums: bool = True
+) -> StoredObject:
+    """Parse the headers of a HEAD or GET; without `trust_checksums`, ignore its checksums.
 
-    Raises KeyError or ValueError if S3 would not have answered so.
+    Raises KeyError or ValueError for headers that S3 would not send.
     """
     etag = headers["etag"].strip('"')
     if not etag.isascii():
@@ -37,16 +39,16 @@ def described(key: str, headers: Mapping[str, str], *, attested: bool = True) ->
         key=key,
         size=int(headers["content-length"]),
         etag=etag,
-        etag_is_md5=attested and _is_md5(etag, headers),
+        etag_is_md5=trust_checksums and _is_md5(etag, headers),
         content_type=headers.get("content-type", ""),
         content_encoding=_codings(headers.get("content-encoding", "")),
-        attested=_attested(etag, headers) if attested else NO_CHECKSUMS,
+        server_checksums=_server_checksums(etag, headers) if trust_checksums else NO_CHECKSUMS,
         unreadable=STORAGE_CLASS if _is_archived(headers) else "",
     )
 
 
 def _codings(content_encoding: str) -> str:
-    """The codings that a reader of the object would have to undo."""
+    """The codings that a reader has to decode."""
     codings = (coding.strip().lower() for coding in content_encoding.split(","))
     return ", ".join(coding for coding in codings if coding not in _NO_CODINGS)
 
@@ -64,11 +66,11 @@ def _is_md5(etag: str, headers: Mapping[str, str]) -> bool:
     return _MD5.fullmatch(etag) is not None
 
 
-def _attested(etag: str, headers: Mapping[str, str]) -> Checksums:
-    # Stores from before the type existed do not name it; there, one part is the whole object.
+def _server_checksums(etag: str, headers: Mapping[str, str]) -> Checksums:
+    # Servers older than the header do not send it; there, an object of one part has a whole digest.
     kind = headers.get("x-amz-checksum-type", "COMPOSITE" if "-" in etag else "FULL_OBJECT")
     if kind != "FULL_OBJECT":
         return NO_CHECKSUMS
-    values = {each: headers.get(f"x-amz-checksum-{each.value}") for each in _ATTESTED}
+    values = {each: headers.get(f"x-amz-checksum-{each.value}") for each in _COMPUTED_BY_SERVERS}
     digests = {a: digest for a, v in values.items() if v and (digest := to_hex(a, v))}
     return Checksums.of(digests)

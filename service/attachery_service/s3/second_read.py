@@ -22,7 +22,7 @@ from attachery_service.s3.client import Storage
 from attachery_service.s3.errors import bounded, code_of, is_archived, status_of
 from attachery_service.s3.hashing import ObjectHasher
 from attachery_service.s3.http.headers import CUSTOMER_KEY, STORAGE_CLASS
-from attachery_service.s3.parse_head import described
+from attachery_service.s3.parse_head import parse_head
 from attachery_service.s3.reads import SdkReads, read
 
 _EVERYTHING: Final = "bytes=0-"
@@ -39,7 +39,7 @@ class S3SecondLook:
         self._sdk = SdkReads(storage.s3, self._bucket)
         self._hasher = ObjectHasher(storage, self._sdk, confirmation_budget)
 
-    async def describe(self, key: str) -> StoredObject | None:
+    async def head(self, key: str) -> StoredObject | None:
         """Describe an object by GET, or by listing it where its bytes cannot be read.
 
         The result attests no checksum, so that verification hashes the bytes. None: missing.
@@ -53,7 +53,7 @@ class S3SecondLook:
                 if not (is_archived(error) or status_of(error) == HTTPStatus.BAD_REQUEST):
                     raise
                 return await self.describe_unreadable(key, error)
-            return described(key, headers, attested=False)
+            return parse_head(key, headers, trust_checksums=False)
 
     async def describe_unreadable(self, key: str, refusal: ClientError) -> StoredObject | None:
         """Describe an object from a listing after the object store refused to read it.
@@ -72,7 +72,7 @@ class S3SecondLook:
             etag_is_md5=False,
             content_type="",
             content_encoding="",
-            attested=NO_CHECKSUMS,
+            server_checksums=NO_CHECKSUMS,
             unreadable=_cause(refusal),
         )
 

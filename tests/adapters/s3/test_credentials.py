@@ -65,12 +65,12 @@ async def test_no_call_waits_for_new_credentials_while_the_old_ones_are_valid() 
         with_role(store.endpoint, metadata, timedelta(minutes=12)) as storage,
     ):
         objects = S3ObjectStore(storage)
-        await asyncio.gather(*(objects.describe(KEY) for _ in range(20)))
+        await asyncio.gather(*(objects.head(KEY) for _ in range(20)))
         assert metadata.requests == 1
         metadata.released.set()
         for _ in range(5):
             await asyncio.sleep(0)
-        await objects.describe(KEY)
+        await objects.head(KEY)
     assert all("AKIAOLD/" in head for head in store.heads[:-1])
     assert "AKIANEW/" in store.heads[-1]
 
@@ -84,13 +84,13 @@ async def test_a_silent_metadata_service_refuses_all_callers_after_one_attempt()
         objects, signer = S3ObjectStore(storage), S3TargetSigner(storage)
         async with asyncio.timeout(10):
             found = await asyncio.gather(
-                *(objects.describe(KEY) for _ in range(10)),
+                *(objects.head(KEY) for _ in range(10)),
                 *(signer.sign_upload(put_request(KEY)) for _ in range(10)),
                 return_exceptions=True,
             )
         assert {type(error) for error in found} == {StorageUnavailable}
         assert metadata.requests == 1
         metadata.released.set()
-        await objects.describe(KEY)
+        await objects.head(KEY)
         assert metadata.requests == 1
     assert "AKIANEW/" in store.heads[-1]

@@ -105,7 +105,7 @@ async def test_the_path_of_the_endpoint_is_in_the_request_line(fast: bool) -> No
         opened_at(f"{store.endpoint}/a/b", fast=fast) as storage,
     ):
         asked = calls_of_the_sdk(storage)
-        assert await S3ObjectStore(storage).describe(KEY) == FOUND
+        assert await S3ObjectStore(storage).head(KEY) == FOUND
         assert store.heads[0].startswith(f"HEAD /a/b/bucket/{KEY} HTTP/1.1\r\n")
         assert asked == ([] if fast else ["HeadObject"])
 
@@ -118,7 +118,7 @@ async def test_a_host_name_with_an_underscore_is_the_one_that_is_asked(
         monkeypatch.setenv("http_proxy", proxy.endpoint)
         monkeypatch.setenv("no_proxy", "")
         async with opened_at("http://my_store:9000") as storage:
-            await S3ObjectStore(storage).describe(KEY)
+            await S3ObjectStore(storage).head(KEY)
         (head,) = proxy.heads
         assert head.startswith(f"HEAD http://my_store:9000/bucket/{KEY} HTTP/1.1")
         assert "\r\nhost: my_store:9000\r\n" in head.lower()

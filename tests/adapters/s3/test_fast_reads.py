@@ -71,14 +71,14 @@ async def test_an_object_is_the_same_past_the_sdk(
     await raw_s3.put_object(Bucket=bucket, Key=KEY, Body=body, **more)
     async with open_storage(replace(options, fast=True, operation_timeout=PATIENT)) as storage:
         sdk = S3ObjectStore(replace(storage, clients=None))
-        expected = await sdk.describe(KEY)
+        expected = await sdk.head(KEY)
         assert expected is not None
         expected_bytes = await sdk.first_bytes(expected, 4096)
         asked = calls_of_the_sdk(storage)
 
         fast = S3ObjectStore(storage)
 
-        assert await fast.describe(KEY) == expected
+        assert await fast.head(KEY) == expected
         assert await fast.first_bytes(expected, 4096) == expected_bytes == body[:4096]
         assert asked == []
 
@@ -121,7 +121,7 @@ async def test_a_missing_object_needs_one_look_and_one_at_the_bucket(
     async with open_storage(replace(options, fast=True, operation_timeout=PATIENT)) as storage:
         asked = calls_of_the_sdk(storage)
 
-        assert await S3ObjectStore(storage).describe(KEY) is None
+        assert await S3ObjectStore(storage).head(KEY) is None
 
         assert asked == ["HeadBucket"]
 
@@ -132,7 +132,7 @@ async def test_an_object_that_changed_is_noticed(
     await raw_s3.put_object(Bucket=bucket, Key=KEY, Body=BODY)
     async with open_storage(replace(options, fast=True, operation_timeout=PATIENT)) as storage:
         objects = S3ObjectStore(storage)
-        found = await objects.describe(KEY)
+        found = await objects.head(KEY)
         assert found is not None
         await raw_s3.put_object(Bucket=bucket, Key=KEY, Body=BODY + BODY)
 
@@ -147,14 +147,14 @@ async def test_a_store_that_lets_nobody_in_is_asked_by_the_sdk() -> None:
         asked = calls_of_the_sdk(storage)
 
         with pytest.raises(StorageUnavailable):
-            await S3ObjectStore(storage).describe(KEY)
+            await S3ObjectStore(storage).head(KEY)
 
         assert asked == ["HeadObject"]
 
 
 async def test_what_is_sent_is_what_was_signed() -> None:
     async with scripted_store(lambda _: HEADERS) as store, opened_at(store.endpoint) as storage:
-        await S3ObjectStore(storage).describe("files/ä b/../c?d#e")
+        await S3ObjectStore(storage).head("files/ä b/../c?d#e")
 
         (sent,) = store.heads
 
@@ -170,7 +170,7 @@ async def test_a_connection_the_store_gave_up_costs_the_sdk_nothing() -> None:
         asked = calls_of_the_sdk(storage)
         objects = S3ObjectStore(storage)
 
-        assert [await objects.describe(KEY) for _ in range(6)] == [FOUND] * 6
+        assert [await objects.head(KEY) for _ in range(6)] == [FOUND] * 6
 
         assert store.connections == 3
         assert asked == []
@@ -183,7 +183,7 @@ async def test_no_more_connections_than_allowed_are_made_for_heads() -> None:
     ):
         one, other = S3ObjectStore(storage), S3ObjectStore(storage)
 
-        found = await asyncio.gather(*(each.describe(KEY) for each in [one, other] * 25))
+        found = await asyncio.gather(*(each.head(KEY) for each in [one, other] * 25))
 
         assert found == [FOUND] * 50
         assert store.connections <= 2
@@ -192,7 +192,7 @@ async def test_no_more_connections_than_allowed_are_made_for_heads() -> None:
 async def test_the_connections_end_with_the_storage() -> None:
     async with scripted_store(lambda _: HEADERS) as store:
         async with opened_at(store.endpoint) as storage:
-            await S3ObjectStore(storage).describe(KEY)
+            await S3ObjectStore(storage).head(KEY)
             assert store.ended == set()
 
         await eventually(lambda: store.ended == {1}, within=5)  # sooner than for being idle
@@ -209,7 +209,7 @@ async def test_what_is_no_plain_answer_is_asked_of_the_sdk_within_its_attempts()
         asked = calls_of_the_sdk(storage)
 
         with pytest.raises(StorageUnavailable):
-            await S3ObjectStore(storage).describe(KEY)
+            await S3ObjectStore(storage).head(KEY)
 
         assert asked == ["HeadObject"]
         assert store.requests <= 1 + 3
@@ -221,7 +221,7 @@ async def test_a_silent_connection_is_given_up_in_time_for_another_attempt() -> 
         opened_at(store.endpoint, operation_timeout=3.0) as storage,
     ):
         asked = calls_of_the_sdk(storage)
-        describing = asyncio.create_task(S3ObjectStore(storage).describe(KEY))
+        describing = asyncio.create_task(S3ObjectStore(storage).head(KEY))
         await store.asked.wait()
         store.answer = http_answer("200 OK", b"", f"ETag: {ETAG}")
 
@@ -259,10 +259,10 @@ async def test_credentials_that_change_sign_from_then_on() -> None:
         client: Any = storage.s3
         client._request_signer._credentials = role
         objects, signer = S3ObjectStore(storage), S3TargetSigner(storage)
-        await objects.describe(KEY)
+        await objects.head(KEY)
         first = await signer.sign_upload(put_request(KEY))
         role._expiry_time = datetime.now(UTC)
-        await objects.describe(KEY)
+        await objects.head(KEY)
         second = await signer.sign_upload(put_request(KEY))
         form = await signer.sign_upload(form_request(KEY))
 
@@ -290,12 +290,12 @@ async def test_a_private_authority_is_trusted_where_the_sdk_is_told_to(
     async with canned_store(http_answer("200 OK", b"", f"ETag: {ETAG}"), tls) as store:
         async with opened_at(store.endpoint) as storage:
             with pytest.raises(StorageUnavailable):
-                await S3ObjectStore(storage).describe(KEY)
+                await S3ObjectStore(storage).head(KEY)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
         async with opened_at(store.endpoint) as storage:
             asked = calls_of_the_sdk(storage)
 
-            assert await S3ObjectStore(storage).describe(KEY) == replace(FOUND, size=0)
+            assert await S3ObjectStore(storage).head(KEY) == replace(FOUND, size=0)
 
             assert asked == []
 
@@ -312,11 +312,11 @@ async def test_a_certificate_must_be_of_the_address(
         asked = calls_of_the_sdk(storage)
         objects = S3ObjectStore(storage)
         if address in store.endpoint:
-            assert [await objects.describe(KEY) for _ in range(2)] == [FOUND] * 2
+            assert [await objects.head(KEY) for _ in range(2)] == [FOUND] * 2
             assert (asked, store.asked_on) == ([], [1, 1])
         else:
             with pytest.raises(StorageUnavailable):
-                await objects.describe(KEY)
+                await objects.head(KEY)
             assert (asked, store.heads) == (["HeadObject"], [])
 
 
@@ -333,10 +333,10 @@ async def test_a_certificate_must_be_of_the_host_which_the_server_is_told(
         async with opened_at(endpoint) as storage:
             objects = S3ObjectStore(storage)
             if name == "localhost":
-                assert await objects.describe(KEY) == FOUND
+                assert await objects.head(KEY) == FOUND
             else:
                 with pytest.raises(StorageUnavailable):
-                    await objects.describe(KEY)
+                    await objects.head(KEY)
     assert set(told) == {"localhost"}
 
 
@@ -366,7 +366,7 @@ async def test_a_proxy_is_left_to_the_sdk(monkeypatch: pytest.MonkeyPatch, no_pr
         async with opened_at(store.endpoint, operation_timeout=3.0) as storage:
             asked = calls_of_the_sdk(storage)
 
-            await S3ObjectStore(storage).describe(KEY)
+            await S3ObjectStore(storage).head(KEY)
 
             if no_proxy:
                 assert (asked, len(store.heads), proxy.heads) == ([], 1, [])

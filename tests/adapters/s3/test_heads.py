@@ -41,7 +41,7 @@ async def test_an_answer_may_be_written_in_other_ways(answer: bytes) -> None:
         asked = calls_of_the_sdk(storage)
         reads = await choose_reads(storage, SdkReads(storage.s3, "bucket"))
 
-        assert await S3ObjectStore(storage).describe(KEY) == FOUND
+        assert await S3ObjectStore(storage).head(KEY) == FOUND
         assert await reads.head(KEY) is None
         assert await reads.head(KEY) == {"content-length": "5", "etag": ETAG}
 
@@ -58,7 +58,7 @@ async def test_an_answer_that_is_the_last_is_believed_and_its_connection_not_use
         asked = calls_of_the_sdk(storage)
         objects = S3ObjectStore(storage)
 
-        assert [await objects.describe(KEY) for _ in range(3)] == [FOUND] * 3
+        assert [await objects.head(KEY) for _ in range(3)] == [FOUND] * 3
 
         assert store.asked_on == [1, 2, 3]
         assert asked == []
@@ -87,9 +87,9 @@ async def test_what_is_not_the_good_answer_is_asked_of_the_sdk(answer: bytes | N
         asked = calls_of_the_sdk(storage)
         objects = S3ObjectStore(storage)
 
-        assert await objects.describe(KEY) == FOUND
+        assert await objects.head(KEY) == FOUND
         assert asked == ["HeadObject"]
-        assert await objects.describe(KEY) == FOUND
+        assert await objects.head(KEY) == FOUND
 
         assert asked == ["HeadObject"]
         assert store.asked_on[1] == 2
@@ -126,9 +126,9 @@ async def test_an_odd_answer_is_asked_of_the_sdk_and_ends_its_connection(answer:
         asked = calls_of_the_sdk(storage)
         objects = S3ObjectStore(storage)
 
-        assert await objects.describe(KEY) == FOUND
+        assert await objects.head(KEY) == FOUND
         await eventually(lambda: 1 in store.ended, within=5)  # sooner than for being idle
-        assert await objects.describe(KEY) == FOUND
+        assert await objects.head(KEY) == FOUND
 
         assert asked == ["HeadObject"]
         assert store.asked_on == [1, 2, 3]
@@ -148,7 +148,7 @@ async def test_half_an_answer_is_none(sent: bytes) -> None:
         asked = calls_of_the_sdk(storage)
         objects = S3ObjectStore(storage)
 
-        assert [await objects.describe(KEY) for _ in range(2)] == [FOUND] * 2
+        assert [await objects.head(KEY) for _ in range(2)] == [FOUND] * 2
 
         assert asked == ["HeadObject"]
         assert store.asked_on == [1, 1, 2]

@@ -41,7 +41,7 @@ FOUND = StoredObject(
     etag_is_md5=True,
     content_type="",
     content_encoding="",
-    attested=NO_CHECKSUMS,
+    server_checksums=NO_CHECKSUMS,
 )
 ATTESTABLE = [a for a in Algorithm if a is not Algorithm.MD5]
 
@@ -54,7 +54,7 @@ def put(objects: S3ObjectStore, raw_s3: S3Client, bucket: str, key: str) -> Put:
 
     async def put(body: bytes = BODY, **more: Any) -> StoredObject:
         await raw_s3.put_object(Bucket=bucket, Key=key, Body=body, **more)
-        found = await objects.describe(key)
+        found = await objects.head(key)
         assert found is not None
         return found
 
@@ -81,7 +81,7 @@ async def multipart(
 
 
 async def test_a_missing_object_is_none(objects: S3ObjectStore, key: str) -> None:
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 async def test_a_description_tells_size_type_and_etag(put: Put, key: str) -> None:
@@ -94,7 +94,7 @@ async def test_a_description_tells_size_type_and_etag(put: Put, key: str) -> Non
         etag_is_md5=True,
         content_type="text/x-odd; a=b",
         content_encoding="gzip",
-        attested=found.attested,
+        server_checksums=found.server_checksums,
     )
 
 
@@ -113,10 +113,10 @@ async def test_a_digest_verified_at_upload_is_attested(
     declared = checksums_of(BODY, algorithm)
     await uploader.send(await signer.sign_upload(put_request(key, checksums=declared)))
 
-    found = await objects.describe(key)
+    found = await objects.head(key)
 
     assert found is not None
-    assert found.attested == declared
+    assert found.server_checksums == declared
     assert found.etag_is_md5
 
 
@@ -137,12 +137,12 @@ async def test_a_multipart_digest_counts_only_if_it_is_of_the_whole_object(
 ) -> None:
     await multipart(raw_s3, storage.options.bucket, key, algorithm, kind)
 
-    found = await S3ObjectStore(storage).describe(key)
+    found = await S3ObjectStore(storage).head(key)
 
     assert found is not None
-    assert found.attested in (NO_CHECKSUMS, checksums_of(PART + BODY, algorithm))
+    assert found.server_checksums in (NO_CHECKSUMS, checksums_of(PART + BODY, algorithm))
     if algorithm is Algorithm.SHA256:
-        assert found.attested == NO_CHECKSUMS
+        assert found.server_checksums == NO_CHECKSUMS
 
 
 async def test_a_multipart_etag_is_not_md5(
@@ -150,7 +150,7 @@ async def test_a_multipart_etag_is_not_md5(
 ) -> None:
     await multipart(raw_s3, bucket, key, Algorithm.SHA256, "COMPOSITE")
 
-    found = await objects.describe(key)
+    found = await objects.head(key)
 
     assert found is not None
     assert found.etag.endswith("-2")
@@ -172,16 +172,16 @@ async def test_a_sealed_copy_is_out_of_reach_of_the_upload_url(
 ) -> None:
     target = await signer.sign_upload(request_of(key))
     await uploader.send(target)
-    uploaded = await objects.describe(key)
+    uploaded = await objects.head(key)
     assert uploaded is not None
 
     await objects.copy(uploaded, f"{key}-sealed", "text/plain")
     assert (await uploader.send(target, OTHER_BODY)).accepted
 
-    sealed = await objects.describe(f"{key}-sealed")
+    sealed = await objects.head(f"{key}-sealed")
     assert sealed is not None
     assert await objects.first_bytes(sealed, 100) == BODY
-    replaced = await objects.describe(key)
+    replaced = await objects.head(key)
     assert replaced is not None
     assert await objects.first_bytes(replaced, 100) == OTHER_BODY
 
@@ -204,15 +204,15 @@ async def test_a_digest_of_a_copy_is_right_or_unknown(
 ) -> None:
     declared = checksums_of(BODY, Algorithm.SHA256)
     await uploader.send(await signer.sign_upload(put_request(key, checksums=declared)))
-    uploaded = await objects.describe(key)
+    uploaded = await objects.head(key)
     assert uploaded is not None
 
     await objects.copy(uploaded, f"{key}-sealed", "text/plain")
 
-    sealed = await objects.describe(f"{key}-sealed")
+    sealed = await objects.head(f"{key}-sealed")
     assert sealed is not None
     assert sealed.etag == uploaded.etag
-    assert sealed.attested.sha256 in (None, declared.sha256)
+    assert sealed.server_checksums.sha256 in (None, declared.sha256)
 
 
 CALLS: dict[str, Callable[[S3ObjectStore, StoredObject], Awaitable[object]]] = {
@@ -231,7 +231,7 @@ async def test_an_overwritten_source_is_noticed(
 
     with pytest.raises(PreconditionChanged):
         await CALLS[call](objects, described)
-    assert await objects.describe(f"{described.key}-copy") is None
+    assert await objects.head(f"{described.key}-copy") is None
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -337,7 +337,7 @@ async def test_a_checksum_without_its_type_counts_for_a_single_part(
 
     found = await described(options, f"x-amz-checksum-crc32c: {value}", *headers)
 
-    assert found.attested == (checksum if is_attested else NO_CHECKSUMS)
+    assert found.server_checksums == (checksum if is_attested else NO_CHECKSUMS)
 
 
 async def described(options: StorageOptions, *headers: str) -> StoredObject:
@@ -347,7 +347,7 @@ async def described(options: StorageOptions, *headers: str) -> StoredObject:
         canned_store(http_answer("200 OK", b"", *etag, *headers)) as store,
         open_storage(replace(options, endpoint=store.endpoint)) as storage,
     ):
-        found = await S3ObjectStore(storage).describe(FOUND.key)
+        found = await S3ObjectStore(storage).head(FOUND.key)
     assert found is not None
     return found
 
@@ -358,4 +358,4 @@ async def test_deleting_twice_is_no_error(put: Put, objects: S3ObjectStore, key:
     await objects.delete(key)
     await objects.delete(key)
 
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None

@@ -23,7 +23,7 @@ async def test_sizes_within_the_limits_are_accepted(
 
     assert (await uploader.send(target, b"x" * size)).accepted
 
-    found = await objects.describe(key)
+    found = await objects.head(key)
     assert found is not None
     assert found.size == size
     assert found.content_type == "text/plain"
@@ -36,7 +36,7 @@ async def test_sizes_outside_the_limits_are_refused(
     target = await signer.sign_upload(form_request(key))
 
     assert (await uploader.send(target, b"x" * size)).refused
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ async def test_a_changed_form_is_refused(
     target = await signer.sign_upload(form_request(key))
 
     assert (await uploader.send(target, BODY, **change)).refused
-    assert await objects.describe(key) is None
-    assert await objects.describe("files/acme/elsewhere") is None
+    assert await objects.head(key) is None
+    assert await objects.head("files/acme/elsewhere") is None
 
 
 async def test_a_policy_with_wider_limits_is_refused(
@@ -70,7 +70,7 @@ async def test_a_policy_with_wider_limits_is_refused(
     tampered = base64.b64encode(json.dumps({**policy, "conditions": wider}).encode()).decode()
 
     assert (await uploader.send(target, b"x" * 2000, policy=tampered)).refused
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 async def test_an_expired_form_is_refused(
@@ -96,8 +96,8 @@ async def test_no_store_attests_a_digest_the_bytes_do_not_have(
     await uploader.send(target, OTHER_BODY)
 
     # Refused, or kept without a word on its digest: then the service hashes it.
-    found = await objects.describe(key)
-    assert found is None or found.attested.get(algorithm) is None
+    found = await objects.head(key)
+    assert found is None or found.server_checksums.get(algorithm) is None
 
 
 async def test_the_declared_digest_is_no_hindrance(
@@ -108,9 +108,9 @@ async def test_the_declared_digest_is_no_hindrance(
 
     assert (await uploader.send(target)).accepted
 
-    found = await objects.describe(key)
+    found = await objects.head(key)
     assert found is not None
-    assert found.attested.sha256 in (None, declared.sha256)
+    assert found.server_checksums.sha256 in (None, declared.sha256)
 
 
 async def test_a_form_cannot_be_asked_to_write_once(signer: S3TargetSigner, key: str) -> None:

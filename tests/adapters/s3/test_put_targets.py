@@ -33,7 +33,7 @@ async def test_the_declared_bytes_are_accepted(
 
     assert (await uploader.send(target)).accepted
 
-    found = await objects.describe(key)
+    found = await objects.head(key)
     assert found is not None
     assert await objects.first_bytes(found, 100) == BODY
 
@@ -45,7 +45,7 @@ async def test_another_length_is_refused(
     target = await signer.sign_upload(put_request(key))
 
     assert (await uploader.send(target, body)).refused
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 async def test_a_body_of_unknown_length_is_refused(
@@ -61,7 +61,7 @@ async def test_a_body_of_unknown_length_is_refused(
         URL(target.url, encoded=True), data=chunks(), headers=headers
     ) as answer:
         assert 400 <= answer.status < 500
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 async def test_another_type_is_refused(
@@ -70,7 +70,7 @@ async def test_another_type_is_refused(
     target = await signer.sign_upload(put_request(key))
 
     assert (await uploader.send(target, content_type="text/html")).refused
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
@@ -85,7 +85,7 @@ async def test_bytes_of_another_digest_are_refused(
     target = await signer.sign_upload(request)
 
     assert (await uploader.send(target, OTHER_BODY)).refused
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ async def test_a_missing_header_is_refused(
     assert header.replace("_", "-") in {name.lower() for name in target.headers}
 
     assert (await uploader.send(target, **{header: None})).refused
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 async def test_another_digest_of_other_bytes_is_refused(
@@ -122,7 +122,7 @@ async def test_an_access_list_is_refused(
     target = await signer.sign_upload(put_request(key))
 
     assert (await uploader.send(target, x_amz_acl="public-read")).refused
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 async def test_a_copy_of_something_else_is_refused(
@@ -171,7 +171,7 @@ async def test_a_written_key_cannot_be_written_again(
 
     assert (await uploader.send(target, OTHER_BODY)).status == 412
 
-    found = await objects.describe(key)
+    found = await objects.head(key)
     assert found is not None
     assert await objects.first_bytes(found, 100) == BODY
 
@@ -184,7 +184,7 @@ async def test_without_write_once_a_replay_replaces_the_object(
 
     assert (await uploader.send(target, OTHER_BODY)).accepted
 
-    found = await objects.describe(key)
+    found = await objects.head(key)
     assert found is not None
     assert await objects.first_bytes(found, 100) == OTHER_BODY
 
@@ -197,7 +197,7 @@ async def test_an_upload_url_does_nothing_else(
     await uploader.send(target)
 
     assert (await uploader.request(method, target.url)).refused
-    assert await objects.describe(key) is not None
+    assert await objects.head(key) is not None
 
 
 async def test_a_download_url_cannot_upload(
@@ -207,7 +207,7 @@ async def test_a_download_url_cannot_upload(
     download = await signer.sign_download(sealed, timedelta(minutes=5), "text/plain", "attachment")
 
     assert (await uploader.request("PUT", download.url, BODY)).refused
-    assert await objects.describe(key) is None
+    assert await objects.head(key) is None
 
 
 async def test_another_key_is_refused(
@@ -217,7 +217,7 @@ async def test_another_key_is_refused(
     elsewhere = replace(target, url=target.url.replace(key, f"{key}x"))
 
     assert (await uploader.send(elsewhere)).refused
-    assert await objects.describe(f"{key}x") is None
+    assert await objects.head(f"{key}x") is None
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ async def test_a_type_with_parameters_survives(
 
     assert (await uploader.send(target)).accepted
 
-    found = await objects.describe(key)
+    found = await objects.head(key)
     assert found is not None
     assert "".join(found.content_type.split()) == "".join(content_type.split())
 
@@ -253,4 +253,4 @@ async def test_targets_are_signed_for_the_public_endpoint(
 
         assert target.url.startswith(public)
         assert (await uploader.send(target)).accepted
-        assert await S3ObjectStore(storage).describe("files/a/b/c") is not None
+        assert await S3ObjectStore(storage).head("files/a/b/c") is not None

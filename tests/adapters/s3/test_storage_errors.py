@@ -38,7 +38,7 @@ SOURCE = StoredObject(
     etag_is_md5=True,
     content_type="text/plain",
     content_encoding="",
-    attested=NO_CHECKSUMS,
+    server_checksums=NO_CHECKSUMS,
 )
 
 pytestmark = pytest.mark.usefixtures("attempts_without_a_pause")
@@ -51,8 +51,8 @@ def through_the_sdk(storage: Storage) -> Storage:
 
 
 CALLS: dict[str, Call] = {
-    "describe": lambda storage: S3ObjectStore(storage).describe(SOURCE.key),
-    "sdk_describe": lambda storage: S3ObjectStore(through_the_sdk(storage)).describe(SOURCE.key),
+    "head": lambda storage: S3ObjectStore(storage).head(SOURCE.key),
+    "sdk_head": lambda storage: S3ObjectStore(through_the_sdk(storage)).head(SOURCE.key),
     "copy": lambda storage: S3ObjectStore(storage).copy(SOURCE, "files/copy", "text/plain"),
     "first_bytes": lambda storage: S3ObjectStore(storage).first_bytes(SOURCE, 10),
     "sdk_first_bytes": lambda storage: S3ObjectStore(through_the_sdk(storage)).first_bytes(
@@ -160,7 +160,7 @@ async def test_a_silent_store_is_unavailable_within_the_bound(call: Call) -> Non
 async def test_a_nearer_deadline_shortens_the_wait() -> None:
     async def call(storage: Storage) -> None:
         set_time_left(0.1)
-        await S3ObjectStore(storage).describe("key")
+        await S3ObjectStore(storage).head("key")
 
     async with canned_store(None) as store, opened_at(store.endpoint, operation_timeout=30) as s3:
         # In a task of its own, for the deadline belongs to the task.
@@ -192,7 +192,7 @@ async def test_a_copy_may_be_silent_for_longer_than_other_calls() -> None:
 
 
 # Not of the calls whose answer holds nothing to look at.
-@pytest.mark.parametrize("call", ["describe", "sdk_describe", "copy", *READS])
+@pytest.mark.parametrize("call", ["head", "sdk_head", "copy", *READS])
 @pytest.mark.parametrize("answer", GARBAGE.values(), ids=GARBAGE)
 async def test_garbage_is_unavailable(call: str, answer: bytes) -> None:
     async with canned_store(answer) as store, opened_at(store.endpoint) as storage:
@@ -215,7 +215,7 @@ async def test_what_stands_is_an_operators_matter(call: str, status: str) -> Non
         await failure(CALLS[call], storage, StorageMisconfigured)
 
 
-@pytest.mark.parametrize("call", ["describe", "sdk_describe"])
+@pytest.mark.parametrize("call", ["head", "sdk_head"])
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
@@ -345,7 +345,7 @@ async def test_a_missing_bucket_is_made_once(storage: Storage, bucket: str) -> N
     await ensure_bucket(fresh)
 
     await ping(fresh)
-    assert await S3ObjectStore(fresh).describe("key") is None
+    assert await S3ObjectStore(fresh).head("key") is None
 
 
 async def test_signing_needs_no_store() -> None:

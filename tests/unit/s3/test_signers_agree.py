@@ -14,7 +14,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.awsrequest import AWSRequest
 
-from attachery_service.s3.bucket.endpoint import locate
+from attachery_service.s3.bucket.endpoint import discover
 from attachery_service.s3.client import Storage, StorageOptions, open_storage
 from attachery_service.s3.signing.signers import OwnSigner, SdkSigner, UrlSigner, choose_signer
 from support.clocks import signing_at
@@ -171,7 +171,7 @@ async def test_what_is_signed_in_another_way_is_left_to_the_sdk(
     async with session.create_client("s3", region_name="eu-central-1", config=config) as client:
         credentials = await session.get_credentials()
         assert credentials is not None
-        assert await locate(client, credentials, bucket) is None
+        assert await discover(client, credentials, bucket) is None
 
 
 async def test_an_sdk_that_adds_to_a_url_is_left_to_itself() -> None:

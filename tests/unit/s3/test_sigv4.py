@@ -18,7 +18,7 @@ from botocore.credentials import ReadOnlyCredentials
 
 from attachery_service.s3.signing.sigv4 import (
     Request,
-    Signatory,
+    SigningIdentity,
     encoded_path,
     signed_headers,
     signed_url,
@@ -43,17 +43,17 @@ def documented(method: str, path: str, **headers: str) -> Request:
     return Request(method, f"https://{HOST}", HOST, path, {}, named)
 
 
-def as_signatory(credentials: ReadOnlyCredentials = DOCUMENTED, now: int = DAY) -> Signatory:
-    return Signatory(credentials, "us-east-1", now)  # type: ignore[arg-type]
+def as_identity(credentials: ReadOnlyCredentials = DOCUMENTED, now: int = DAY) -> SigningIdentity:
+    return SigningIdentity(credentials, "us-east-1", now)  # type: ignore[arg-type]
 
 
 def signature_of(credentials: ReadOnlyCredentials, now: int = DAY) -> str:
-    url = signed_url(documented("GET", "/key"), as_signatory(credentials, now), 60)
+    url = signed_url(documented("GET", "/key"), as_identity(credentials, now), 60)
     return url.rpartition("=")[2]
 
 
 def test_a_url_is_signed_as_documented() -> None:
-    url = signed_url(documented("GET", "/test.txt"), as_signatory(), 86400)
+    url = signed_url(documented("GET", "/test.txt"), as_identity(), 86400)
 
     assert url.endswith(
         "X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404"
@@ -63,7 +63,7 @@ def test_a_url_is_signed_as_documented() -> None:
 def test_a_request_is_signed_as_documented() -> None:
     request = documented("GET", "/test.txt", range="bytes=0-9")
 
-    assert signed_headers(request, as_signatory())["authorization"] == (
+    assert signed_headers(request, as_identity())["authorization"] == (
         "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, "
         "SignedHeaders=host;range;x-amz-content-sha256;x-amz-date, "
         "Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
@@ -75,7 +75,7 @@ class Case:
     """A request without a body, by whom it is signed, and when."""
 
     request: Request
-    signatory: Signatory
+    identity: SigningIdentity
 
 
 def some_text(random: Random, alphabet: str, longest: int = 40) -> str:
@@ -111,18 +111,18 @@ def some_case(random: Random) -> Case:
         some_text(random, string.ascii_uppercase), some_text(random, string.printable[:62]), token
     )
     region = random.choice(["us-east-1", "eu-central-1", "default"])
-    return Case(request, Signatory(credentials, region, random.randrange(2**32)))  # type: ignore[arg-type]
+    return Case(request, SigningIdentity(credentials, region, random.randrange(2**32)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("module", "signer"), SDK_SIGNERS)
 def test_headers_are_those_of_the_sdk(module: Any, signer: Any) -> None:
     for case in cases():
-        own = signed_headers(case.request, case.signatory)
+        own = signed_headers(case.request, case.identity)
         assert own == by_the_sdk(module, signer, case), case.request
 
 
 def by_the_sdk(module: Any, signer: Any, case: Case) -> dict[str, str]:
-    request, (credentials, region, now) = case.request, case.signatory
+    request, (credentials, region, now) = case.request, case.identity
     moment = datetime.fromtimestamp(now, UTC)
 
     def then(remove_tzinfo: bool = True) -> datetime:
@@ -141,7 +141,7 @@ def test_a_day_has_a_key_of_its_own() -> None:
     last_second = DAY + 86_399
 
     assert signature_of(DOCUMENTED, last_second) != signature_of(DOCUMENTED, last_second + 1)
-    url = signed_url(documented("GET", "/key"), as_signatory(now=last_second + 1), 60)
+    url = signed_url(documented("GET", "/key"), as_identity(now=last_second + 1), 60)
     assert "X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130525%2F" in url
     assert "X-Amz-Date=20130525T000000Z" in url
 
@@ -158,8 +158,8 @@ def test_a_key_that_was_kept_signs_for_no_other_secret() -> None:
 
 def test_nothing_that_is_sent_or_shown_holds_the_secret() -> None:
     credentials = ReadOnlyCredentials("AKIA", "TOPSECRET", None)
-    request, signatory = documented("GET", "/key"), as_signatory(credentials)
+    request, identity = documented("GET", "/key"), as_identity(credentials)
 
-    shown = f"{signed_url(request, signatory, 60)} {signed_headers(request, signatory)} {signatory}"
+    shown = f"{signed_url(request, identity, 60)} {signed_headers(request, identity)} {identity}"
 
     assert "TOPSECRET" not in shown

@@ -2,7 +2,7 @@
 
 The SDK is asked once to sign a URL and a form for a key, and both are signed here too. Where they
 are not the same (an access point of many regions, a bucket with sessions, an SDK told to sign
-otherwise), there is no address and everything is left to the SDK.
+otherwise), there is no endpoint and everything is left to the SDK.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attachery_service.s3.signing.sigv4 import (
     Credentials,
     Form,
     Request,
-    Signatory,
+    SigningIdentity,
     encoded_path,
     signed_form,
     signed_url,
@@ -37,7 +37,7 @@ _REGION: Final = -3
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class BucketEndpoint:
     """`path` is what keys are appended to; a form is sent to `form_url`."""
 
     bucket: str
@@ -55,24 +55,28 @@ class Address:
         )
 
 
-async def locate(client: S3Client, credentials: AioCredentials, bucket: str) -> Address | None:
+async def discover(
+    client: S3Client, credentials: AioCredentials, bucket: str
+) -> BucketEndpoint | None:
     """The bucket as this client finds and signs it; None if only the SDK can."""
     frozen = await _frozen(credentials)
     url = await client.generate_presigned_url(
         "get_object", Params={"Bucket": bucket, "Key": _KEY}, ExpiresIn=_SECONDS
     )
-    address = _told_by(url, bucket)
-    if address is None or not _signs_url(address, frozen, url):
+    endpoint = _told_by(url, bucket)
+    if endpoint is None or not _signs_url(endpoint, frozen, url):
         return None
     form = await client.generate_presigned_post(Bucket=bucket, Key=_KEY, ExpiresIn=_SECONDS)
-    if not _signs_form(address, frozen, form["fields"]):
+    if not _signs_form(endpoint, frozen, form["fields"]):
         return None
-    return replace(address, form_url=form["url"])
+    return replace(endpoint, form_url=form["url"])
 
 
-async def signatory(credentials: AioCredentials, address: Address) -> Signatory:
+async def signing_identity(
+    credentials: AioCredentials, endpoint: BucketEndpoint
+) -> SigningIdentity:
     """Signs there now; credentials that are about to end are refreshed first."""
-    return Signatory(await _frozen(credentials), address.region, int(time()))
+    return SigningIdentity(await _frozen(credentials), endpoint.region, int(time()))
 
 
 async def _frozen(credentials: AioCredentials) -> Credentials:
@@ -80,13 +84,13 @@ async def _frozen(credentials: AioCredentials) -> Credentials:
     return cast("Credentials", await credentials.get_frozen_credentials())
 
 
-def _told_by(url: str, bucket: str) -> Address | None:
+def _told_by(url: str, bucket: str) -> BucketEndpoint | None:
     """All but where forms go."""
     parts = urlsplit(url)
     scope = dict(parse_qsl(parts.query)).get("X-Amz-Credential", "").split("/")
     if len(scope) < -_REGION:
         return None
-    return Address(
+    return BucketEndpoint(
         bucket=bucket,
         origin=f"{parts.scheme}://{parts.netloc}",
         host=_host(parts),
@@ -96,24 +100,26 @@ def _told_by(url: str, bucket: str) -> Address | None:
     )
 
 
-def _signs_url(address: Address, credentials: Credentials, url: str) -> bool:
+def _signs_url(endpoint: BucketEndpoint, credentials: Credentials, url: str) -> bool:
     path, _, query = url.partition("?")
     now = _seconds(dict(parse_qsl(query)).get("X-Amz-Date", ""))
     if now is None:
         return False
-    request = address.request("GET", _KEY, {}, {})
-    own = signed_url(request, Signatory(credentials, address.region, now), _SECONDS)
+    request = endpoint.request("GET", _KEY, {}, {})
+    own = signed_url(request, SigningIdentity(credentials, endpoint.region, now), _SECONDS)
     own_path, _, own_query = own.partition("?")
     # The SDK's order is another where it signs without awscrt.
     return (own_path, sorted(own_query.split("&"))) == (path, sorted(query.split("&")))
 
 
-def _signs_form(address: Address, credentials: Credentials, fields: Mapping[str, str]) -> bool:
+def _signs_form(
+    endpoint: BucketEndpoint, credentials: Credentials, fields: Mapping[str, str]
+) -> bool:
     now = _seconds(fields.get("x-amz-date", ""))
     if now is None:
         return False
-    form = Form(address.bucket, _KEY, {}, [])
-    return signed_form(form, Signatory(credentials, address.region, now), _SECONDS) == fields
+    form = Form(endpoint.bucket, _KEY, {}, [])
+    return signed_form(form, SigningIdentity(credentials, endpoint.region, now), _SECONDS) == fields
 
 
 def _seconds(basic_time: str) -> int | None:

@@ -261,7 +261,7 @@ async def _put_one(trial: _Trial) -> tuple[StoredObject, _Answer]:
 
 async def _look_at(trial: _Trial, key: str) -> StoredObject:
     try:
-        found = await trial.objects.describe(key)
+        found = await trial.objects.head(key)
     except StorageMisconfigured as error:
         detail = "an object may be put but not looked at: s3:GetObject or kms:Decrypt is missing"
         raise StorageMisconfigured(detail=detail) from error
@@ -276,11 +276,11 @@ async def _writes_once(trial: _Trial) -> bool:
     key = trial.new_key()
     target = await trial.target(key, write_once=True)
     first = await trial.put(target)
-    before = await trial.objects.describe(key)
+    before = await trial.objects.head(key)
     again = await trial.put(target, _OTHER_BYTES)
     if not first.accepted or again.status != HTTPStatus.PRECONDITION_FAILED:
         return False
-    if before is None or await trial.objects.describe(key) != before:
+    if before is None or await trial.objects.head(key) != before:
         return False
     unconditional = await trial.target(trial.new_key(), write_once=True)
     if not (await trial.put(unconditional, without="If-None-Match")).refused:
@@ -304,11 +304,11 @@ async def _refuses_overtaken(trial: _Trial, other_key: str) -> bool:
         late = group.create_task(trial.put(target, _OTHER_BYTES, pause=wait()))
         await begun.wait()
         # A round trip, for the store to read what has been sent of the late one.
-        await trial.objects.describe(other_key)
+        await trial.objects.head(other_key)
         first = await trial.put(target)
-        before = await trial.objects.describe(key)
+        before = await trial.objects.head(key)
         overtaken.set()
-    unchanged = await trial.objects.describe(key) == before
+    unchanged = await trial.objects.head(key) == before
     return first.accepted and late.result().refused and unchanged
 
 
@@ -344,7 +344,7 @@ async def _refuses_changed_source(trial: _Trial, stored: StoredObject) -> bool:
 async def _permissions(trial: _Trial, stored: StoredObject) -> frozenset[Permission]:
     """Those of the permissions that turned out to be there; `stored` is deleted."""
     calls: dict[Permission, Callable[[], Awaitable[object]]] = {
-        Permission.LIST: lambda: trial.objects.describe(f"{trial.folder}/missing"),
+        Permission.LIST: lambda: trial.objects.head(f"{trial.folder}/missing"),
         Permission.GET: lambda: trial.objects.first_bytes(stored, len(_BYTES)),
         Permission.COPY: lambda: trial.objects.copy(stored, trial.new_key(), _TYPE),
         Permission.DELETE: lambda: trial.objects.delete(stored.key),

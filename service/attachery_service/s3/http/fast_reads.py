@@ -24,7 +24,7 @@ from yarl import URL
 
 from attachery_client.proxies import proxy_for
 from attachery_service.domain.checks import StoredObject
-from attachery_service.s3.bucket.endpoint import Address, locate, signatory
+from attachery_service.s3.bucket.endpoint import BucketEndpoint, discover, signing_identity
 from attachery_service.s3.client import Storage
 from attachery_service.s3.http.head_pool import HeadPool
 from attachery_service.s3.http.http1 import head_request
@@ -43,24 +43,24 @@ async def choose_reads(storage: Storage, sdk: SdkReads) -> Reads:
     """The SDK, unless there is a pool and the own signer signs as the SDK does."""
     if storage.clients is None:
         return sdk
-    address = await locate(storage.s3, storage.credentials, storage.options.bucket)
-    if address is None:
+    endpoint = await discover(storage.s3, storage.credentials, storage.options.bucket)
+    if endpoint is None:
         return sdk
-    if proxy_for(address.origin) is not None:
+    if proxy_for(endpoint.origin) is not None:
         return sdk
-    origin, clients = URL(address.origin), storage.clients
+    origin, clients = URL(endpoint.origin), storage.clients
     pool = clients.head_pool(origin)
-    return FastReads(sdk, clients.session, pool, address, storage.credentials, origin)
+    return FastReads(sdk, clients.session, pool, endpoint, storage.credentials, origin)
 
 
 @dataclass(frozen=True, slots=True)
 class FastReads:
-    """`origin` is the address's, parsed."""
+    """`origin` is the endpoint's, parsed."""
 
     sdk: SdkReads
     http: aiohttp.ClientSession
     head_pool: HeadPool
-    address: Address
+    endpoint: BucketEndpoint
     credentials: AioCredentials
     origin: URL
 
@@ -92,9 +92,9 @@ class FastReads:
         self, method: str, key: str, headers: Mapping[str, str]
     ) -> tuple[str, Mapping[str, str]]:
         """The path and all headers to send."""
-        request = self.address.request(method, key, {}, headers)
+        request = self.endpoint.request(method, key, {}, headers)
         return request.path, signed_headers(
-            request, await signatory(self.credentials, self.address)
+            request, await signing_identity(self.credentials, self.endpoint)
         )
 
 

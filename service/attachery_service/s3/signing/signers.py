@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from attachery_service.domain.errors import StorageMisconfigured
-from attachery_service.s3.bucket.endpoint import Address, locate, signatory
+from attachery_service.s3.bucket.endpoint import BucketEndpoint, discover, signing_identity
 from attachery_service.s3.client import Storage
 from attachery_service.s3.signing.sigv4 import Form, signed_form, signed_url
 
@@ -63,33 +63,33 @@ async def choose_signer(storage: Storage) -> UrlSigner:
     """The SDK, unless `fast` is set and the own signer signs as it does."""
     bucket = storage.options.bucket
     if storage.options.fast:
-        address = await locate(storage.signing, storage.credentials, bucket)
-        if address is not None:
-            return OwnSigner(address, storage.credentials)
+        endpoint = await discover(storage.signing, storage.credentials, bucket)
+        if endpoint is not None:
+            return OwnSigner(endpoint, storage.credentials)
     return SdkSigner(storage.signing, bucket)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnSigner:
-    """Signs at the address that the SDK has told."""
+    """Signs at the endpoint that the SDK has told."""
 
-    address: Address
+    endpoint: BucketEndpoint
     credentials: AioCredentials
 
     async def put(self, key: str, headers: Mapping[str, str], seconds: int) -> str:
-        request = self.address.request("PUT", key, {}, headers)
-        return signed_url(request, await signatory(self.credentials, self.address), seconds)
+        request = self.endpoint.request("PUT", key, {}, headers)
+        return signed_url(request, await signing_identity(self.credentials, self.endpoint), seconds)
 
     async def get(self, key: str, answer_with: Mapping[str, str], seconds: int) -> str:
-        request = self.address.request("GET", key, answer_with, {})
-        return signed_url(request, await signatory(self.credentials, self.address), seconds)
+        request = self.endpoint.request("GET", key, answer_with, {})
+        return signed_url(request, await signing_identity(self.credentials, self.endpoint), seconds)
 
     async def form(
         self, key: str, fields: Mapping[str, str], sizes: tuple[int, int], seconds: int
     ) -> SignedForm:
-        form = Form(self.address.bucket, key, fields, _conditions(fields, sizes))
-        who = await signatory(self.credentials, self.address)
-        return SignedForm(self.address.form_url, signed_form(form, who, seconds))
+        form = Form(self.endpoint.bucket, key, fields, _conditions(fields, sizes))
+        identity = await signing_identity(self.credentials, self.endpoint)
+        return SignedForm(self.endpoint.form_url, signed_form(form, identity, seconds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Credentials(Protocol):
     def token(self) -> str | None: ...
 
 
-class Signatory(NamedTuple):
+class SigningIdentity(NamedTuple):
     """Who signs, where, and when, in seconds since 1970."""
 
     credentials: Credentials
@@ -51,7 +51,7 @@ class Signatory(NamedTuple):
 
     def __repr__(self) -> str:
         """Without the secret."""
-        return f"Signatory(region={self.region!r}, now={self.now})"
+        return f"SigningIdentity(region={self.region!r}, now={self.now})"
 
 
 class Request(NamedTuple):
@@ -84,9 +84,9 @@ def encoded_path(text: str) -> str:
     return quote(text, safe="/~")
 
 
-def signed_url(request: Request, signatory: Signatory, seconds: int) -> str:
+def signed_url(request: Request, identity: SigningIdentity, seconds: int) -> str:
     """A URL for whoever sends exactly these headers within so many seconds."""
-    key, time = _key_and_time(signatory)
+    key, time = _key_and_time(identity)
     headers = {**request.headers, "host": request.host}
     parameters = {
         **request.query,
@@ -96,7 +96,7 @@ def signed_url(request: Request, signatory: Signatory, seconds: int) -> str:
         "X-Amz-SignedHeaders": _names(headers),
         "X-Amz-Expires": str(seconds),
     }
-    if token := signatory.credentials.token:
+    if token := identity.credentials.token:
         parameters["X-Amz-Security-Token"] = token
     query = _encoded_query(parameters)
     canonical = _canonical(request, sorted(query), headers, _UNSIGNED_BODY)
@@ -104,16 +104,16 @@ def signed_url(request: Request, signatory: Signatory, seconds: int) -> str:
     return f"{request.origin}{request.path}?{'&'.join(query)}&X-Amz-Signature={signature}"
 
 
-def signed_headers(request: Request, signatory: Signatory) -> dict[str, str]:
+def signed_headers(request: Request, identity: SigningIdentity) -> dict[str, str]:
     """All headers to send with a request that has no body."""
-    key, time = _key_and_time(signatory)
+    key, time = _key_and_time(identity)
     headers = {
         **request.headers,
         "host": request.host,
         "x-amz-content-sha256": _NO_BODY,
         "x-amz-date": time,
     }
-    if token := signatory.credentials.token:
+    if token := identity.credentials.token:
         headers["x-amz-security-token"] = token
     query = sorted(_encoded_query(request.query))
     signature = _signature(_canonical(request, query, headers, _NO_BODY), key, time)
@@ -124,17 +124,17 @@ def signed_headers(request: Request, signatory: Signatory) -> dict[str, str]:
     return headers
 
 
-def signed_form(form: Form, signatory: Signatory, seconds: int) -> dict[str, str]:
+def signed_form(form: Form, identity: SigningIdentity, seconds: int) -> dict[str, str]:
     """All fields to send before the file within so many seconds."""
-    key, time = _key_and_time(signatory)
+    key, time = _key_and_time(identity)
     stamp = {
         "x-amz-algorithm": ALGORITHM,
         "x-amz-credential": key.credential,
         "x-amz-date": time,
     }
-    if token := signatory.credentials.token:
+    if token := identity.credentials.token:
         stamp["x-amz-security-token"] = token
-    expiration = datetime.fromtimestamp(signatory.now + seconds, UTC)
+    expiration = datetime.fromtimestamp(identity.now + seconds, UTC)
     places = {"bucket": form.bucket, "key": form.key, **stamp}
     policy = {
         "expiration": f"{expiration.isoformat()[:19]}Z",
@@ -163,8 +163,8 @@ class _Key(NamedTuple):
         return mac.hexdigest()
 
 
-def _key_and_time(signatory: Signatory) -> tuple[_Key, str]:
-    credentials, region, now = signatory
+def _key_and_time(identity: SigningIdentity) -> tuple[_Key, str]:
+    credentials, region, now = identity
     time = _basic_time(now)
     return _key(credentials.access_key, credentials.secret_key, time[:8], region), time
 

@@ -45,7 +45,7 @@ class CreateDownloadUrl:
         return session, download
 
     async def _require_unchanged(self, sealed: SealedObject) -> None:
-        stored = await self.objects.describe(sealed.key)
+        stored = await self.objects.head(sealed.key)
         if stored is None:
             raise ObjectMissing
         if stored.etag != sealed.etag:

@@ -56,7 +56,7 @@ class Comparison:
         """Those that are in storage."""
         asked, found = list(keys), dict[str, StoredObject]()
         for start in range(0, len(asked), _AT_A_TIME):
-            some = (self.objects.describe(key) for key in asked[start : start + _AT_A_TIME])
+            some = (self.objects.head(key) for key in asked[start : start + _AT_A_TIME])
             for answer in await asyncio.gather(*some, return_exceptions=True):
                 if isinstance(answer, BaseException):
                     raise answer

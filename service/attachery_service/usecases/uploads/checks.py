@@ -71,7 +71,7 @@ class Verification:
 
         Raises ObjectNotUploaded, StorageUnavailable, StorageMisconfigured.
         """
-        found = await self.objects.describe(key)
+        found = await self.objects.head(key)
         if found is None:
             raise ObjectNotUploaded
         checks = check_description(expected, found)
@@ -89,7 +89,7 @@ class Verification:
         try:
             return await self._check_digests(described, expected)
         except (PreconditionChanged, UnreadableObject):
-            there = await self.objects.describe(found.key)
+            there = await self.objects.head(found.key)
             raise ObjectMissing if there is None else ObjectChanged from None
 
     async def read(

@@ -34,7 +34,7 @@ class Sealer:
         # Each attempt has its own key, so that concurrent calls cannot touch each other's copies.
         key = self.signer.new_key(session.tenant_id, session.attachment_id)
         await self.objects.copy(uploaded, key, session.declaration.content_type)
-        copied = await self.objects.describe(key)
+        copied = await self.objects.head(key)
         if copied is None or not _same_bytes(uploaded, copied):
             await self.objects.delete(key)
             raise PreconditionChanged

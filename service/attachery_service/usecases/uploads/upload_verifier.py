@@ -239,5 +239,5 @@ def _stored_object(session: ReadySession) -> StoredObject:
         etag_is_md5=verified.md5 == sealed.etag,
         content_type=session.declaration.content_type,
         content_encoding="",
-        attested=verified,
+        server_checksums=verified,
     )
