@@ -22,8 +22,8 @@ from attachery_service.observability.storage_contradictions import Disagreements
 from attachery_service.postgres.database import open_database
 from attachery_service.s3.client import open_storage
 from attachery_service.settings.service import Settings
-from support.service_fixtures import ServiceUnderTest
 from attachery_service.usecases.background_tasks import BackgroundTasks
+from support.service_fixtures import ServiceUnderTest
 
 BODY = b"hello\n"
 
