@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.sessions import DeletedSession, ReadySession, require_attachment
 from attachery_service.ports.sessions import SessionStore
+from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.usecases.uploads.lookup import AttachmentRef, find
 from attachery_service.usecases.uploads.object_reaper import ObjectReaper
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.aio.fan_out import CONCURRENCY, bounded_gather
 from attachery_service.domain.errors import AttacheryError, StorageUnavailable, VerificationFailed
 from attachery_service.domain.identity import Principal
@@ -15,6 +14,7 @@ from attachery_service.domain.sessions import PendingSession, UploadSession
 from attachery_service.domain.transitions import Completion
 from attachery_service.ports.responses import CompletedSize
 from attachery_service.ports.sessions import BatchStore
+from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.usecases.uploads.batch_command import BatchCommand
 from attachery_service.usecases.uploads.batch_outcomes import (
     Answer,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.domain.errors import (
     AttacheryError,
     DatabaseUnavailable,
@@ -24,6 +23,7 @@ from attachery_service.domain.sessions import (
     require_pending,
 )
 from attachery_service.ports.sessions import SessionStore
+from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.usecases.uploads.checks import Verified
 from attachery_service.usecases.uploads.lookup import AttachmentRef, find
 from attachery_service.usecases.uploads.upload_verifier import (
@@ -75,7 +75,9 @@ class CompleteUploadSession:
             # A concurrent call may have completed or cancelled this session.
             return await self._resolve_lost_race(principal, command, error)
         # The caller's cancellation or deadline cannot lose this outcome.
-        completed = await self.background.run_to_completion(self._store(principal, command, session, verified))
+        completed = await self.background.run_to_completion(
+            self._store(principal, command, session, verified)
+        )
         if completed is None:
             return await self._resolve_lost_race(principal, command, DatabaseUnavailable())
         return Completed(completed, verified.checks)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from attachery_service.usecases.background_tasks import BackgroundTasks
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.ports.objects import ObjectStore
+from attachery_service.usecases.background_tasks import BackgroundTasks
 
 
 @dataclass(frozen=True, slots=True)
