@@ -10,7 +10,7 @@ from importlib import metadata
 import pytest
 from structlog.testing import capture_logs
 
-from attachery_service.rpc.accept.prefetching_server import can_prefetch
+from attachery_service.rpc.accept.accept_prefetch import can_prefetch
 from attachery_service.settings.process import ProcessSettings, prepare, settle
 from support import hot_paths
 from support.process_fixtures import Serve

@@ -1,7 +1,7 @@
-"""The line that every call leaves in the log.
+"""The log line of each call.
 
-Made here, and not by structlog, which took a tenth of a Get's CPU for it: the line is always the
-same but for its values.
+Formatted here and not by structlog, which took a tenth of a Get's CPU time for it: only the values
+differ from line to line.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def log_call(
 
 
 def log_fault(call: CallContext, error: AttacheryError, **more: object) -> None:
-    """Logs the cause of a fault of the service or of what it depends on, with its traceback.
+    """Logs the cause of a fault of the service or of a dependency, with its traceback.
 
-    A caller's mistake has the call's own line only, whatever exception it goes back to.
+    A caller's mistake is in the call's own line only, even if an exception caused it.
     """
     if error.__cause__ is not None and isinstance(error, Internal | Unavailable):
         facts = {"facts": error.facts, "reason": error.reason}
@@ -49,7 +49,7 @@ def log_fault(call: CallContext, error: AttacheryError, **more: object) -> None:
 
 
 def cause_of(error: AttacheryError) -> str:
-    """The type of the exception that caused an error; empty if there is none.
+    """The type of the exception that caused an error; empty without one.
 
     Never its text, which may quote a credential.
     """
@@ -57,7 +57,7 @@ def cause_of(error: AttacheryError) -> str:
 
 
 def names_of(call: CallContext) -> dict[str, object]:
-    """What identifies a call in the log."""
+    """The fields that identify a call in the log."""
     return {
         "method": call.method,
         "request_id": call.request_id,

@@ -31,7 +31,7 @@ class CallContext:
 
     `method`: its full path. `deadline`: by the monotonic clock. `attempt`: 2 for a client's first
     retry. `peer`: the caller's address. `tenant_id`: set once the principal may act for it.
-    `traceparent`: the caller's W3C trace context, empty if it has none. `ending`: for a stream, set
+    `traceparent`: the caller's W3C trace context, or empty. `ending`: for a stream, set
     when the server asks it to end.
     """
 
@@ -48,7 +48,7 @@ class CallContext:
 
 
 class PlainStatusError(Exception):
-    """A failure in one of gRPC's own services, whose contract has no error details."""
+    """A failure in one of gRPC's own services. Their contract has no error details."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)

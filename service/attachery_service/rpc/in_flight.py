@@ -1,4 +1,4 @@
-"""The calls and streams of this server that are not over yet, each with its caller's address."""
+"""The calls and streams in progress on this server, each with its caller's address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attachery_service.rpc.sockets import Peer, peer_of
 
 
 class InFlight:
-    """A call or stream stays until gRPC has sent its status, or its caller has left."""
+    """Keeps each call and stream until gRPC has sent its status, or its caller has left."""
 
     def __init__(self) -> None:
         self._calls: dict[ServicerContext, tuple[asyncio.Task[object] | None, str]] = {}
@@ -19,17 +19,17 @@ class InFlight:
 
     @property
     def calls(self) -> int:
-        """How many calls are at work."""
+        """The number of calls in progress."""
         return len(self._calls)
 
     def begin(self, context: ServicerContext, peer: str) -> None:
-        """Notes a call, in the task that answers it. `peer` as gRPC names it."""
+        """Adds a call, from the task that answers it. `peer`: its caller's address."""
         self._calls[context] = (asyncio.current_task(), peer)
         # The typings name a class where gRPC takes any callable.
         context.add_done_callback(self._forget)  # type: ignore[arg-type]
 
     def begin_stream(self, context: ServicerContext, peer: str) -> asyncio.Event:
-        """Notes a stream without an end of its own; it must end when the event is set."""
+        """Adds a stream without an end of its own. It must end when the returned event is set."""
         ending = asyncio.Event()
         self._streams[context] = (ending, peer)
         # The typings name a class where gRPC takes any callable.
@@ -37,21 +37,21 @@ class InFlight:
         return ending
 
     def busy_peers(self) -> set[Peer]:
-        """The callers whose calls are at work."""
+        """The addresses of callers with calls in progress."""
         return {peer_of(peer) for _, peer in self._calls.values()}
 
     def streaming_peers(self) -> set[Peer]:
-        """The callers whose streams are open."""
+        """The addresses of callers with open streams."""
         return {peer_of(peer) for _, peer in self._streams.values()}
 
     def end_streams(self, peers: Container[Peer] | None = None) -> None:
-        """Ends the streams of these callers in order, by default all of them."""
+        """Ends the streams of these callers, by default all of them, with status OK."""
         for ending, peer in self._streams.values():
             if peers is None or peer_of(peer) in peers:
                 ending.set()
 
     def cut_off(self) -> None:
-        """Cancels all calls at work; `is_cut_off` tells them that it was not their caller."""
+        """Cancels all calls in progress; `is_cut_off` tells it from a cancellation by a caller."""
         self.is_cut_off = True
         for task, _ in self._calls.values():
             if task is not None:

@@ -1,4 +1,4 @@
-"""What the service counts of its calls, for Prometheus."""
+"""Prometheus metrics of the calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class RpcMetrics:
-    """Labels are the service's own names only, so that no caller can add series."""
+    """Counts and times calls. Labels have the service's own names only: no caller adds series."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(

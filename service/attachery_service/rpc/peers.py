@@ -1,4 +1,4 @@
-"""Who is at the other end of the connection, by the certificate it has shown."""
+"""The principal of a connection, by its client certificate."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from attachery_service.domain.identity import Principal
 from attachery_service.rpc.context import ServicerContext
 
-# The library has verified the certificate, and sorted what it names. A SPIFFE id is there only if
-# it is the one URI, as SPIFFE demands.
+# gRPC has verified the certificate and sorted its names by kind. It lists a SPIFFE id only if the
+# certificate has no other URI, as SPIFFE requires.
 _NAMES = ("peer_spiffe_id", "peer_dns")
 
 
 def peer_of(context: ServicerContext, peers: Mapping[str, Principal]) -> Principal | None:
-    """The first that is known of the SPIFFE id and the DNS names, in the certificate's order."""
+    """The principal of the SPIFFE id, or of the first DNS name that `peers` has."""
     if not peers:
         return None
     return next((peers[name] for name in _names(context) if name in peers), None)

@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2
 
-from attachery_service.rpc.accept.prefetching_server import (
+from attachery_service.rpc.accept.accept_prefetch import (
     is_prefetching,
     new_server,
     refuse_unread,
@@ -103,7 +103,7 @@ class Server:
         late = await end_connections(self.port, self._in_flight, self._admission, grace)
         self._in_flight.end_streams()
         self._admission.log_refusals()
-        await stop_prefetching(self._server)
+        stop_prefetching(self._server)
         # Nothing is left to wait for, unless the system does not list this process's sockets.
         await self._server.stop(max(end - loop.time(), 0))
         return late

@@ -2,9 +2,10 @@
 
 `grpc.aio.Server.stop` resets every call that the core has received and the server has not requested
 yet, and every call that arrives before its caller has read the GOAWAY. Their callers see CANCELLED,
-which no client may retry. So the server goes on requesting calls, answers those at work, refuses
-the others with a reason, and ends each connection at its socket once no call of it is left. A call
-that is still on its way at that moment ends with UNAVAILABLE, and its client may retry it.
+which no client may retry. Therefore the server continues to request calls, answers those in
+progress, refuses the others with a reason, and closes each connection at its socket once it has no
+call left. A call that is in transit at that moment ends with UNAVAILABLE, and its client may retry
+it.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ from attachery_service.rpc.in_flight import InFlight
 from attachery_service.rpc.sockets import Connection, Peer, connections_to, stop_listening
 
 _LOOK_SECONDS: Final = 0.01
-# Looks in a row without a new call: by then the core has handed over all that it had received.
+# Consecutive looks without a new call, after which the core has handed over all received calls.
 _QUIET_LOOKS: Final = 5
-# The same where calls were at work when the stop began: their callers may call again, and a caller
-# on a busy machine takes a while for it. With 5 looks, 811 of 5,760 such calls got no reason.
+# The same if calls were in progress when the stop began: their callers may call again, which takes
+# longer on a busy machine. With 5 looks, 811 of 5,760 such calls got no reason.
 _BUSY_QUIET_LOOKS: Final = 25
 # Callers that repeat refused calls without a pause are disconnected after this time, in seconds.
 _LONGEST_REFUSAL: Final = 5.0
-# How long a connection waits for its streams to end, and then for its caller to close it, in looks.
+# The wait for a connection's streams to end, and then for its caller to close it, in looks.
 _STREAM_LOOKS: Final = 20
 _CALLER_LOOKS: Final = 50
-# How long calls that were cut off have to send their answers, in seconds.
+# The time in which calls that were cut off must send their status, in seconds.
 _LAST_ANSWERS: Final = 1.0
 
 
 async def end_connections(
     port: int, in_flight: InFlight, admission: Admission, grace: float
 ) -> int:
-    """Stops listening, and ends each connection as soon as its calls are answered.
+    """Stops listening, and closes each connection as soon as its calls are answered.
 
-    `admission` is closed. Calls that take longer than `grace` seconds are cut off, with a reason.
-    Returns their number.
+    `admission` is closed already. Cuts off calls that take longer than `grace` seconds, with a
+    reason, and returns their number.
     """
     stop_listening(port)
     try:
@@ -65,7 +66,7 @@ async def _cut_off(in_flight: InFlight) -> None:
 async def _core_is_empty(port: int, in_flight: InFlight, admission: Admission) -> None:
     """Waits until the core has handed over all calls that it has received.
 
-    While it has some, it hands over the next ones in each iteration of the event loop.
+    It hands over the next ones in each iteration of the event loop.
     """
     loop = asyncio.get_running_loop()
     end, quiet, before = loop.time() + _LONGEST_REFUSAL, 0, admission.refused
@@ -81,12 +82,12 @@ async def _core_is_empty(port: int, in_flight: InFlight, admission: Admission) -
 
 
 async def _all_answered(in_flight: InFlight) -> None:
-    while in_flight.calls:  # noqa: ASYNC110 - so that calls have nothing to do for it
+    while in_flight.calls:  # noqa: ASYNC110 - an event would cost every call
         await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _end(port: int, in_flight: InFlight, *, force: bool = False) -> None:
-    """Ends each connection once no call of it is at work; with `force` all of them at once."""
+    """Closes each connection once it has no call in progress; with `force`, all of them at once."""
     known: dict[Connection, _Ending] = {}
     while found := [c for c in connections_to(port) if c not in known]:
         known.update((connection, _Ending(connection)) for connection in found)
@@ -114,7 +115,7 @@ class _Ending:
         return self.idle_looks >= _QUIET_LOOKS and self.connection.peer not in busy
 
     def proceed(self, busy: set[Peer], streaming: set[Peer]) -> None:
-        """`busy` and `streaming`: the callers with calls at work, and with open streams."""
+        """Takes the next step. `busy`: callers with calls; `streaming`: callers with streams."""
         if self.closing_looks:
             self._wait_for_caller()
         elif self.connection.peer in busy:

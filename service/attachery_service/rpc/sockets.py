@@ -2,7 +2,7 @@
 
 The core can neither stop listening nor end a connection without resetting calls that it has
 received and not yet handed over, which their callers see as CANCELLED (see "Stopping" in
-docs/design.md). The kernel can. The core treats what happens here like a peer that disconnects.
+docs/design.md). The kernel can: to the core it looks like a peer that disconnects.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ Peer = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One accepted connection. The inode tells whether the descriptor is still this socket's."""
+    """One accepted connection. Its inode detects that the core has reused the descriptor."""
 
     peer: Peer
     _descriptor: int
     _inode: int
 
     def is_open(self) -> bool:
-        """Whether the core has not closed it yet."""
+        """Whether the core still has the connection open."""
         try:
             return os.fstat(self._descriptor).st_ino == self._inode
         except OSError:
             return False
 
     def finish_sending(self) -> None:
-        """Ends the connection after what was written to it; nothing more leaves this side."""
+        """Closes the sending side, after the bytes that were written before."""
         self._shut_down(socket.SHUT_WR)
 
     def end(self) -> None:
-        """Ends both directions, for a peer that does not close its own."""
+        """Closes both sides, for a peer that does not close its own."""
         self._shut_down(socket.SHUT_RDWR)
 
     def _shut_down(self, how: int) -> None:
@@ -56,10 +56,10 @@ class Connection:
 
 
 def stop_listening(port: int) -> None:
-    """Closes the sockets that listen on `port`: new connections are refused.
+    """Closes the sockets that listen on `port`, so the kernel refuses new connections.
 
-    An idle socket takes over their descriptors, for the core to close. Without a free descriptor
-    for it, the listening socket stays until the server ends.
+    An idle socket takes over each descriptor, which the core closes later. Without a free
+    descriptor for it, the listening socket stays open until the server ends.
     """
     for descriptor, found in _sockets_on(port):
         with suppress(OSError):
@@ -69,7 +69,7 @@ def stop_listening(port: int) -> None:
 
 
 def connections_to(port: int) -> list[Connection]:
-    """The connections that were accepted on `port`; none where the system does not list them."""
+    """The accepted connections of `port`; empty if the system does not list descriptors."""
     found = []
     for descriptor, own in _sockets_on(port):
         with suppress(OSError):  # not connected any more, or a socket that listens
@@ -80,13 +80,13 @@ def connections_to(port: int) -> list[Connection]:
 
 
 def peer_of(text: str) -> Peer:
-    """The peer that gRPC calls `ipv4:127.0.0.1:1234` or `ipv6:%5B::1%5D:1234`."""
+    """Parses gRPC's form of an address: `ipv4:127.0.0.1:1234` or `ipv6:%5B::1%5D:1234`."""
     host, _, port = unquote(text).partition(":")[2].rpartition(":")
     return _canonical(host.strip("[]")), int(port) if port.isdecimal() else 0
 
 
 def _canonical(host: str) -> str:
-    """One text for an address, whichever family the socket is of."""
+    """The same text for an IPv4 address and its IPv4-mapped IPv6 address."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -96,9 +96,9 @@ def _canonical(host: str) -> str:
 
 
 def _sockets_on(port: int) -> Iterator[tuple[int, socket.socket]]:
-    """Each socket with this local port: its descriptor, and a duplicate to work with meanwhile.
+    """Each socket with this local port: its descriptor, and a duplicate to work with.
 
-    The core's threads may close a descriptor at any moment, and its number may come again.
+    The core's threads may close a descriptor at any moment, and the kernel may reuse its number.
     """
     try:
         descriptors = [int(entry.name) for entry in Path(_DESCRIPTORS).iterdir()]

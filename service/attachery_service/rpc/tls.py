@@ -1,4 +1,4 @@
-"""TLS from files, picked up again when they are replaced."""
+"""TLS certificates from files, reloaded when the files are replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = structlog.get_logger("attachery.tls")
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files. With `client_ca`, callers must show a certificate of it (mTLS)."""
+    """PEM files. With `client_ca`, callers must present a certificate signed by it (mTLS)."""
 
     certificate: Path
     key: Path
@@ -27,8 +27,11 @@ class TlsFiles:
 
 
 class _Fetcher:
-    """Called by the library on every handshake, from a thread of its own: must be cheap and must
-    not raise, or the handshake fails."""
+    """Reloads the files if they have changed.
+
+    gRPC calls it on every handshake, from a thread of its own, and fails the handshake if it
+    raises.
+    """
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
@@ -42,7 +45,7 @@ class _Fetcher:
         try:
             return _load(self._files)
         except OSError as error:
-            # Half replaced, perhaps; the other half changes the stamps again.
+            # Only one of the files may have been replaced yet; the other changes the stamps again.
             _log.warning("certificate not reloaded", error=str(error))
             return None
 
@@ -51,7 +54,7 @@ class _Fetcher:
 
 
 def server_credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """Raises OSError if a file cannot be read, or is not what it should be."""
+    """Credentials that follow the files. Raises OSError if a file is unreadable or invalid."""
     fetcher = _Fetcher(files)  # before loading, so that no change is missed
     return grpc.dynamic_ssl_server_credentials(
         _load(files),
@@ -69,10 +72,10 @@ def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
 
 
 def _require_usable(files: TlsFiles) -> None:
-    """The library would say nothing that helps. Raises OSError."""
+    """Raises OSError with a reason; gRPC rejects an unusable file without one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # Else a key with a password would have OpenSSL ask for it at the terminal.
+        # Without it, OpenSSL prompts at the terminal for the password of an encrypted key.
         context.load_cert_chain(files.certificate, files.key, password="")
     except ssl.SSLError as error:
         pair = f"{files.certificate} and {files.key}"
@@ -85,7 +88,7 @@ def _require_usable(files: TlsFiles) -> None:
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
-    """Differs whenever the file may."""
+    """Changes whenever the file may have changed; empty if it is missing."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""What every answer ends with."""
+"""The trailing metadata of responses and errors."""
 
 from __future__ import annotations
 

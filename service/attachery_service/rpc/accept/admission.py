@@ -1,7 +1,7 @@
-"""Load shedding: which calls the server starts, and which it refuses at once.
+"""Load shedding: the server starts a call or refuses it, at once.
 
-A call waits for nothing before it is admitted, so that no call is started after its caller has
-given up. Health checks and reflection are never refused.
+Calls are not queued for admission, so no call is started after its caller has given up. Health
+checks and reflection are never refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from attachery_service.rpc.accept.refusals import OVERLOADED, REFUSALS, SHUTTING
 
 _log = structlog.get_logger("attachery.admission")
 
-# One line for this many seconds of refusals, however many there are.
+# The log has one line for all refusals of this time, in seconds.
 _SUMMARY_SECONDS = 5.0
 
 _UNLIMITED_PREFIX = "/grpc."
@@ -30,7 +30,7 @@ _slot: ContextVar[Slot | None] = ContextVar("slot", default=None)
 
 
 class Slot:
-    """The place of one admitted call among those at work.
+    """A reservation: the place of one admitted call among the calls in progress.
 
     `began`: the time of its admission. `unread`: the call, until its message arrives or it ends.
     `is_refused`: the call was refused before its message arrived, so it must not be answered again.
@@ -52,7 +52,7 @@ class Slot:
         return self._admission is not None
 
     def release(self, *, answered: bool = False) -> None:
-        """Gives the place back, once. `answered`: the limit adapts to the time the call took."""
+        """Gives the place back, once. `answered`: the limit adapts to the call's time."""
         admission, self._admission = self._admission, None
         if admission is not None:
             seconds = time.monotonic() - self.began if answered else None
@@ -60,9 +60,9 @@ class Slot:
 
 
 class Admission:
-    """Admits calls up to a limit that adapts, until it is closed.
+    """Admits calls up to an adaptive limit, until it is closed.
 
-    `limit` is None where load shedding is switched off.
+    `limit` is None if load shedding is switched off.
     """
 
     def __init__(self, limit: ConcurrencyLimit | None, registry: CollectorRegistry) -> None:
@@ -84,11 +84,11 @@ class Admission:
         return self._closed
 
     def close(self) -> None:
-        """From now on every call is refused with SHUTTING_DOWN."""
+        """Refuses every later call with SHUTTING_DOWN."""
         self._closed = True
 
     def refusal(self) -> Refusal | None:
-        """The answer for a call that must be refused now; None if it may be admitted."""
+        """The refusal of a call at this moment; None if it may be admitted."""
         if self._closed:
             return SHUTTING_DOWN
         if self._limit is not None and self.at_work >= self._limit.value:
@@ -96,11 +96,11 @@ class Admission:
         return None
 
     def usual_time(self, method: str) -> float:
-        """Seconds that calls of this method have taken lately; 0 if unknown."""
+        """The recent mean time of this method's calls, in seconds; 0 if unknown."""
         return 0.0 if self._limit is None else self._limit.usual_time(method)
 
     def admit(self, method: str, unread: ArrivedCall | None = None) -> Slot:
-        """Counts a call as being at work and makes its slot the current one."""
+        """Counts a call as in progress, and makes its slot the current one."""
         self.at_work += 1
         slot = Slot(self, method, unread)
         _slot.set(slot)
@@ -120,7 +120,7 @@ class Admission:
         self._summary[refusal.cause] += 1
 
     def log_refusals(self) -> None:
-        """Logs the summary of the refusals since the last one, if there were any."""
+        """Logs a summary of the refusals since the previous summary, if there were any."""
         if not self._summary:
             return
         shed, self._summary = self._summary, Counter()
@@ -134,5 +134,8 @@ def is_exempt(method: str) -> bool:
 
 
 def current_slot() -> Slot | None:
-    """The slot of the call at hand, if the server took it when it accepted the call."""
+    """The slot of the current call, if the server reserved one when it accepted the call.
+
+    A context variable, because gRPC passes nothing else from there to the method's handler.
+    """
     return _slot.get()

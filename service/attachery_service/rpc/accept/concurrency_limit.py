@@ -1,13 +1,13 @@
-"""How many calls may be at work at a time: a limit that adapts to the latency of the calls.
+"""The limit of concurrent calls, which adapts to their latency.
 
 The rule is that of FAST TCP (Jin, Wei, Low: "FAST TCP", INFOCOM 2004), used for concurrency by
 Netflix's concurrency-limits (GradientLimit):
 
     limit = limit x min(1, TOLERANCE x best latency / latency) + QUEUE
 
-Latency that grows beyond its best says that calls wait for each other, and the limit falls towards
-QUEUE calls above what the service can work on at a time. While latency stays at its best, the limit
-grows. Latencies are compared method by method, as a Complete takes longer than a Get.
+Latency above its best means that calls wait for each other, and the limit falls towards QUEUE calls
+above the number that the service can process concurrently. While latency stays at its best, the
+limit grows. Latencies are compared per method, as a Complete takes longer than a Get.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-# Calls. 64 callers on one connection, and as many again whose answer is on its way out.
+# Calls: 64 callers on one connection, and 64 calls with a response that is being sent.
 LEAST = 128
 MOST = 1024
 
 _QUEUE = 64
 _TOLERANCE = 1.5
 _SMOOTHING = 0.5
-_CONGESTED = 0.8  # or less is the gradient at the limit where the CPU is saturated
+_CONGESTED = 0.8  # at the limit, the gradient is at most this if the CPU is saturated
 _WINDOW_SECONDS = 0.1
 _FEWEST_SAMPLES = 10
-# The best latency is forgotten after one to two epochs: a dependency may have become slower.
+# The best latency expires after one to two epochs: a dependency may have become slower.
 _EPOCH_SECONDS = 30.0
 
 
 @dataclass(slots=True)
 class _Latency:
-    """Of one method, in seconds. `best`, `best_before`: the least mean of a window, by epoch;
-    `latest`: the mean of the last window."""
+    """Latency of one method, in seconds. `best`, `best_before`: the least mean of a window in this
+    epoch and in the previous one; `latest`: the mean of the last window."""
 
     total: float = 0.0
     count: int = 0
@@ -42,7 +42,7 @@ class _Latency:
     latest: float = 0.0
 
     def close_window(self) -> float:
-        """The best latency / that of the window that ends, at most 1."""
+        """The best latency divided by that of the closed window, at most 1."""
         mean = self.total / self.count
         self.total, self.count = 0.0, 0
         self.best, self.latest = min(self.best, mean), mean
@@ -54,7 +54,7 @@ class _Latency:
 
 @dataclass(slots=True)
 class ConcurrencyLimit:
-    """The limit of one process; `value` in calls, between LEAST and MOST."""
+    """The limit of one process. `value`: calls, between LEAST and MOST."""
 
     now: Callable[[], float] = time.monotonic
     value: int = LEAST
@@ -66,7 +66,7 @@ class ConcurrencyLimit:
     _epoch_end: float = 0.0
 
     def record(self, method: str, seconds: float, at_work: int) -> None:
-        """Notes the time of one answered call, and how many were at work when it ended."""
+        """Records the time of one answered call, and the calls in progress at its end."""
         latency = self._methods.get(method)
         if latency is None:
             latency = self._methods[method] = _Latency()
@@ -78,7 +78,7 @@ class ConcurrencyLimit:
             self._adapt(now)
 
     def usual_time(self, method: str) -> float:
-        """The mean time of the calls of this method in the latest window with any, in seconds."""
+        """The method's mean time in its latest window with calls, in seconds."""
         latency = self._methods.get(method)
         return 0.0 if latency is None else latency.latest
 
@@ -97,17 +97,17 @@ class ConcurrencyLimit:
             self._begin_epoch(now, is_congested=gradient < _CONGESTED)
             return
         target = self._limit * gradient + _QUEUE
-        # A limit that is not reached says nothing about more calls.
+        # Latency below the limit does not show that more calls would be as fast.
         if target < self._limit or busiest > self._limit / 2:
             self._limit += _SMOOTHING * (target - self._limit)
             self._limit = min(max(self._limit, LEAST), MOST)
             self.value = int(self._limit)
 
     def _begin_epoch(self, now: float, *, is_congested: bool) -> None:
-        """Forgets the best latency of the epoch before the last one.
+        """Drops the best latency of the epoch before the last one.
 
-        Where calls wait for each other, starts over with the least limit: the best latency must not
-        be that behind a standing queue, or the limit would grow from epoch to epoch.
+        If calls wait for each other, restarts from the least limit: measured behind a standing
+        queue, the best latency would let the limit grow from epoch to epoch.
         """
         self._epoch_end = now + _EPOCH_SECONDS
         for latency in self._methods.values():

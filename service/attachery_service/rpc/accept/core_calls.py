@@ -1,6 +1,6 @@
-"""Calls as gRPC's extension module hands them over, before anything of them is read.
+"""Calls as gRPC's extension module hands them over, before their message is read.
 
-The names of `cygrpc` used here are not public; `is_usable` tells whether this version has them.
+The names of `cygrpc` used here are not public; `is_usable` checks that this version has them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _USED = (
     "SendInitialMetadataOperation",
 )
 
-# Requests open in the core, for each method: a call that finds none waits in the core.
+# Requests for calls that are open in the core, per method: without one, a call waits in the core.
 _FEWEST_OPEN = 8
 _MOST_OPEN = 1024
 
@@ -41,7 +41,7 @@ def _ignore(*_: object) -> None:
 
 
 class ArrivedCall:
-    """A call whose message has not been read. `task` answers it, once it has been started."""
+    """A call before its message is read. `task` answers it, once it has been started."""
 
     __slots__ = ("_context", "_loop", "is_refused", "method", "state", "task")
 
@@ -59,16 +59,16 @@ class ArrivedCall:
         return math.inf if seconds is None else seconds
 
     def is_answered(self) -> bool:
-        """Whether a status has been sent, or is on its way."""
+        """Whether a status has been sent, or is being sent."""
         return self.is_refused or self._context.done()
 
     def is_open(self) -> bool:
-        """Whether gRPC still has the call; it releases it at the end of the task."""
+        """Whether gRPC still has the call, which it releases at the end of the task."""
         return self.task is None or not self.task.done()
 
     def refuse(self, refusal: Refusal, done: Callable[[Any], None] = _ignore) -> None:
         """Answers the call, which must be open, without its message. Calls `done` once the status
-        is sent, but not if the caller has left."""
+        is sent, unless the caller has left."""
         self.is_refused = True
         metadata = dict(self._context.invocation_metadata())
         trailers = refusal.trailers(request_id_of(metadata.get(REQUEST_ID_KEY)))
@@ -90,8 +90,8 @@ class OpenRequests:
     is_retrying: bool = False
 
     def missing(self) -> int:
-        """How many to open. Where half of them were used in one round of the event loop, twice as
-        many are wanted; where few were, half as many."""
+        """The number to open. Doubles the wanted number if more than half were used in one
+        iteration of the event loop, and halves it if few were."""
         used = self.wanted - self.open
         if used > self.wanted // 2:
             self.wanted = min(self.wanted * 2, _MOST_OPEN)
@@ -105,8 +105,8 @@ def drive(
     done: Callable[[Any], None] = _ignore,
     failed: Callable[[], None] = _ignore,
 ) -> None:
-    """Runs a coroutine of gRPC's that awaits one event of its core: without a task, which takes two
-    more rounds of the event loop.
+    """Runs a coroutine of gRPC that awaits one event of its core. Works without a task, which would
+    take two more iterations of the event loop.
 
     Calls `done` with its result, or `failed` if the core refuses the operation. Most operations
     fail because the caller has left or the server has ended, and need no `failed`.

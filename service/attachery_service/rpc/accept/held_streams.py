@@ -1,17 +1,17 @@
-"""Refused calls whose streams still count, so that gRPC's core refuses more calls by itself.
+"""Keeps the streams of refused calls open, so that gRPC's core refuses more calls by itself.
 
 A refusal in Python costs about 85 us of CPU time. One by the core (REFUSED_STREAM, for a call
 beyond the limit of streams on its connection) costs about 6, an estimate from the CPU time of its
 threads. At several times the capacity, refusals in Python alone would take all CPU time. The core
 counts a stream until its call is destroyed (channel option `grpc.http.overload_protection`, on by
 default), so a call that was refused, or expired before it was admitted, uses up the limit of its
-own connection while it is kept here: the more calls of a connection are refused, the fewer of the
-following ones reach Python.
+own connection while it is kept here: the more calls of a connection are refused, the fewer later
+ones reach Python.
 
-Answered calls release held ones, so that refusals in Python take a bounded share of the CPU time.
-They release none while admitted calls are few among those that wait: the limits are not used up
-yet. When no call is refused any more, the held ones are released step by step, twice as many in
-each: released at once, they would let in a burst that takes a second to refuse.
+Answered calls release held ones, so refusals in Python take a bounded share of the CPU time. They
+release none while many calls wait for admission: the connections' limits are not used up yet. After
+the last refusal, the held calls are released in steps, each twice as large as the one before. All
+at once, they would let in a burst that takes a second to refuse.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-# Explicit refusals per answered call, while connections are at their limit: costs 8 % of the CPU.
+# Refusals in Python per answered call while connections are at their limit: 8 % of the CPU time.
 _RELEASED_PER_ANSWER = 0.25
-# Calls that wait to be admitted, beyond which answered calls release none.
+# While more calls than this wait for admission, answered calls release no held ones.
 _EXCESS = 128
 # Calls: the streams of 192 connections. A held one takes 16 KiB.
 _MOST = 24_576
-# While calls are refused, those held for long are released at a bounded rate, since gRPC does not
-# report whether their connection still exists.
+# While calls are refused, old ones are released at a bounded rate, since gRPC does not report that
+# a connection has ended.
 _LOOK_SECONDS = 0.1
 _LONGEST_SECONDS = 5.0
 _OLD_PER_LOOK = 20
@@ -46,7 +46,7 @@ class HeldStreams:
         self._looking = False
 
     def hold(self, call: object) -> None:
-        """Keeps a refused call, and releases the oldest if there are too many."""
+        """Holds a refused call, and releases the oldest one if there are too many."""
         self._refused = True
         self._calls.append((self._loop.time(), call))
         if len(self._calls) > _MOST:

@@ -1,92 +1,43 @@
-"""A gRPC server that accepts calls as they arrive and refuses those it cannot answer in time.
+"""A gRPC server that accepts calls ahead of gRPC's own loop and refuses them under overload.
 
-`grpc.aio` takes one call from its core at a time, two rounds of the event loop each. Under load
-calls queue in the core, unseen, and are started after their callers have given up. This server
-keeps requests for calls of each method open in the core and decides on each call as it arrives: it
-starts an admitted call as `grpc.aio` does, and answers any other with a prepared status, without a
-task and without the message. A refusal takes a third of the CPU time of a Get.
+`grpc.aio` takes one call at a time from its core, in two iterations of the event loop. Under load,
+calls queue in the core and are started after their callers have given up. This server keeps several
+requests for calls of each method open in the core and decides on each call as it arrives: it starts
+an admitted call as `grpc.aio` does, and answers any other with a prepared status, without a task
+and without the message. A refusal takes a third of the CPU time of a Get.
 
-This uses names of gRPC's extension module that are not public. Where one is missing (gRPC before
-1.84, or a future one), the server is gRPC's own, and the pipeline's admission step refuses calls.
+It uses names of gRPC's extension module that are not public; `accept_prefetch` checks that this
+version has them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from attachery_service.rpc.accept.admission import Admission, Slot, is_exempt
-from attachery_service.rpc.accept.core_calls import ArrivedCall, OpenRequests, drive, is_usable
+from attachery_service.rpc.accept.core_calls import ArrivedCall, OpenRequests, drive
 from attachery_service.rpc.accept.held_streams import HeldStreams
 from attachery_service.rpc.accept.refusals import NO_MESSAGE, OVERLOADED, TOO_LATE, Refusal
 from attachery_service.rpc.accept.unread_calls import UnreadCalls
-from attachery_service.rpc.accept.wake_ups import coalesced_wake_ups
 
-# Nothing can be done for a call in less time, in seconds.
+# No call can be answered in less time, in seconds.
 _TOO_LITTLE = 0.02
-# How long the server waits before it replaces requests that the core has failed, in seconds.
+# The pause before the server replaces requests that the core has failed, in seconds.
 _RETRY_SECONDS = 0.1
-# Refusals in one round of the event loop: 2 ms, in which no call at work gets on.
+# Refusals in one iteration of the event loop. They take 2 ms, in which no other call progresses.
 _DECIDED_PER_ROUND = 32
 
-_STOCK: Any = cygrpc.AioServer
-_USED = (
-    "_make_request_call_future",
-    "_request_registered_call",
-    "add_registered_method_handlers",
-)
+STOCK: Any = cygrpc.AioServer
 
 
-def can_prefetch() -> bool:
-    return is_usable() and all(hasattr(_STOCK, name) for name in _USED)
-
-
-def new_server(
-    options: Sequence[tuple[str, Any]],
-    admission: Admission,
-    *,
-    max_call_time: float,
-    prefetch: bool,
-) -> grpc.aio.Server:
-    """A server on the running loop: a PrefetchingServer if `prefetch` and this gRPC permits it.
-
-    `max_call_time`: seconds after which it refuses a call whose message has not arrived.
-    """
-    if not (prefetch and can_prefetch()):
-        return grpc.aio.server(options=options)
-    make = partial(PrefetchingServer, admission, max_call_time)
-    with coalesced_wake_ups(), _made_as(make):
-        return grpc.aio.server(options=options)
-
-
-def is_prefetching(server: grpc.aio.Server) -> bool:
-    return isinstance(getattr(server, "_server", None), PrefetchingServer)
-
-
-def refuse_unread(server: grpc.aio.Server) -> None:
-    """When a server begins to stop, and its admission is closed: refuses, now and from now on, the
-    calls that have waited for their message."""
-    inner = getattr(server, "_server", None)
-    if isinstance(inner, PrefetchingServer):
-        inner.refuse_unread()
-
-
-async def stop_prefetching(server: grpc.aio.Server) -> None:
-    """Right before a server stops: calls that its core hands over later are not started."""
-    inner = getattr(server, "_server", None)
-    if isinstance(inner, PrefetchingServer):
-        inner.stop_prefetching()
-
-
-class PrefetchingServer(_STOCK):  # type: ignore[misc]
-    """Accepts the calls of registered methods; the stock server answers unknown methods."""
+class PrefetchingServer(STOCK):  # type: ignore[misc]
+    """Accepts the calls of registered methods; gRPC's own server those of unknown methods."""
 
     def __init__(
         self,
@@ -111,7 +62,7 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
         self._handlers.update(handlers)
 
     def _make_request_call_future(self, method: bytes | None) -> asyncio.Future[Any]:
-        """What the stock server waits for next: for ever, if calls of the method are taken here."""
+        """The next call for gRPC's own loop; never done for a method whose calls this accepts."""
         if method is None:
             stock: asyncio.Future[Any] = super()._make_request_call_future(None)
             return stock
@@ -126,7 +77,7 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
         self._stopping = True
 
     def _refill(self, requests: OpenRequests) -> None:
-        """Opens as many requests as were used in this round of the event loop, or more."""
+        """Replaces the requests that were used in this iteration of the event loop."""
         requests.is_refilling = False
         if self._stopping:
             return
@@ -137,7 +88,7 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
             drive(self._request_registered_call(requests.method), accept, failed)
 
     def _replace_later(self, requests: OpenRequests) -> None:
-        """Replaces a request that the core has failed; after a pause, as the next may fail too."""
+        """Replaces a request that the core has failed, after a pause, as the next may fail too."""
         requests.open -= 1
         if not (requests.is_retrying or self._stopping):
             requests.is_retrying = True
@@ -148,7 +99,7 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
         self._refill(requests)
 
     def _accept(self, requests: OpenRequests, state: Any) -> None:
-        """Starts a call, or has `_decide` refuse it."""
+        """Starts a call, or queues it for `_decide`."""
         requests.open -= 1
         if not requests.is_refilling:
             requests.is_refilling = True
@@ -167,8 +118,8 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
         """Admits or refuses the calls that found no place, the newest first.
 
         The newest have the best chance to be answered in time ("adaptive LIFO": Maurer, "Fail at
-        Scale", ACM Queue 13/8, 2015). A call whose deadline has passed meanwhile costs next to
-        nothing: the core has answered it.
+        Scale", ACM Queue 13/8, 2015). An expired call costs almost nothing: the core has answered
+        it.
         """
         waiting = self._waiting
         try:
@@ -192,7 +143,7 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
             self._refuse(call, refusal)
 
     def _admit(self, call: ArrivedCall, needed: float) -> None:
-        """Starts a call, unless its caller waits for fewer seconds than it will take."""
+        """Starts a call, unless its caller's deadline is sooner than it can be answered."""
         if call.remaining() < needed:
             self._refuse(call, TOO_LATE)
             return
@@ -209,7 +160,7 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
         return task
 
     async def _work(self, call: ArrivedCall) -> None:
-        """Answers a call; also one without a message, on which gRPC gives up without a status."""
+        """Answers a call. Also one that ends without a message, for which gRPC sends no status."""
         loop = self._own_loop
         await cygrpc._handle_rpc(call.method, self._resolver, (), call.state, loop, False)
         if not call.is_answered():
@@ -222,17 +173,8 @@ class PrefetchingServer(_STOCK):  # type: ignore[misc]
 
     def _refuse(self, call: ArrivedCall, refusal: Refusal) -> None:
         self._admission.count(refusal)
-        # Other refusals say nothing about the calls that follow on the same connection.
+        # Other refusals do not predict that later calls on the same connection are refused.
         if refusal is OVERLOADED:
             self._held.hold(call.state)
         if call.remaining() > 0:
             call.refuse(refusal)
-
-
-@contextmanager
-def _made_as(kind: Any) -> Iterator[None]:
-    cygrpc.AioServer = kind
-    try:
-        yield
-    finally:
-        cygrpc.AioServer = _STOCK

@@ -1,6 +1,6 @@
-"""Prepared answers for calls that the server refuses before it reads anything of them.
+"""Prepared statuses for calls that the server refuses before it reads their message.
 
-Under overload most calls are refused, so a refusal must cost little: everything but the request id
+Under overload most calls are refused, so a refusal must be cheap: all of it except the request id
 is encoded once.
 """
 
@@ -38,11 +38,10 @@ _TYPE_URL: Final = field_of(_TYPE_URL_FIELD, f"type.googleapis.com/{_REQUEST_INF
 
 
 class Refusal:
-    """The answer for every call that is refused for one reason.
+    """The status of all calls that are refused for one reason.
 
-    `cause` is the label of the metric `attachery_rpcs_shed`. `delays`: for RetryInfo and gRPC's
-    retry pushback, used in turn so that callers do not retry together; none for an error that
-    makes a retry useless.
+    `cause`: the label of the metric `attachery_rpcs_shed`. `delays`: for RetryInfo and gRPC's retry
+    pushback, used in turn so that callers do not retry simultaneously; empty if a retry is useless.
     """
 
     def __init__(self, error: AttacheryError, cause: str, delays: Sequence[timedelta] = ()) -> None:
@@ -75,7 +74,7 @@ def _prepared(error: AttacheryError, delay: timedelta | None) -> tuple[Trailers,
 
 
 def _without_request_info(error: AttacheryError, delay: timedelta | None) -> status_pb2.Status:
-    """The status to which a RequestInfo can be appended, as Protobuf merges repeated fields."""
+    """The status, to which a RequestInfo can be appended: protobuf merges repeated fields."""
     status = to_status(error, request_id="")
     for detail in list(status.details):
         if detail.TypeName() in (_REQUEST_INFO, _RETRY_INFO):

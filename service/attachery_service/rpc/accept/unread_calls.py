@@ -1,10 +1,10 @@
-"""Admitted calls whose request message has not arrived.
+"""Admitted calls that wait for their request message.
 
-The core hands over a call when its headers arrive, and a caller may never send the message. Nobody
-has authenticated such a call, so it must not keep others out: after a moment it gives its place
-back, and asks for a new one when its message arrives. Later it is refused.
+The core hands over a call when its headers arrive, and a caller may never send the message. Such a
+call is not authenticated, so it must not keep others out: after a short time it loses its place,
+and needs a new one when its message arrives. After a longer time it is refused.
 
-One timer serves all calls, so an admitted call costs no more than its entry in a queue.
+One timer serves all calls, so an admitted call costs only its entry in a queue.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from attachery_service.rpc.accept.admission import Admission, Slot
 from attachery_service.rpc.accept.core_calls import ArrivedCall
 from attachery_service.rpc.accept.refusals import MESSAGE_LATE, SHUTTING_DOWN, Refusal
 
-# A message that arrives with the headers is read in the next rounds of the event loop.
+# A message that arrives with the headers is read in the next iterations of the event loop.
 _PLACE_SECONDS = 0.1
 _LOOK_SECONDS = 0.05
 # The largest requests have 40 KB.
@@ -28,21 +28,21 @@ _MESSAGE_SECONDS = 5.0
 class UnreadCalls:
     """The admitted calls of one server that wait for their message, oldest first.
 
-    `longest`: seconds that any call may take. `refuse` answers a call.
+    `max_call_time`: in seconds, for any call. `refuse` answers a call.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         admission: Admission,
-        longest: float,
+        max_call_time: float,
         refuse: Callable[[ArrivedCall, Refusal], None],
     ) -> None:
         self._loop = loop
         self._admission = admission
-        self._longest = min(longest, _MESSAGE_SECONDS)
+        self._longest = min(max_call_time, _MESSAGE_SECONDS)
         self._refuse = refuse
-        # Slots rather than calls: a slot lets go of its call when the message arrives.
+        # Slots rather than calls: a slot drops its call when the message arrives.
         self._with_place: deque[Slot] = deque()
         self._without: deque[Slot] = deque()
         self._looking = False
@@ -54,7 +54,7 @@ class UnreadCalls:
             self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def look(self) -> None:
-        """Takes the places of the calls that have had them for long, and refuses old calls."""
+        """Takes the places of calls that have waited for long, and refuses older ones."""
         now = time.monotonic()
         self._take_places(now - _PLACE_SECONDS)
         if self._admission.is_closed:

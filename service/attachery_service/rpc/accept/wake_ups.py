@@ -1,13 +1,13 @@
 """Fewer wake-ups between gRPC's poller thread and the event loop.
 
-For each event of its core `grpc.aio` writes a byte to a socket pair, and the event loop reads one
-byte in a round, in which it handles all events. Under load hundreds of bytes pile up: each costs a
-round of the loop, and when the socket is full, after 278 of them, the poller's thread waits. It
-reads no connection then, so that health checks and refusals by gRPC itself took seconds.
+For each event of its core, `grpc.aio` writes a byte to a socket pair, and the event loop reads one
+byte per iteration, in which it handles all events. Under load hundreds of bytes accumulate: each
+costs an iteration of the loop, and the poller's thread blocks when the socket is full, after 278
+bytes. It then reads no connection, so health checks and refusals by gRPC itself took seconds.
 
-A byte is needed only if none is unread, so the writing end is made non-blocking and as small as the
-system permits: 6 bytes on Linux. The poller's thread ignores a failed write, and the unread bytes
-make the loop look at the event that it has queued before.
+A byte is needed only if the socket has no unread one, so the writing end is made non-blocking and
+as small as the system permits: 6 bytes on Linux. The poller's thread ignores a failed write, and
+the unread bytes make the loop handle the event that was queued before.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 @contextmanager
 def coalesced_wake_ups() -> Iterator[None]:
-    """Within the block gRPC must be used for the first time in this process: it makes its socket
-    pair then. Has no effect later."""
+    """Makes gRPC's socket pair small. gRPC creates the pair at its first use in the process, which
+    must happen within the block; later the block has no effect."""
     stock = socket.socketpair
 
     def small_pair(*arguments: Any) -> tuple[socket.socket, socket.socket]:

@@ -19,8 +19,8 @@ _TOO_LITTLE: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """Starts the calls that the prefetching server has admitted, and admits or refuses the others:
-    those of gRPC's own server, and those whose message came late."""
+    """Starts calls that the prefetching server has admitted. Admits or refuses the others: calls
+    of gRPC's own server, and calls with a late message."""
 
     admission: Admission
     in_flight: InFlight

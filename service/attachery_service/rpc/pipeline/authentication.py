@@ -20,7 +20,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """Identifies the caller by the credential, or by the client certificate if there is none."""
+    """Identifies the caller by the credential, or else by the client certificate."""
 
     authenticate: Callable[[str], Awaitable[Principal]]
     peers: Mapping[str, Principal]

@@ -23,13 +23,13 @@ FINDING_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class AdminUseCases:
-    """What the service's methods run."""
+    """The use cases of the service's methods."""
 
     audit_attachments: AuditAttachments
 
 
 class AdminServicer:
-    """Each method runs the use case of its name."""
+    """Runs the use case of each method."""
 
     def __init__(self, usecases: AdminUseCases) -> None:
         self._usecases = usecases

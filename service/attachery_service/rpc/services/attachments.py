@@ -30,7 +30,7 @@ from attachery_service.usecases.holds.release_hold import ReleaseHold
 
 @dataclass(frozen=True, slots=True)
 class AttachmentUseCases:
-    """What the service's methods run."""
+    """The use cases of the service's methods."""
 
     get: GetAttachment
     resolve: ResolveAttachments
@@ -41,7 +41,7 @@ class AttachmentUseCases:
 
 
 class AttachmentServicer:
-    """Each method runs the use case of its name."""
+    """Runs the use case of each method."""
 
     def __init__(self, usecases: AttachmentUseCases, view: AttachmentView, encode: Encode) -> None:
         self._usecases = usecases

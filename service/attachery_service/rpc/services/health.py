@@ -70,7 +70,7 @@ class HealthServicer:
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         last, ending = None, context.ending
         while True:
-            changed = self._health.changed  # before looking, so that no change is missed
+            changed = self._health.changed  # read before the status, so no change is missed
             status = self._health.statuses().get(request.service, _SERVICE_UNKNOWN)
             if status != last:
                 yield health_pb2.HealthCheckResponse(status=status)

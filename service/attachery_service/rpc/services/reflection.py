@@ -21,7 +21,7 @@ SERVICE_NAMES: Final = (SERVICE.full_name, "grpc.reflection.v1.ServerReflection"
 
 
 class ReflectionServicer:
-    """Ends its streams when the server stops: tools that keep theirs must not delay it."""
+    """Ends its streams when the server stops, so tools that keep one open do not delay it."""
 
     def __init__(self, services: tuple[str, ...]) -> None:
         names = (*services, SERVICE.full_name)
@@ -53,7 +53,7 @@ class _Symbols:
         return getattr(self._pool, name)
 
     def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:
-        """Raises KeyError if there is none."""
+        """Raises KeyError for an unknown symbol."""
         name = symbol.removeprefix(".")
         try:
             return self._pool.FindFileContainingSymbol(name)
@@ -66,7 +66,7 @@ class _Symbols:
 async def _until(
     ending: asyncio.Event, requests: AsyncIterable[reflection_pb2.ServerReflectionRequest]
 ) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-    """Yields the requests as they come, and no more once `ending` is set."""
+    """Yields requests as they arrive, until `ending` is set."""
     closing, coming = asyncio.ensure_future(ending.wait()), aiter(requests)
     upcoming = asyncio.ensure_future(anext(coming, None))
     try:

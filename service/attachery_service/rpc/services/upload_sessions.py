@@ -44,7 +44,7 @@ from attachery_service.usecases.uploads.upload_verifier import Completed
 
 @dataclass(frozen=True, slots=True)
 class UploadSessionUseCases:
-    """What the service's methods run."""
+    """The use cases of the service's methods."""
 
     start: StartUploadSession
     complete: CompleteUploadSession
@@ -56,7 +56,7 @@ class UploadSessionUseCases:
 
 
 class UploadSessionServicer:
-    """Each method runs the use case of its name."""
+    """Runs the use case of each method."""
 
     def __init__(self, usecases: UploadSessionUseCases, view: AttachmentView) -> None:
         self._usecases = usecases
