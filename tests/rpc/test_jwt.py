@@ -186,9 +186,9 @@ async def test_every_other_token_is_refused_alike_and_never_quoted(
         assert await answer_to(service, token) == "CREDENTIALS_INVALID"
     capsys.readouterr()
     options = options_of(service.settings.jwt_jwks or "")
-    async with open_issuer(options) as verify:
+    async with open_issuer(options) as verifier:
         with pytest.raises(CredentialsInvalid) as refused:
-            await verify(token)
+            await verifier.verify(token)
     assert refused.value.__cause__ is not None
     assert capsys.readouterr().err == ""
 
@@ -305,12 +305,12 @@ async def test_a_set_may_hold_what_nothing_can_be_verified_with(
     odd = [7, None, {}, {"kty": 7}, {"kty": "EC", "kid": "q"}, {"kty": "RSA", "alg": []}]
     usual = {name: value for name, value in r.jwk().items() if name not in ("alg", "use")}
     keys = [*odd, secret, encrypting, small.jwk(), e.jwk(kid=None), e.jwk(), usual]
-    async with open_issuer(options_of(written(tmp_path / "jwks.json", *keys))) as verify:
-        assert (await verify(e.token())).name == "mailer"
-        assert (await verify(r.token())).name == "mailer"
+    async with open_issuer(options_of(written(tmp_path / "jwks.json", *keys))) as verifier:
+        assert (await verifier.verify(e.token())).name == "mailer"
+        assert (await verifier.verify(r.token())).name == "mailer"
         for refused in (d.token(), small.token(), e.token(headers={"kid": "e2"})):
             with pytest.raises(CredentialsInvalid):
-                await verify(refused)
+                await verifier.verify(refused)
 
 
 @dataclass
@@ -375,8 +375,8 @@ async def test_keys_are_read_over_a_private_authority_without_key_identifiers(
 ) -> None:
     async with _website(Authority("web", old=True), tmp_path, monkeypatch) as site:
         site.body = _set(*signers)
-        async with open_issuer(options_of(site.url)) as verify:
-            assert (await verify(signers[0].token())).name == "mailer"
+        async with open_issuer(options_of(site.url)) as verifier:
+            assert (await verifier.verify(signers[0].token())).name == "mailer"
 
 
 async def test_an_unknown_key_is_looked_for_once_in_a_while(
@@ -384,20 +384,20 @@ async def test_an_unknown_key_is_looked_for_once_in_a_while(
 ) -> None:
     r, e, d = signers
     website.body = _set(r)
-    async with open_issuer(options_of(website.url)) as verify:
+    async with open_issuer(options_of(website.url)) as verifier:
         assert website.asked == 1
         website.body = _set(r, e)
         # Of many at once, one asks, and all get its answer.
-        found = await asyncio.gather(*(verify(e.token(sub=f"n{n}")) for n in range(20)))
+        found = await asyncio.gather(*(verifier.verify(e.token(sub=f"n{n}")) for n in range(20)))
         assert {principal.name for principal in found} == {f"n{n}" for n in range(20)}
         assert website.asked == 2
         website.body = _set(d)
         for _ in range(5):
             with pytest.raises(CredentialsInvalid):
-                await verify(d.token())
+                await verifier.verify(d.token())
         assert website.asked == 2
         monkeypatch.setattr(key_set, "_LEAST_WAIT", 0.0)
-        assert (await verify(d.token())).name == "mailer"
+        assert (await verifier.verify(d.token())).name == "mailer"
         assert website.asked == 3
 
 
@@ -407,8 +407,8 @@ async def test_keys_are_read_through_the_proxy(
     website.body = _set(*signers)
     async with http_proxy() as proxy:
         monkeypatch.setenv("https_proxy", proxy.url())
-        async with open_issuer(options_of(website.url)) as verify:
-            assert (await verify(signers[0].token())).name == "mailer"
+        async with open_issuer(options_of(website.url)) as verifier:
+            assert (await verifier.verify(signers[0].token())).name == "mailer"
     assert proxy.methods == ["CONNECT"]
 
 
@@ -419,14 +419,14 @@ async def test_keys_are_read_again_in_the_background_and_dropped_ones_refused(
     website.body = _set(r)
     monkeypatch.setattr(key_set, "_PERIOD", 0.02)
     monkeypatch.setattr(key_set, "_LEAST_WAIT", 0.0)
-    async with open_issuer(options_of(website.url)) as verify:
-        await verify(r.token())
+    async with open_issuer(options_of(website.url)) as verifier:
+        await verifier.verify(r.token())
         website.body = _set(e)
         asked = website.asked
         await eventually(lambda: website.asked >= asked + 3)
         with pytest.raises(CredentialsInvalid):
-            await verify(r.token(jti="another"))
-        await verify(e.token())
+            await verifier.verify(r.token(jti="another"))
+        await verifier.verify(e.token())
 
 
 UNREADABLE: dict[str, tuple[int, bytes]] = {
@@ -448,12 +448,12 @@ async def test_what_cannot_be_read_leaves_the_keys_as_they_were(
     r, e, _ = signers
     website.body = _set(r)
     monkeypatch.setattr(key_set, "_LEAST_WAIT", 0.0)
-    async with open_issuer(options_of(website.url)) as verify:
+    async with open_issuer(options_of(website.url)) as verifier:
         website.status, website.body = UNREADABLE[name]
         with pytest.raises(CredentialsInvalid):
-            await verify(e.token())
+            await verifier.verify(e.token())
         assert website.asked == 2
-        assert (await verify(r.token())).name == "mailer"
+        assert (await verifier.verify(r.token())).name == "mailer"
 
 
 async def test_an_issuer_that_does_not_answer_at_start_is_asked_again(
@@ -461,11 +461,11 @@ async def test_an_issuer_that_does_not_answer_at_start_is_asked_again(
 ) -> None:
     website.status = 503
     monkeypatch.setattr(key_set, "_LEAST_WAIT", 0.0)
-    async with open_issuer(options_of(website.url)) as verify:
+    async with open_issuer(options_of(website.url)) as verifier:
         with pytest.raises(CredentialsInvalid):
-            await verify(signer.token())
+            await verifier.verify(signer.token())
         website.status, website.body = 200, _set(signer)
-        assert (await verify(signer.token())).name == "mailer"
+        assert (await verifier.verify(signer.token())).name == "mailer"
 
 
 async def test_an_issuer_with_an_unknown_certificate_is_not_believed(
@@ -473,9 +473,9 @@ async def test_an_issuer_with_an_unknown_certificate_is_not_believed(
 ) -> None:
     website.body = _set(signer)
     monkeypatch.delenv("SSL_CERT_FILE")
-    async with open_issuer(options_of(website.url)) as verify:
+    async with open_issuer(options_of(website.url)) as verifier:
         with pytest.raises(CredentialsInvalid):
-            await verify(signer.token())
+            await verifier.verify(signer.token())
     assert website.asked == 0
 
 
@@ -484,10 +484,10 @@ async def test_a_caller_that_leaves_does_not_take_the_keys_of_others_along(
 ) -> None:
     r, e, _ = signers
     website.body = _set(r)
-    async with open_issuer(options_of(website.url)) as verify:
+    async with open_issuer(options_of(website.url)) as verifier:
         website.body = _set(e)
-        first = asyncio.create_task(verify(e.token(jti="first")))
-        second = asyncio.create_task(verify(e.token(jti="second")))
+        first = asyncio.create_task(verifier.verify(e.token(jti="first")))
+        second = asyncio.create_task(verifier.verify(e.token(jti="second")))
         await asyncio.sleep(0)
         first.cancel()
         assert (await second).name == "mailer"
@@ -500,17 +500,17 @@ async def test_a_silent_issuer_refuses_all_callers_after_one_attempt(
 ) -> None:
     r, e, _ = signers
     website.body = _set(r)
-    async with open_issuer(options_of(website.url)) as verify:
+    async with open_issuer(options_of(website.url)) as verifier:
         monkeypatch.setattr(key_set, "_READ_SECONDS", 0.2)
         website.answering.clear()
         async with asyncio.timeout(10):
             found = await asyncio.gather(
-                *(verify(e.token(sub=f"n{n}")) for n in range(20)), return_exceptions=True
+                *(verifier.verify(e.token(sub=f"n{n}")) for n in range(20)), return_exceptions=True
             )
         assert {type(error) for error in found} == {CredentialsInvalid}
         assert website.asked == 2
         # The keys read before are still there.
-        assert (await verify(r.token())).name == "mailer"
+        assert (await verifier.verify(r.token())).name == "mailer"
         website.answering.set()
 
 
@@ -519,14 +519,14 @@ async def test_a_file_system_that_does_not_answer_refuses_all_callers(
 ) -> None:
     r, e, _ = signers
     path = written(tmp_path / "keys.json", r.jwk())
-    async with open_issuer(options_of(path)) as verify:
+    async with open_issuer(options_of(path)) as verifier:
         path.unlink()
         os.mkfifo(path)  # opening it for reading waits until somebody writes
         monkeypatch.setattr(key_set, "_READ_SECONDS", 0.2)
         async with asyncio.timeout(10):
             with pytest.raises(CredentialsInvalid):
-                await verify(e.token())
-        assert (await verify(r.token())).name == "mailer"
+                await verifier.verify(e.token())
+        assert (await verifier.verify(r.token())).name == "mailer"
         path.write_bytes(b"")
 
 
@@ -561,15 +561,15 @@ async def test_a_verified_token_is_known_for_a_minute_but_not_beyond_its_end(
 
     monkeypatch.setattr(jwt, "decode", counted)
     long, short = signer.token(exp=now + 600), signer.token(exp=now + 20)
-    async with open_issuer(options_of(key_file)) as verify:
+    async with open_issuer(options_of(key_file)) as verifier:
         for token, later in ((long, 59), (short, 19)):
             decoded.clear()
             for seconds in (0, later):
                 monkeypatch.setattr(time, "time", lambda s=seconds: now + s)
-                await verify(token)
+                await verifier.verify(token)
             assert len(decoded) == 1
             monkeypatch.setattr(time, "time", lambda s=later: now + s + 2)
-            await verify(token)
+            await verifier.verify(token)
             assert len(decoded) == 2
             monkeypatch.setattr(time, "time", lambda: now)
 

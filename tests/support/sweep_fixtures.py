@@ -19,7 +19,7 @@ from attachery_service.postgres.database import open_database
 from attachery_service.s3.client import open_storage
 from attachery_service.settings.service import Settings
 from attachery_service.usecases.background_tasks import BackgroundTasks
-from attachery_service.usecases.maintenance.sweep import Round, Sweep
+from attachery_service.usecases.maintenance.sweep import Sweep, SweepResult
 from attachery_service.worker.sweep import SweepMetrics
 from support.service_fixtures import ServiceUnderTest
 
@@ -32,7 +32,7 @@ class Sweeper:
     background: BackgroundTasks
     registry: CollectorRegistry
 
-    async def __call__(self) -> Round:
+    async def __call__(self) -> SweepResult:
         done = await self.sweep()
         assert await self.background.drain(5)
         return done

@@ -78,7 +78,7 @@ async def test_what_has_not_arrived_is_asked_for_again_until_it_expires(
     assert await service.send(started.target, BODY) == 200
     done = await sweeper()
     assert (await service.get(attachment_id)).state == READY
-    assert not done.left
+    assert not done.deferred
     missing = (await service.start(auto_complete=True)).session.attachment_id
     await service.age(missing, timedelta(hours=1))
     await sweeper()

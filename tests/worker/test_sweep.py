@@ -403,12 +403,12 @@ async def test_an_object_that_the_store_does_not_delete_is_tried_again(
                 "UPDATE upload_sessions SET state = 'cancelled', due_time = now()"
             )
             done = await sweeper()
-            assert done.left == {"STORAGE_UNAVAILABLE": 1}
+            assert done.deferred == {"STORAGE_UNAVAILABLE": 1}
             assert sweeper.counts() == {"disposed": 1, "failed_deletes": 1}
             assert timedelta() < await due_in(service, kept.decode()) < RETRY
             await service.age(kept.decode(), RETRY)
             kept = b""
-            assert not (await sweeper()).left
+            assert not (await sweeper()).deferred
             assert sweeper.counts() == {"disposed": 2, "failed_deletes": 1}
 
 

@@ -29,7 +29,7 @@ from attachery_service.s3.listing import S3ObjectListing
 from attachery_service.s3.notifications.events import EventReader
 from attachery_service.s3.objects import S3ObjectStore
 from attachery_service.settings.service import Settings
-from attachery_service.usecases.maintenance.handle_object_created import NoticeArrival
+from attachery_service.usecases.maintenance.handle_object_created import HandleObjectCreated
 from attachery_service.usecases.maintenance.sweep import RETRY, Sweep
 from attachery_service.usecases.uploads.auto_complete import AutoComplete
 from attachery_service.usecases.uploads.complete_upload_session import CompleteUploadSession
@@ -126,7 +126,7 @@ def sweep_of(core: Core, metrics: SweepMetrics) -> Sweep:
 
 
 def _arrivals(core: Core) -> Arrivals:
-    notice = NoticeArrival(PostgresSessions(core.database), _auto_complete(core))
+    notice = HandleObjectCreated(PostgresSessions(core.database), _auto_complete(core))
     return Arrivals(notice, NotificationMetrics(core.registry))
 
 

@@ -64,7 +64,7 @@ class _TenantAudit:
         self.report.tenant()
         async for part in self.audit(tenant_id):
             for finding in part.findings:
-                repaired = await self.repair(tenant_id, finding) if repairs else ""
+                repaired = await self.repair.repair(tenant_id, finding) if repairs else ""
                 facts = facts_of(tenant_id, finding, repaired)
                 self.report.finding(facts)
                 if repaired:

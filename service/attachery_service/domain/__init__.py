@@ -1,1 +1,1 @@
-"""What the service means by its words: pure, of the standard library only."""
+"""The values and rules of the service, without input or output."""

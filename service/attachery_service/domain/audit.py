@@ -1,4 +1,4 @@
-"""What an audit compares, and what it may find. No judgement here waits on anything outside."""
+"""The values that an audit compares, and its findings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from attachery_service.domain.pages import of_token, to_token
 from attachery_service.domain.quota import Usage
 from attachery_service.domain.sessions import SealedObject
 
-# What is due is looked at within seconds. Later than this, nobody looks.
+# The sweep takes seconds for a due session. A session that is later than this is overdue.
 GRACE = timedelta(minutes=5)
 
 
 class Kind(StrEnum):
-    """What is wrong."""
+    """The kind of a finding."""
 
     OBJECT_MISSING = "object_missing"
     OBJECT_CHANGED = "object_changed"
@@ -30,10 +30,10 @@ class Kind(StrEnum):
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """Something that is not as it should be. Texts are empty where there is nothing to say.
+    """A difference between the database and object storage, or within the database.
 
-    `since_time`: since when an orphan is there, or an overdue session was to be looked at; None for
-    one that will be looked at too late.
+    `since_time`: when an orphan was created, or when an overdue session was due; None for a session
+    that will be swept too late.
     """
 
     kind: Kind
@@ -45,9 +45,9 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class AuditCursor(Struct, frozen=True):
-    """The last session and the last object that were looked at, None and empty before the first.
+    """The last session and the last object that were compared, None and empty before the first.
 
-    `path` is the object's key without what all of the tenant's begin with.
+    `path` is the object's key without the tenant's prefix.
     """
 
     attachment_id: UUID | None = None
@@ -58,21 +58,21 @@ class AuditCursor(Struct, frozen=True):
 
     @classmethod
     def of(cls, token: str, tenant_id: str) -> Self | None:
-        """None if the token is not of an audit of this tenant."""
+        """Returns None if the token is not of an audit of this tenant."""
         attachment_id, space, path = (of_token(token, _listing(tenant_id)) or "").partition(" ")
         try:
             return cls(UUID(attachment_id) if attachment_id else None, path) if space else None
         except ValueError:
-            return None  # the check can be computed by whoever cares to
+            return None  # the check is not secret, so its content may be invalid
 
 
 START = AuditCursor()
 
 
 class ListedObject(Struct, frozen=True, kw_only=True):
-    """An object as a listing tells of it. `attachment_id` None: no key of this service's.
+    """An object of a listing. `attachment_id` None: not a key of this service.
 
-    `path` is its key without what all of the tenant's begin with. Size in bytes.
+    `path` is its key without the tenant's prefix. Size in bytes.
     """
 
     key: str
@@ -93,20 +93,20 @@ class ListedObject(Struct, frozen=True, kw_only=True):
 
 
 class AuditedSession(Struct, frozen=True, kw_only=True):
-    """What an audit needs of a session, as of `read_time`, the database's clock.
+    """The part of a session that an audit needs, at `read_time`, the database's clock.
 
-    `promised`: the object that whoever resolves it may count on, with its size in bytes; None where
-    there is none. `awaited_keys`: what may be there beside it, being uploaded or yet to be deleted.
-    `unsettled`: a call may be making an object that no row names yet. `next_due_time` is when the
-    sweep has to look at it, `due_time` when it will. `held_until` is what the session says of its
-    holds, `holds_end_time` what they say; None where they have ended.
+    `expected_object`: the object that must exist, with its size in bytes; None if there is none.
+    `expected_keys`: other objects that may exist, being uploaded or not deleted yet. `in_flight`: a
+    call may be creating an object that no row names yet. `next_due_time`: when the sweep has to
+    change the session; `due_time`: when it will. `held_until`: the end of the holds, by the
+    session's row; `holds_end_time`: by the hold rows; None where they have ended.
     """
 
     attachment_id: UUID
-    promised: SealedObject | None
+    expected_object: SealedObject | None
     size: int | None
-    awaited_keys: frozenset[str]
-    unsettled: bool
+    expected_keys: frozenset[str]
+    in_flight: bool
     due_time: datetime
     next_due_time: datetime
     held_until: datetime | None
@@ -115,15 +115,16 @@ class AuditedSession(Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> str:
-        """Before every path of its objects, in the order of the listing."""
+        """Sorts before every path of its objects."""
         return f"{self.attachment_id}/"
 
     def may_have(self, key: str) -> bool:
-        kept = self.promised is not None and self.promised.key == key
-        return kept or key in self.awaited_keys or self.unsettled
+        expected = self.expected_object
+        is_expected = expected is not None and expected.key == key
+        return is_expected or key in self.expected_keys or self.in_flight
 
     def findings(self) -> Iterator[Finding]:
-        """What is wrong with the row itself."""
+        """Returns the findings of the row itself."""
         if self.due_time <= self.read_time - GRACE:
             yield self._overdue(since=self.due_time)
         elif self.due_time > self.next_due_time:
@@ -137,14 +138,15 @@ class AuditedSession(Struct, frozen=True, kw_only=True):
             )
 
     def damage(self, etag: str | None, size: int | None) -> Finding | None:
-        """What is wrong with the promised object, seen with this ETag and size; None: missing."""
-        if self.promised is None or (etag, size) == (self.promised.etag, self.size):
+        """Compares the expected object with the stored ETag and size; None: it is missing."""
+        expected = self.expected_object
+        if expected is None or (etag, size) == (expected.etag, self.size):
             return None
         return Finding(
             kind=Kind.OBJECT_MISSING if etag is None else Kind.OBJECT_CHANGED,
             attachment_id=self.attachment_id,
-            key=self.promised.key,
-            expected=_object_text(self.promised.etag, self.size),
+            key=expected.key,
+            expected=_object_text(expected.etag, self.size),
             actual="" if etag is None else _object_text(etag, size),
         )
 
@@ -159,7 +161,7 @@ class AuditedSession(Struct, frozen=True, kw_only=True):
 
 
 def usage_finding(counted: Usage, actual: Usage) -> Finding | None:
-    """Of a tenant's counters, and what its sessions add up to."""
+    """Compares a tenant's counters with the sums over its sessions."""
     if counted == actual:
         return None
     return Finding(

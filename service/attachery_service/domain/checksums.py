@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class Algorithm(StrEnum):
-    """A digest Attachery knows, named as in its messages."""
+    """A supported digest, named as in the messages."""
 
     MD5 = "md5"
     SHA256 = "sha256"
@@ -16,14 +16,14 @@ class Algorithm(StrEnum):
     CRC64NVME = "crc64nvme"
 
 
-# Going through the enumeration itself takes ten times as long.
+# Iterating over the enumeration takes ten times as long.
 ALGORITHMS = tuple(Algorithm)
 
 DIGITS = {Algorithm.MD5: 32, Algorithm.SHA256: 64, Algorithm.CRC32C: 8, Algorithm.CRC64NVME: 16}
 
 
 class Checksums(Struct, frozen=True, kw_only=True):
-    """Digests of one object, lower-case hexadecimal; None where not known."""
+    """Digests of one object, lower-case hexadecimal; None where unknown."""
 
     md5: str | None = None
     sha256: str | None = None

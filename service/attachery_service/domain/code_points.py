@@ -28,8 +28,8 @@ NON_CHARACTER: Final = r"\ufdd0-\ufdef" + "".join(
     f"\\U{plane:04x}fffe\\U{plane:04x}ffff" for plane in range(15)
 )
 
-# What is both a format character (category Cf) and invisible (DerivedCoreProperties.txt,
-# Default_Ignorable_Code_Point), with what is reserved for such characters: soft hyphen, directional
+# Invisible format characters (category Cf and DerivedCoreProperties.txt,
+# Default_Ignorable_Code_Point), with the code points reserved for them: soft hyphen, directional
 # marks, embeddings, overrides and isolates, zero width space, word joiner, invisible operators,
 # byte order mark, shorthand and musical format controls, tags. Also the interlinear annotation
 # controls, which Unicode keeps out of plain text (section 23.8). Not the joiners U+200C and U+200D.

@@ -10,7 +10,7 @@ _QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*"'
 _PARAMETER = rf"[ \t]*;(?:[ \t]*{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?"
 _MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:{_PARAMETER})*(?:(?<=;)[ \t]*)?")
 
-# What a browser can show without running anything of it.
+# The types that a browser shows without executing their content.
 _SAFE_INLINE = frozenset({
     "image/avif", "image/bmp", "image/gif", "image/jpeg", "image/png", "image/webp",
     "audio/aac", "audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg", "audio/wav", "audio/webm",
@@ -31,7 +31,7 @@ _SYNONYMS = {
     "text/javascript": "application/javascript",
 }
 
-# Says nothing of the content.
+# Declares nothing about the content.
 OPAQUE = "application/octet-stream"
 
 

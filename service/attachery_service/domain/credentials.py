@@ -1,4 +1,4 @@
-"""API keys: `attk_{id}_{secret}`, of which only the id and a digest of the secret are kept.
+"""API keys: `attk_{id}_{secret}`. Only the id and a digest of the secret are stored.
 
 The secret has 256 random bits, so that its plain SHA-256 cannot be searched and needs no salt.
 """
@@ -18,7 +18,7 @@ _FORM = re.compile(r"attk_([0-9a-f]{16})_([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ApiKey:
-    """A key in the clear: only in the hands of its caller, and for a moment here."""
+    """A key in plain text, as its caller sends it."""
 
     key_id: str
     secret: str
@@ -29,7 +29,7 @@ class ApiKey:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """None if `text` has not the form of a key."""
+        """Returns None if `text` does not have the form of a key."""
         match = _FORM.fullmatch(text)
         return None if match is None else cls(match[1], match[2])
 
@@ -44,7 +44,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key at rest: the SHA-256 of its secret and who it stands for."""
+    """A stored key: the SHA-256 of its secret, and its principal."""
 
     secret_digest: bytes
     principal: Principal

@@ -12,13 +12,15 @@ from attachery_service.domain.errors import HoldExpired, HoldReleased
 MIN_TTL = timedelta(seconds=1)
 MAX_TTL = timedelta(days=7)
 
-# Repeating a call adds to the same hold, and each time all that it holds is kept longer.
+# A repeated call adds to the same hold, and extends it for all of its attachments.
 MAX_ATTACHMENTS = 10_000
 
 
 class NewHold(Struct, frozen=True, kw_only=True):
-    """A hold about to be taken, or the same caller's of the same owner about to be renewed. It ends
-    `ttl` from the database's now. An empty `owner` names nobody."""
+    """A new hold, or the renewal of the same caller's hold for the same owner.
+
+    It ends `ttl` after the database's now. A hold with an empty `owner` has none.
+    """
 
     tenant_id: str
     hold_id: UUID
@@ -42,7 +44,7 @@ class Hold(Struct, frozen=True, kw_only=True):
 
     @property
     def time_left(self) -> timedelta:
-        """Until it ends by itself; zero once it has ended."""
+        """The time until it expires; zero once it has ended."""
         if self.release_time is not None:
             return timedelta()
         return max(self.expire_time - self.read_time, timedelta())

@@ -26,7 +26,7 @@ class RequestKey(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What a request id came to before: the checks of a Complete, nothing more of the others."""
+    """The stored outcome of a request id: the checks of a Complete, no more of other methods."""
 
     payload_digest: bytes
     checks: tuple[Check, ...] = ()
@@ -40,10 +40,10 @@ class Outcome(Struct, frozen=True):
 def request_key(
     method: str, request_id: str | None, payload: Mapping[str, object]
 ) -> RequestKey | None:
-    """The key of a request, None if it gave no id. `payload` is all that decides its outcome.
+    """Returns the key of a request, or None without an id.
 
-    What was not given is left out, so that a release that knows more fields agrees with one that
-    does not.
+    `payload` is all that decides the outcome of the request. Empty fields are left
+    out, so that releases with more and with fewer fields agree.
     """
     if request_id is None:
         return None
@@ -52,5 +52,5 @@ def request_key(
 
 
 def given(payload: Mapping[str, object]) -> dict[str, object]:
-    """The fields that were given; also for those of a payload's parts."""
+    """Returns the fields that are not empty, of a payload or of its parts."""
     return {name: value for name, value in payload.items() if value not in _NOT_GIVEN}

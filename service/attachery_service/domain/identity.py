@@ -1,4 +1,4 @@
-"""Who calls, and what they may do."""
+"""Callers and their rights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALL_SCOPES = frozenset(Scope)
 class Principal:
     """An authenticated caller. `tenants` None means every tenant, `session` None every session.
 
-    One that is bound to a session may call only what is about a single one.
+    A principal that is bound to a session may call only methods about a single session.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Principal:
             raise TenantDenied
 
     def require_session(self, attachment_id: UUID) -> None:
-        """Answers any but its own as if it did not exist. Raises AttachmentNotFound."""
+        """Hides every session but its own. Raises AttachmentNotFound."""
         if self.session not in (None, attachment_id):
             raise AttachmentNotFound(attachmentId=attachment_id)
 
 
-# Who acts when the service itself does.
+# The principal of the service's own actions.
 SERVICE = Principal(name="attachery", tenants=None, scopes=ALL_SCOPES)

@@ -1,4 +1,4 @@
-"""What the store says of its own accord: that an object has arrived."""
+"""Notifications of object storage about created objects."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from msgspec import Struct
 
 
 class MalformedEventsError(ValueError):
-    """It is none of what a store sends."""
+    """The message has no form that object storage sends."""
 
 
-class Arrival(Struct, frozen=True):
-    """An object that is said to have arrived under a key of this session. It may be untrue."""
+class ObjectCreated(Struct, frozen=True):
+    """A reported object under a key of this session. The report may be false."""
 
     tenant_id: str
     attachment_id: UUID
@@ -24,8 +24,8 @@ class Arrival(Struct, frozen=True):
 class NotificationKind(StrEnum):
     """The form of a notification, without the envelopes it was delivered in.
 
-    TEST: S3's greeting when notifications are switched on. SUBSCRIPTION, UNSUBSCRIPTION: SNS wants
-    one to be confirmed, or has ended one.
+    TEST: S3's greeting when notifications are switched on. SUBSCRIPTION, UNSUBSCRIPTION: SNS asks
+    for the confirmation of one, or has ended one.
     """
 
     S3 = "s3"
@@ -40,7 +40,7 @@ class NotificationKind(StrEnum):
 class Subscription(Struct, frozen=True):
     """An SNS subscription that waits for an operator to confirm it, or that has ended.
 
-    `topic`: its ARN. `confirm_url`: confirms it. None for what SNS would not send.
+    `topic`: its ARN. `confirm_url`: confirms it. None for values that SNS would not send.
     """
 
     topic: str | None
@@ -51,17 +51,17 @@ class Subscription(Struct, frozen=True):
 class Events(Struct, frozen=True):
     """The content of one message. `ignored`: the number of events about other things."""
 
-    arrivals: Sequence[Arrival]
+    arrivals: Sequence[ObjectCreated]
     ignored: int
     kinds: Mapping[NotificationKind, int]
     subscriptions: Sequence[Subscription]
 
 
 class NotificationOutcome(StrEnum):
-    """What became of a notification: of one object, or of a message that was refused as a whole.
+    """The result for one object, or for a whole message that was refused.
 
-    UNFINISHED: the bytes are bad, not there to be seen yet, or somebody else was faster. POSTPONED:
-    a fault; the sweep completes the session.
+    UNFINISHED: the bytes are bad or not visible yet, or another call was faster. POSTPONED: a
+    fault; the sweep completes the session.
     """
 
     COMPLETED = "completed"

@@ -1,4 +1,4 @@
-"""Paging: a place in an ordered list that survives the list's growth (keyset), as opaque text."""
+"""Cursors of pages: a place in an ordered list (keyset), as an opaque token."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ class PageCursor:
 
     @classmethod
     def of(cls, token: str, listing: Mapping[str, object]) -> Self | None:
-        """None if the token is not of this listing."""
+        """Returns None if the token is not of this listing."""
         create_time, _, attachment_id = (of_token(token, listing) or "").partition(" ")
         try:
             return cls(datetime.fromisoformat(create_time).astimezone(UTC), UUID(attachment_id))
         except (ValueError, OverflowError):
-            return None  # the check can be computed by whoever cares to
+            return None  # the check is not secret, so its content may be invalid
 
 
 def to_token(place: str, listing: Mapping[str, object]) -> str:
-    """A place in one listing. Any change to it, or to the listing, makes it worthless.
+    """Encodes a place in one listing. Any change to either invalidates the token.
 
-    It grants nothing: who uses it needs the right to list anyway.
+    It grants nothing: its user needs the right to list.
     """
     raw = place.encode()
     return base64.urlsafe_b64encode(_check(raw, listing) + raw).decode().rstrip("=")
 
 
 def of_token(token: str, listing: Mapping[str, object]) -> str | None:
-    """The place, None if the token is not of this listing."""
+    """Returns the place, or None if the token is not of this listing."""
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         check, place = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]

@@ -15,10 +15,10 @@ DEFAULT_MAX_SIZE = 157_286_400
 
 
 class Sniffing(StrEnum):
-    """What the type that the first bytes speak for is used for.
+    """The use of the type that is detected in the first bytes.
 
-    OFF: not looked at, and one read of the store is saved. REPORT: shown. ENFORCE: a contradiction
-    to the declared type fails the upload.
+    OFF: no detection, which saves one read of object storage. REPORT: shown in the checks. ENFORCE:
+    a contradiction of the declared type fails the upload.
     """
 
     OFF = "off"
@@ -28,14 +28,14 @@ class Sniffing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A way for a file of at most `max_size` bytes; None: as large as the policy takes."""
+    """A route for files of up to `max_size` bytes; None: the limit of the policy."""
 
     name: str
     max_size: int | None = None
 
 
 # Of the same API, whose limits are on whole requests: 3 MB for JSON, where 2.1 MB are 2.8 MB as
-# Base64, and 25 MB for forms. What is left is for the message the file is sent with.
+# Base64, and 25 MB for forms. The rest is for the message around the file.
 DEFAULT_ROUTES = (
     Route(name="json", max_size=2_100_000),
     Route(name="multipart", max_size=24_000_000),
@@ -45,7 +45,7 @@ DEFAULT_ROUTES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What holds for the sessions of one purpose. Sizes in bytes.
+    """The limits and options of the sessions of one purpose. Sizes in bytes.
 
     `allowed_content_types`: `image/png`, or `image/*` for all of a kind; empty for any.
     `allow_empty`: an object of 0 bytes is a good upload. `terminal_on_mismatch` False: bytes that
@@ -78,7 +78,7 @@ class Policy:
         return 0 if self.allow_empty else 1
 
     def allows(self, content_type: str) -> bool:
-        """Whether files of this type are taken, whatever its parameters."""
+        """Whether files of this type are accepted, with any parameters."""
         kind = essence(content_type)
         family = f"{kind.partition('/')[0]}/*"
         return not self.allowed_content_types or bool(
@@ -90,5 +90,5 @@ class Policy:
         return self.max_size if route.max_size is None else min(route.max_size, self.max_size)
 
     def route_of(self, size: int) -> Route | None:
-        """The first that takes a file of so many bytes."""
+        """Returns the first route for a file of `size` bytes, or None."""
         return next((route for route in self.routes if size <= self.route_limit(route)), None)

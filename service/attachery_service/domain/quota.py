@@ -1,4 +1,4 @@
-"""What a tenant may have at a time, and has."""
+"""Quotas of tenants, and their usage."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from attachery_service.domain.errors import (
     StorageQuotaExceeded,
 )
 
-# What the database can count, far above any store.
+# The largest number that the database counts, far above any object storage.
 MAX_LIMIT = 2**60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The most a tenant may have; None where there is no limit. Sizes in bytes.
+    """The limits of a tenant; None without a limit. Sizes in bytes.
 
-    Pending is a session whose target can still write, and every byte it may yet bring.
-    `max_stored_bytes` counts those too: what was let in must have its place.
+    A session is pending while its target can still write; it reserves every byte that it may write.
+    `max_stored_bytes` includes the reserved bytes, so that an accepted upload always has room.
     """
 
     max_pending_sessions: int | None = None
@@ -30,14 +30,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a tenant has. Sizes in bytes."""
+    """The usage of a tenant. Sizes in bytes."""
 
     pending_sessions: int
     pending_bytes: int
     stored_bytes: int
 
     def refusal(self, tenant_id: str, limits: Limits, size: int) -> ResourceExhausted | None:
-        """Why one more session of this size is too much; None if it is not."""
+        """Returns the error of one more session of this size, or None if it fits."""
         kept = self.pending_bytes + self.stored_bytes
         for error, quota, limit, used, asked in (
             (

@@ -1,4 +1,4 @@
-"""How many calls a caller may make in what time."""
+"""Rate limits: calls per unit of time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOTATION = re.compile(rf"([1-9][0-9]{{0,8}})/({'|'.join(_UNITS)})")
 
 
 class Category(StrEnum):
-    """Kinds of calls that are counted apart, because their costs are worlds apart."""
+    """Kinds of calls with a limit of their own, since their costs differ."""
 
     READ = "read"
     WRITE = "write"
@@ -22,14 +22,14 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """So many `calls` per `unit` of time."""
+    """`calls` per `unit` of time."""
 
     calls: int
     unit: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads what `str` gives, such as `100/second`. Raises ValueError."""
+        """Parses the format of `str`, such as `100/second`. Raises ValueError."""
         match = _NOTATION.fullmatch(text)
         if match is None:
             units = ", ".join(_UNITS)
@@ -46,7 +46,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """What a limit says of a call that was just counted.
+    """The state of a limit after a call was counted.
 
     `wait` is the time until one more call than `remaining` may be made; zero if all may.
     """

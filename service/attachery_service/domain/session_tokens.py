@@ -1,9 +1,8 @@
 """Session tokens: `atts_{key id}_{claims}_{MAC}`, good for one session until its deadline.
 
-Nothing is stored of them: the claims (whose session, which, until when, started by whom) are in the
-token, and an HMAC-SHA256 over its very text makes them true. The MAC is over the text, not what
-the text decodes to, so that no two texts are the same token. The claims are legible to whoever
-holds it, who knows them anyway: they are in every answer about the session.
+Tokens are not stored: the claims (tenant, attachment id, expiry, principal) are in the token, and
+an HMAC-SHA256 authenticates them. The MAC is over the text, not the decoded claims, so that no two
+texts are the same token. The claims are readable: every response about the session contains them.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _SCOPES = frozenset({Scope.UPLOADS_COMPLETE, Scope.UPLOADS_CREATE, Scope.UPLOADS
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TokenKey:
-    """What tokens are signed with."""
+    """A signing key of session tokens."""
 
     key_id: str
     secret: bytes
@@ -43,7 +42,7 @@ class TokenKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionClaims:
-    """What a token says. `name` is the principal that started the session."""
+    """The claims of a token. `name` is the principal that started the session."""
 
     tenant_id: str
     attachment_id: UUID
@@ -75,12 +74,12 @@ class SessionToken:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """None if `text` has not the form of a token."""
+        """Returns None if `text` does not have the form of a token."""
         match = _FORM.fullmatch(text)
         return None if match is None else cls(match[2], match[1], match[3], match[4])
 
     def verified(self, key: TokenKey) -> SessionClaims | None:
-        """None if it was not signed with this key."""
+        """Returns None if the token was not signed with this key."""
         if not hmac.compare_digest(self.mac, key.mac(self.signed_text)):
             return None
         return _decoded(self.claims_text)
@@ -94,7 +93,7 @@ def _encoded(claims: SessionClaims) -> str:
 
 
 def _decoded(text: str) -> SessionClaims:
-    """Only for what was signed here, and therefore encoded here."""
+    """Decodes claims whose MAC is verified, so that their encoding is valid."""
     raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     head, rest = _ID + _TIME, raw[_ID + _TIME + 1 :]
     return SessionClaims(
@@ -107,7 +106,7 @@ def _decoded(text: str) -> SessionClaims:
 
 @dataclass(frozen=True, slots=True)
 class TimedKey:
-    """A key, and what time it is by the database's clock."""
+    """A key, and the time of the database's clock."""
 
     key: TokenKey
     time: datetime

@@ -1,6 +1,6 @@
 """Upload sessions, and the attachments they become: one row, one id.
 
-Each state is a type, so that a function that needs the bytes takes a ReadySession, and none asks.
+Each state is a type: a function that needs the bytes takes a ReadySession, and checks nothing.
 
 The values of a call are `msgspec.Struct`s: one of 25 fields is built in 0.6 µs, compared in 0.1 µs
 and copied with a change in 0.2 µs. A frozen dataclass takes 9.0, 0.5 and 10.0 µs, a frozen attrs

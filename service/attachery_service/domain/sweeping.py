@@ -1,4 +1,4 @@
-"""What a sweep does to sessions as time passes."""
+"""The sweep's changes of due sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 
 class SweepEvent(StrEnum):
-    """What happened to a session, or to an object of it.
+    """A change of a session, or of one of its objects.
 
     DISPOSED: its dead objects were deleted. FAILED_DELETES: objects that were not, and will be
     tried again.
@@ -27,11 +27,11 @@ class SweepEvent(StrEnum):
 
 
 class SweptSession(Struct, frozen=True, kw_only=True):
-    """A session that was due at `due_time` and was looked at at `sweep_time`.
+    """A session that was due at `due_time` and was swept at `sweep_time`.
 
-    `events`: what was done to its row. `dead_keys`: objects to be deleted now. `kept_key`: the one
-    that stays, if any. `may_have_lost_copies`: a killed Complete may have left objects that
-    no row names, and none can come any more. `auto_completes`: its upload is to be completed now.
+    `events`: the changes of its row. `dead_keys`: objects to be deleted now. `kept_key`: the one
+    that remains, if any. `may_have_lost_copies`: a killed Complete may have left objects that
+    no row names, and no more can appear. `auto_completes`: its upload is to be completed now.
     """
 
     tenant_id: str

@@ -60,7 +60,7 @@ class JwtVerifier:
         self._keys = keys
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
-    async def __call__(self, token: str) -> Principal:
+    async def verify(self, token: str) -> Principal:
         digest, now = hashlib.sha256(token.encode()).digest(), time.time()
         known = self._known.get(digest)
         if known is not None and now < known.until:

@@ -19,7 +19,7 @@ class ApiKeys(Protocol):
 class TokenVerifier(Protocol):
     """Verifies tokens of an external issuer."""
 
-    async def __call__(self, token: str) -> Principal:
+    async def verify(self, token: str) -> Principal:
         """Raises CredentialsInvalid, the same for every cause."""
 
 

@@ -36,10 +36,10 @@ class HoldStore(Protocol):
         actor: str,
         *,
         consumed: bool,
-        perishable: Collection[str],
+        delete_when_consumed_purposes: Collection[str],
     ) -> Hold | None:
         """Releases a hold, unless it was released before. Returns None if there is no such id.
 
-        If `consumed`, its attachments of the `perishable` purposes become DELETED where no other
-        hold remains.
+        If `consumed`, its attachments of `delete_when_consumed_purposes` become DELETED where no
+        other hold remains.
         """

@@ -10,8 +10,12 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from attachery_service.aio.deadline import set_time_left
-from attachery_service.domain.object_created import Arrival, NotificationKind, NotificationOutcome
-from attachery_service.usecases.maintenance.handle_object_created import NoticeArrival
+from attachery_service.domain.object_created import (
+    NotificationKind,
+    NotificationOutcome,
+    ObjectCreated,
+)
+from attachery_service.usecases.maintenance.handle_object_created import HandleObjectCreated
 
 _log = structlog.get_logger("attachery.notifications")
 
@@ -58,17 +62,17 @@ class Arrivals:
 
     def __init__(
         self,
-        notice: NoticeArrival,
+        notice: HandleObjectCreated,
         metrics: NotificationMetrics,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
         self.metrics = metrics
         self._notice = notice
         self._most_waiting = most_waiting
-        self._queue = asyncio.Queue[Arrival]()
-        self._waiting = set[Arrival]()
+        self._queue = asyncio.Queue[ObjectCreated]()
+        self._waiting = set[ObjectCreated]()
 
-    def take(self, arrivals: Sequence[Arrival]) -> bool:
+    def take(self, arrivals: Sequence[ObjectCreated]) -> bool:
         """Whether there was room for all; if not, none was taken."""
         new = [arrival for arrival in dict.fromkeys(arrivals) if arrival not in self._waiting]
         if len(self._waiting) + len(new) > self._most_waiting:
@@ -90,7 +94,7 @@ class Arrivals:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    async def _look_at(self, arrival: Arrival) -> None:
+    async def _look_at(self, arrival: ObjectCreated) -> None:
         """Completes its session, if that waits for it, in its own time."""
         set_time_left(_SECONDS_EACH)
         outcome = await self._notice(arrival)

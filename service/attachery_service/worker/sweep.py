@@ -59,6 +59,6 @@ class SweepWork:
             done = await self.sweep()
         self.metrics.lag.set(done.lag.total_seconds())
         self.metrics.last_success.set(time.time())
-        if done.left:
-            _log.warning("put off", count=done.left.total(), reasons=dict(done.left))
+        if done.deferred:
+            _log.warning("put off", count=done.deferred.total(), reasons=dict(done.deferred))
         return done.is_done

@@ -97,7 +97,7 @@ class World:
 
     async def release(self, hold_id: UUID, *, consumed: bool = False) -> Hold | None:
         return await self.holds.release(
-            TENANT, hold_id, "tester", consumed=consumed, perishable=[PERISHABLE]
+            TENANT, hold_id, "tester", consumed=consumed, delete_when_consumed_purposes=[PERISHABLE]
         )
 
     def any_event(self) -> Callable[[], Awaitable[None]]:

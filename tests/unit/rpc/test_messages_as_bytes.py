@@ -248,7 +248,7 @@ def test_an_attachment_is_told_as_by_keywords(
     session: ReadySession | DeletedSession, sees_storage: bool
 ) -> None:
     caller = called_by(sees_storage=sees_storage).principal
-    assert VIEW(session, caller) == told_attachment(session, sees_storage=sees_storage)
+    assert VIEW.message(session, caller) == told_attachment(session, sees_storage=sees_storage)
 
 
 @given(st.lists(st.tuples(resolutions, st.booleans()), min_size=1, max_size=4))

@@ -93,10 +93,10 @@ def _to_audited(row: Row) -> AuditedSession:
     key, has_bytes = row["sealed_key"], row["has_bytes"]
     return AuditedSession(
         attachment_id=row["attachment_id"],
-        promised=SealedObject(key, row["sealed_etag"]) if has_bytes else None,
+        expected_object=SealedObject(key, row["sealed_etag"]) if has_bytes else None,
         size=row["size"],
-        awaited_keys=_awaited_keys(row),
-        unsettled=row["is_unsettled"],
+        expected_keys=_expected_keys(row),
+        in_flight=row["is_unsettled"],
         due_time=row["due_time"],
         next_due_time=row["next_due_time"],
         held_until=row["held_until"],
@@ -105,7 +105,7 @@ def _to_audited(row: Row) -> AuditedSession:
     )
 
 
-def _awaited_keys(row: Row) -> frozenset[str]:
+def _expected_keys(row: Row) -> frozenset[str]:
     uploaded = () if row["is_disposed"] else (row["upload_key"],)
     disposed = row["sealed_key"] is None or (row["is_deleted"] and row["is_disposed"])
     sealed = () if disposed else (row["sealed_key"],)

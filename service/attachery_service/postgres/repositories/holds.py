@@ -68,13 +68,18 @@ class PostgresHolds:
         actor: str,
         *,
         consumed: bool,
-        perishable: Collection[str],
+        delete_when_consumed_purposes: Collection[str],
     ) -> Hold | None:
         async with self.database.transaction() as transaction:
             await transaction.rows(query("lock_hold"), tenant_id, hold_id)
             await transaction.rows(query("lock_held_attachments"), tenant_id, hold_id)
             rows = await transaction.rows(
-                query("release_hold"), tenant_id, hold_id, consumed, list(perishable), actor
+                query("release_hold"),
+                tenant_id,
+                hold_id,
+                consumed,
+                list(delete_when_consumed_purposes),
+                actor,
             )
         return to_hold(tenant_id, rows[0], rows[0]["read_time"]) if rows else None
 

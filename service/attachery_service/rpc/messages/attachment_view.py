@@ -16,7 +16,7 @@ class AttachmentView:
 
     bucket: str
 
-    def __call__(
+    def message(
         self, session: ReadySession | DeletedSession, principal: Principal
     ) -> pb.Attachment:
         message = pb.Attachment()

@@ -1,7 +1,7 @@
 """Points in time and durations, between messages and Python.
 
-Messages can hold more than Python can: what does not fit becomes the nearest end of the range,
-which no rule lets pass.
+Messages can hold more than Python can: a value out of range becomes the nearest end of the range,
+which every rule rejects.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def from_datetime(value: datetime | None) -> timestamp_pb2.Timestamp | None:
 
 
 def write_datetime(message: timestamp_pb2.Timestamp, value: datetime) -> None:
-    # What FromDatetime gives, by whole numbers as well, in a tenth of its time.
+    # The same result as FromDatetime, in a tenth of its time.
     since = value - _EPOCH
     message.seconds = since.days * _DAY + since.seconds
     message.nanos = since.microseconds * 1000

@@ -52,7 +52,7 @@ class AttachmentServicer:
         self, request: pb.GetAttachmentRequest, context: CallContext
     ) -> pb.GetAttachmentResponse:
         session = await self._usecases.get(attachment_ref(request))
-        return pb.GetAttachmentResponse(attachment=self._view(session, context.principal))
+        return pb.GetAttachmentResponse(attachment=self._view.message(session, context.principal))
 
     async def ResolveAttachments(
         self, request: pb.ResolveAttachmentsRequest, context: CallContext
@@ -92,4 +92,6 @@ class AttachmentServicer:
         self, request: pb.DeleteAttachmentRequest, context: CallContext
     ) -> pb.DeleteAttachmentResponse:
         session = await self._usecases.delete(context.principal, delete_command(request))
-        return pb.DeleteAttachmentResponse(attachment=self._view(session, context.principal))
+        return pb.DeleteAttachmentResponse(
+            attachment=self._view.message(session, context.principal)
+        )

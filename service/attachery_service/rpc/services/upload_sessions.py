@@ -129,7 +129,7 @@ def _completed(
 ) -> pb.CompleteUploadSessionResponse:
     session, attachment = completed.session, None
     if isinstance(session, ReadySession | DeletedSession):
-        attachment = view(session, principal)
+        attachment = view.message(session, principal)
     return pb.CompleteUploadSessionResponse(
         session=session_message(session),
         attachment=attachment,

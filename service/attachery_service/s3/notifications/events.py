@@ -10,10 +10,10 @@ from urllib.parse import unquote_plus
 
 from attachery_service.domain.identifiers import parse_tenant_id, parse_uuid
 from attachery_service.domain.object_created import (
-    Arrival,
     Events,
     MalformedEventsError,
     NotificationKind,
+    ObjectCreated,
 )
 from attachery_service.domain.validation import RuleViolation
 from attachery_service.s3.client import StorageOptions
@@ -51,7 +51,7 @@ class EventReader:
             ],
         )
 
-    def _arrival(self, notification: Notification) -> Arrival | None:
+    def _arrival(self, notification: Notification) -> ObjectCreated | None:
         bucket = self.options.bucket
         match notification.kind, notification.content:
             case NotificationKind.S3, {
@@ -77,13 +77,13 @@ class EventReader:
                 return self._of_key(key)
         return None
 
-    def _of_key(self, key: str) -> Arrival | None:
+    def _of_key(self, key: str) -> ObjectCreated | None:
         start = self.options.key("")
         parts = key.removeprefix(f"{start}/" if start else "").split("/")
         if len(parts) != _PARTS or self.options.key(*parts) != key:
             return None
         try:
-            return Arrival(parse_tenant_id(parts[0]), parse_uuid(parts[1]), key)
+            return ObjectCreated(parse_tenant_id(parts[0]), parse_uuid(parts[1]), key)
         except RuleViolation:
             return None
 

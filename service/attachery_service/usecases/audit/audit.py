@@ -1,4 +1,4 @@
-"""An audit: what the database says of a tenant beside what is in storage, in constant memory.
+"""An audit: a tenant's rows compared with its objects, in constant memory.
 
 Sessions by id and objects by key come in one order, so both are read once, side by side.
 """
@@ -32,7 +32,7 @@ _Item = AuditedSession | ListedObject
 
 
 class AuditPart(Struct, frozen=True):
-    """Some sessions and objects in a row. `next_cursor` None: it is the last part."""
+    """A range of sessions and objects. `next_cursor` None: it is the last part."""
 
     findings: Sequence[Finding]
     sessions: int
@@ -46,13 +46,14 @@ class Audit:
 
     store: AuditStore
     listing: ObjectListing
-    compare: Comparison
+    comparison: Comparison
 
     async def __call__(
         self, tenant_id: str, place: AuditCursor = START, size: int = PART_SIZE
     ) -> AsyncGenerator[AuditPart, None]:
-        """A tenant from a place on, in parts of at most `size` sessions and objects: one part at
-        least, and the first one also tells of the tenant's counters.
+        """Compares a tenant from a place on, in one or more parts of up to `size` items.
+
+        The first part of an audit also compares the tenant's counters.
 
         Raises DatabaseUnavailable, StorageUnavailable, StorageMisconfigured.
         """
@@ -80,7 +81,7 @@ class Audit:
         sessions = [item for item in items if isinstance(item, AuditedSession)]
         listed = [item for item in items if isinstance(item, ListedObject)]
         of_rows = [finding for session in sessions for finding in session.findings()]
-        of_objects = await self.compare(tenant_id, sessions, listed)
+        of_objects = await self.comparison.compare(tenant_id, sessions, listed)
         return AuditPart(
             [*findings, *of_rows, *of_objects], len(sessions), len(listed), next_cursor
         )

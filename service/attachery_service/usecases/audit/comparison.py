@@ -1,6 +1,6 @@
 """Comparing sessions with objects that were not read at the same moment.
 
-What does not match is a suspicion, looked at a second time before it is a finding.
+A difference is read a second time before it is a finding.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Comparison:
     store: AuditStore
     objects: ObjectStore
 
-    async def __call__(
+    async def compare(
         self, tenant_id: str, sessions: Sequence[AuditedSession], listed: Sequence[ListedObject]
     ) -> Sequence[Finding]:
-        """What is wrong with the objects of some sessions, and with some objects.
+        """Compares sessions with their objects, and objects with their sessions.
 
         Raises DatabaseUnavailable, StorageUnavailable, StorageMisconfigured.
         """
@@ -38,13 +38,13 @@ class Comparison:
         strays = [one for one in listed if _is_stray(one, by_id)]
         if not harmed and not strays:
             return []
-        # What goes in order is gone from the database first, so storage is asked first.
-        there = await self._described(s.promised.key for s in harmed if s.promised)
+        # A regular deletion changes the database first, so object storage is read first.
+        there = await self._described(s.expected_object.key for s in harmed if s.expected_object)
         ids = {one.attachment_id for one in strays if one.attachment_id}
         ids |= {session.attachment_id for session in harmed}
         again = await self.store.reread(tenant_id, ids)
         damages = [_damage(again[i], there) for s in harmed if (i := s.attachment_id) in again]
-        # What comes in order is known to the database first, so storage is asked last.
+        # A regular creation changes the database first, so object storage is read last.
         strays = [one for one in strays if _is_stray(one, again)]
         still_there = await self._described(one.key for one in strays)
         return [
@@ -53,7 +53,7 @@ class Comparison:
         ]
 
     async def _described(self, keys: Iterable[str]) -> Mapping[str, StoredObject]:
-        """Those that are in storage."""
+        """Returns the objects that exist."""
         asked, found = list(keys), dict[str, StoredObject]()
         for start in range(0, len(asked), _AT_A_TIME):
             some = (self.objects.head(key) for key in asked[start : start + _AT_A_TIME])
@@ -66,9 +66,9 @@ class Comparison:
 
 
 def _damage(session: AuditedSession, objects: _Objects) -> Finding | None:
-    if session.promised is None:
+    if session.expected_object is None:
         return None
-    found = objects.get(session.promised.key)
+    found = objects.get(session.expected_object.key)
     return session.damage(found.etag, found.size) if found else session.damage(None, None)
 
 

@@ -14,15 +14,15 @@ from attachery_service.ports.objects import ObjectStore
 class AuditRepair:
     """Deletes orphans that were there before `orphans_before`.
 
-    What was promised and is missing or changed, nobody can repair from here.
+    A missing or changed object cannot be repaired from here.
     """
 
     repairs: AuditRepairs
     objects: ObjectStore
     orphans_before: datetime
 
-    async def __call__(self, tenant_id: str, finding: Finding) -> str:
-        """What was done; empty if nothing.
+    async def repair(self, tenant_id: str, finding: Finding) -> str:
+        """Returns the action, empty if there was none.
 
         Raises DatabaseUnavailable, StorageUnavailable, StorageMisconfigured.
         """
@@ -30,7 +30,7 @@ class AuditRepair:
             case Finding(kind=Kind.OBJECT_ORPHANED) if self._is_old(finding):
                 await self.objects.delete(finding.key)
                 return "deleted"
-            # One that is due already waits for the sweep, and for no repair.
+            # A session that is due already waits for the sweep.
             case Finding(kind=Kind.SESSION_OVERDUE, attachment_id=i, since_time=None) if i:
                 await self.repairs.make_due(tenant_id, i)
                 return "made due"

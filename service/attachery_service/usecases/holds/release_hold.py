@@ -29,6 +29,8 @@ class ReleaseHold:
             ref.hold_id,
             principal.name,
             consumed=consumed,
-            perishable=[name for name, each in self.policies.items() if each.delete_when_consumed],
+            delete_when_consumed_purposes=[
+                name for name, each in self.policies.items() if each.delete_when_consumed
+            ],
         )
         return require_found(hold, ref)

@@ -1,4 +1,4 @@
-"""Authenticate: from a credential to the principal it stands for."""
+"""Authenticate: a credential to its principal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from attachery_service.usecases.identity.session_tokens import SessionTokens
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """Tells the kinds of credentials apart by their first letters. `verifier` is for those of an
-    issuer, if there is one."""
+    """Distinguishes the kinds of credentials by their prefix. `verifier` verifies tokens of an
+    external issuer, if there is one."""
 
     keys: ApiKeys
     tokens: SessionTokens
@@ -30,7 +30,7 @@ class Authenticate:
             return await self._owner(key)
         if self.verifier is None:
             raise CredentialsInvalid
-        return await self.verifier(credential)
+        return await self.verifier.verify(credential)
 
     async def _owner(self, key: ApiKey) -> Principal:
         stored = await self.keys.find(key.key_id)

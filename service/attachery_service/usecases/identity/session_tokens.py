@@ -13,13 +13,14 @@ from attachery_service.ports.credentials import TokenKeys
 
 @dataclass(frozen=True, slots=True)
 class SessionTokens:
-    """Every replica reads what any of them has issued: all share the keys."""
+    """All replicas share the keys, so each reads the others' tokens."""
 
     keys: TokenKeys
 
     async def issue(self, session: UploadSession) -> str | None:
-        """A token for a PENDING session, in the name of who started it; None when every key was
-        revoked, which is how tokens are switched off. Raises DatabaseUnavailable.
+        """Issues a token for a PENDING session, in the name of its creator.
+
+        Returns None if all keys are revoked, which switches tokens off. Raises DatabaseUnavailable.
         """
         key = await self.keys.newest()
         claims = SessionClaims(

@@ -1,25 +1,25 @@
-"""Notice an arrival: an uploaded object completes its session at once, if that was wished for."""
+"""HandleObjectCreated: complete a session with `auto_complete` as soon as its object exists."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from attachery_service.domain.errors import Internal, Unavailable
-from attachery_service.domain.object_created import Arrival, NotificationOutcome
+from attachery_service.domain.object_created import NotificationOutcome, ObjectCreated
 from attachery_service.domain.sessions import SessionState, UploadSession
 from attachery_service.ports.sessions import SessionStore
 from attachery_service.usecases.uploads.auto_complete import AutoComplete
 
 
 @dataclass(frozen=True, slots=True)
-class NoticeArrival:
-    """A reason to look, never a fact: the session is completed as the sweep would do it later."""
+class HandleObjectCreated:
+    """Treats a notification as a hint: the session is verified as the sweep would do it later."""
 
     sessions: SessionStore
     auto_complete: AutoComplete
 
-    async def __call__(self, arrival: Arrival) -> NotificationOutcome:
-        """COMPLETED, UNFINISHED, IGNORED or POSTPONED; raises nothing that may pass."""
+    async def __call__(self, arrival: ObjectCreated) -> NotificationOutcome:
+        """Returns COMPLETED, UNFINISHED, IGNORED or POSTPONED. Raises no temporary error."""
         try:
             found = await self.sessions.find(arrival.tenant_id, arrival.attachment_id)
             if found is None or not _waits_for(found.session, arrival.key):
@@ -31,6 +31,6 @@ class NoticeArrival:
 
 
 def _waits_for(session: UploadSession, key: str) -> bool:
-    """Not for the service's own sealed copies, nor for keys that were never handed out."""
+    """Excludes the service's own sealed copies, and keys that were never handed out."""
     pending = session.auto_complete and session.state is SessionState.PENDING
     return pending and session.upload_key == key

@@ -1,4 +1,4 @@
-"""The sweep: what becomes due with time, of all tenants. Database first, objects after."""
+"""The sweep: changes the due sessions of all tenants, first in the database, then in storage."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from attachery_service.ports.objects import ObjectListing, ObjectStore
 from attachery_service.ports.sweep import SweepStore
 from attachery_service.usecases.uploads.auto_complete import AutoComplete
 
-# What was claimed and not done is due again then; nobody works on it for longer.
+# The lease of a claimed session: after it the session is due again.
 RETRY = timedelta(seconds=30)
 
 _MOST_BATCHES = 50
-# After a full batch, in seconds: what piled up is no reason to keep the database from the calls.
+# Seconds after a full batch, so that a backlog does not starve the calls of the database.
 _PAUSE = 0.1
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Round:
-    """What came of one round. `lag`: for how long the longest due session had been due.
+class SweepResult:
+    """The result of one round. `lag`: the time for which the longest due session had been due.
 
-    `left`: how many objects were not deleted and uploads not completed, by the error's reason; they
-    are tried again after RETRY. `is_done`: nothing more is due.
+    `deferred`: the numbers of objects not deleted and uploads not completed, by the error's reason;
+    they are retried after RETRY. `is_done`: nothing more is due.
     """
 
     lag: timedelta = timedelta()
-    left: Counter[str] = field(default_factory=Counter)
+    deferred: Counter[str] = field(default_factory=Counter)
     is_done: bool = False
     storage_fault: AttacheryError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Any number may run at once: what one has claimed the others leave to it.
+    """Any number may run concurrently: each skips the sessions that another has claimed.
 
-    `observe` is told of everything that happens, and how often.
+    Calls `observe` with each event and its count.
     """
 
     store: SweepStore
@@ -56,13 +56,13 @@ class Sweep:
     batch_size: int
     observe: Callable[[SweepEvent, int], None]
 
-    async def __call__(self) -> Round:
-        """One round: batch by batch until nothing is due, or it has taken many.
+    async def __call__(self) -> SweepResult:
+        """Runs one round: batch by batch until nothing is due, up to a maximum.
 
-        Once the store does not answer, the round deletes and completes nothing more. Cancelled, it
-        ends with the batch at hand. Raises DatabaseUnavailable.
+        Once object storage is unavailable, the round deletes and completes nothing more. A
+        cancelled round finishes its current batch. Raises DatabaseUnavailable.
         """
-        done = Round()
+        done = SweepResult()
         for number in range(_MOST_BATCHES):
             batch = await _to_its_end(self._sweep_batch(done))
             if number == 0 and batch:
@@ -74,7 +74,7 @@ class Sweep:
         done.is_done &= not await self.store.prune_expired(self.batch_size)
         return done
 
-    async def _sweep_batch(self, done: Round) -> Sequence[SweptSession]:
+    async def _sweep_batch(self, done: SweepResult) -> Sequence[SweptSession]:
         set_time_left(RETRY.total_seconds())
         batch = await self.store.sweep(self.batch_size)
         for event, count in Counter(e for session in batch for e in session.events).items():
@@ -88,9 +88,9 @@ class Sweep:
         return batch
 
     async def _dispose(
-        self, sessions: Sequence[SweptSession], done: Round
+        self, sessions: Sequence[SweptSession], done: SweepResult
     ) -> Sequence[SweptSession]:
-        """Those of which every dead object is deleted."""
+        """Returns the sessions of which every dead object is deleted."""
         lost = await self._lost_copies(sessions, done)
         if not sessions or done.storage_fault is not None:
             return []
@@ -102,13 +102,13 @@ class Sweep:
             done.storage_fault = error
             failed = dict.fromkeys(keys, error)
         self.observe(SweepEvent.FAILED_DELETES, len(failed))
-        done.left.update(error.reason for error in failed.values())
+        done.deferred.update(error.reason for error in failed.values())
         return [session for session in sessions if not failed.keys() & dead[session.attachment_id]]
 
     async def _lost_copies(
-        self, sessions: Sequence[SweptSession], done: Round
+        self, sessions: Sequence[SweptSession], done: SweepResult
     ) -> Mapping[UUID, Sequence[str]]:
-        """What no row names: left by who was killed between making a copy and storing that."""
+        """Finds copies that no row names, left by a Complete that was killed."""
         lost = dict[UUID, Sequence[str]]()
 
         async def look(session: SweptSession) -> None:
@@ -118,7 +118,7 @@ class Sweep:
                 keys = await self.listing.keys_of(session.tenant_id, session.attachment_id)
             except AttacheryError as error:
                 done.storage_fault = error
-                done.left[error.reason] += 1
+                done.deferred[error.reason] += 1
             else:
                 lost[session.attachment_id] = [key for key in keys if key != session.kept_key]
 
@@ -127,14 +127,14 @@ class Sweep:
         )
         return lost
 
-    async def _complete(self, sessions: Sequence[SweptSession], done: Round) -> None:
+    async def _complete(self, sessions: Sequence[SweptSession], done: SweepResult) -> None:
         async def complete(session: SweptSession) -> None:
             if done.storage_fault is not None:
                 return
             try:
                 completed = await self.auto_complete(session.tenant_id, session.attachment_id)
             except AttacheryError as error:
-                done.left[error.reason] += 1
+                done.deferred[error.reason] += 1
             else:
                 self.observe(SweepEvent.AUTO_COMPLETED, int(completed))
 
@@ -142,7 +142,7 @@ class Sweep:
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which a first cancellation waits for and a second one ends."""
+    """Returns the result of `work`. A first cancellation waits for it; a second one ends it."""
     task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)

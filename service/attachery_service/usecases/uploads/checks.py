@@ -1,4 +1,4 @@
-"""Verification of what arrived: by what storage says of it, then by what the bytes say."""
+"""Verification of an upload: by its metadata in object storage, then by its bytes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from attachery_service.domain.policy import Sniffing
 from attachery_service.ports.content_types import TypeComparison
 from attachery_service.ports.objects import ObjectReads
 
-# Holds every signature that is looked for; only disk images have theirs further inside.
+# Contains every known signature but those of disk images.
 SNIFFED_BYTES = 4096
 
 
 class Verified(Struct, frozen=True):
-    """An object and what verification has found of it so far; it is good if no check failed."""
+    """An object and its checks so far; it is good if no check failed."""
 
     found: StoredObject
     checks: tuple[Check, ...]
@@ -50,7 +50,7 @@ class Verified(Struct, frozen=True):
 
     @property
     def error(self) -> VerificationFailed | None:
-        """What the failed check is answered with."""
+        """The error of the failed check."""
         failed = self.failed_check
         return None if failed is None else as_error(failed)
 
@@ -61,7 +61,7 @@ class Verified(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Compares an object with an expectation, in two stages: nobody reads one of a wrong size."""
+    """Compares an object with an expectation: first its metadata, then its bytes."""
 
     objects: ObjectReads
     compare_type: TypeComparison

@@ -61,5 +61,5 @@ class Confirmation:
 def _agree(first: Check, second: Check | None) -> bool:
     if second is None or (first.kind, first.expected) != (second.kind, second.expected):
         return False
-    # Not every store's ETag of 32 digits is an MD5: the bytes are wrong if their own MD5 is.
+    # An ETag of 32 digits need not be an MD5: the bytes are wrong if their own MD5 is.
     return first.actual == second.actual or first.method is CheckMethod.ETAG
