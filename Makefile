@@ -87,13 +87,13 @@ $(UV):
 	$(PYTHON) -m venv .tools/uv
 	.tools/uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 
-$(VENV)/ready: $(UV) pyproject.toml uv.lock
-	$(UV) sync --quiet --frozen --all-extras --python $(PYTHON)
+$(VENV)/ready: $(UV) pyproject.toml $(wildcard packages/*/pyproject.toml) uv.lock
+	$(UV) sync --quiet --frozen --all-packages --all-extras --python $(PYTHON)
 	@$(BIN)/python -c 'import grpc' 2>/dev/null || { echo "gRPC cannot be loaded; is the C++ runtime missing? (Debian: apt-get install libstdc++6)" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/bench: $(VENV)/ready
-	$(UV) sync --quiet --frozen --all-extras --group bench --python $(PYTHON)
+	$(UV) sync --quiet --frozen --all-packages --all-extras --group bench --python $(PYTHON)
 	@touch $@
 
 $(PROTO_PYTHON): $(UV) scripts/proto-requirements.txt

@@ -8,17 +8,21 @@ Example:
         attachment = await client.upload("report.pdf", tenant_id="acme")
 
 Every failure is one of `attachery_client.errors`; `attachery_client.testing` has a stand-in for
-the unit tests of callers. `upload` and `download` need `pip install 'attachery[transfer]'`.
+the unit tests of callers. `upload` and `download` need `pip install 'attachery-client[transfer]'`.
 """
 
 from __future__ import annotations
 
-from attachery_client import errors
-from attachery_client.client import AttacheryClient
-from attachery_client.errors import AttacheryError, Violation
-from attachery_client.fields import BatchItem
-from attachery_client.status import from_rpc_error, from_status
-from attachery_client.transfer import MissingExtra, ProxyFailed, TransferFailed
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attachery_client import errors
+    from attachery_client.client import AttacheryClient
+    from attachery_client.errors import AttacheryError, Violation
+    from attachery_client.fields import BatchItem
+    from attachery_client.status import from_rpc_error, from_status
+    from attachery_client.transfer import MissingExtra, ProxyFailed, TransferFailed
 
 __all__ = [
     "AttacheryClient",
@@ -32,3 +36,30 @@ __all__ = [
     "from_rpc_error",
     "from_status",
 ]
+
+# Imported on first use: `attachery_client.cli` has to start before anything imports gRPC.
+_MODULES = {
+    "AttacheryClient": "client",
+    "AttacheryError": "errors",
+    "BatchItem": "fields",
+    "MissingExtra": "transfer",
+    "ProxyFailed": "transfer",
+    "TransferFailed": "transfer",
+    "Violation": "errors",
+    "errors": "errors",
+    "from_rpc_error": "status",
+    "from_status": "status",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_MODULES[name]}")
+    found = module if name == "errors" else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

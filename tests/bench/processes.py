@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from attachery_service.embedded.process import CHILD
+from attachery_dev.embedded.process import CHILD
 from bench import cores
 
 ROOT: Final = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import asyncpg
 
-from attachery_service.embedded.object_store import running_object_store
-from attachery_service.embedded.postgres import running_postgres
+from attachery_dev.embedded.object_store import running_object_store
+from attachery_dev.embedded.postgres import running_postgres
 from attachery_service.postgres.migrate import migrate
 from bench import cores
 from bench.cpu import family

@@ -12,7 +12,6 @@ import pytest
 
 from attachery_service.app.options import database_options
 from attachery_service.app.parts import audit_store_of
-from attachery_service.cli.main import run
 from attachery_service.postgres.database import open_database
 from support.audit_fixtures import (
     BODY,
@@ -28,6 +27,7 @@ from support.audit_fixtures import (
     overdue,
     put,
 )
+from support.commands import run
 from support.process_fixtures import Dev, RunHere, ServeSettings
 from support.processes import Done
 from support.service_fixtures import TENANT, ServiceUnderTest

@@ -9,12 +9,12 @@ import aiohttp
 import pytest
 
 from attachery.v1.resources_pb2 import UploadTarget
-from attachery_service.cli.main import run
 from attachery_service.s3.bucket.access_policies import guard_policy, service_policy
 from attachery_service.s3.bucket.probing import Permission, probe
 from attachery_service.s3.client import StorageOptions, open_storage
 from ceph.ceph_server import CephServer
 from support.bad_stores import Exchange, lying_store
+from support.commands import run
 from support.process_fixtures import RunHere, ServeSettings
 from support.service_fixtures import MakeService, ServiceUnderTest
 from support.store_fixtures import StoreUnderTest

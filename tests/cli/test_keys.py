@@ -12,9 +12,9 @@ import pytest
 
 from attachery_client import AttacheryClient
 from attachery_client.errors import AttacheryError
-from attachery_service.cli.main import run
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import Scope
+from support.commands import run
 from support.process_fixtures import Dev, RunHere, ServeSettings
 from support.processes import Done, ran
 

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from attachery_service.app.serve import open_app
-from attachery_service.cli.main import _message
+from attachery_service.cli.messages import error_line
 from attachery_service.observability.logs import redact
 from attachery_service.postgres import migrate as migrating
 from attachery_service.settings.service import Settings
@@ -35,7 +35,7 @@ async def refusal(settings: ServeSettings) -> str:
     with pytest.raises(Exception) as refused:  # noqa: PT011  each has a line of its own
         async with open_app(chosen):
             pass
-    line = redact(" ".join(_message(refused.value).split()))
+    line = redact(" ".join(error_line(refused.value).split()))
     assert OUTAGE not in line
     assert SECRET not in line
     return line

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from attachery_service.app.serve import open_app
-from attachery_service.cli.main import _message
+from attachery_service.cli.messages import error_line
 from attachery_service.observability.logs import redact
 from attachery_service.settings.service import Settings
 from support.process_fixtures import ServeSettings
@@ -33,7 +33,7 @@ async def refusal(settings: ServeSettings) -> str:
     with pytest.raises(Exception) as refused:  # noqa: PT011  each has a line of its own
         async with open_app(chosen):
             pass
-    return redact(_message(refused.value))
+    return redact(error_line(refused.value))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`attachery serve --workers N`: one port, one life, one end, one set of metrics."""
+"""`attachery serve --processes N`: one port, one start and stop, one set of metrics."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def serving_workers(
     program: Sequence[str] = ("-m", "attachery_service"),
 ) -> Iterator[Process]:
     """Killed at the end, its workers too."""
-    arguments = ("serve", "--workers", str(count))
+    arguments = ("serve", "--processes", str(count))
     with started(folder, *arguments, settings=settings, program=program) as process:
         try:
             yield process
@@ -94,13 +94,14 @@ async def test_workers_share_a_port_and_their_figures_are_added_up(
 ) -> None:
     with serving_workers(tmp_path, settings) as process:
         told = await serving_told(process)
-        assert told["workers"] == 2
+        assert told["processes"] == 2
         assert len(family(process.pid)) == 2
         await start_many(told["listen"], await stored_key(database_url))
         found = await scrape(told["metrics"])
         assert found["attachery_rpcs_total"] == CONNECTIONS
         assert found["attachery_rpcs_in_flight"] == 0
-        assert found["attachery_workers"] == found["attachery_workers_wanted"] == 2
+        for name in ("attachery_server_processes", "attachery_workers"):
+            assert found[name] == found[f"{name}_wanted"] == 2
         assert await process.stopped() == 0
         assert len(process.events("serving")) == 1
 
@@ -115,7 +116,18 @@ async def test_settings_in_lower_case_are_the_supervisors_own_too(
     lower = {"attachery_listen": "127.0.0.1:0", "attachery_metrics_listen": metrics}
     with serving_workers(tmp_path, {**others, **lower}) as process:
         assert (await serving_told(process))["metrics"] == metrics
-        assert (await scrape(metrics))["attachery_workers"] == 2
+        assert (await scrape(metrics))["attachery_server_processes"] == 2
+        assert await process.stopped() == 0
+
+
+async def test_the_former_flag_stays_valid_with_a_warning(
+    tmp_path: Path, settings: ServeSettings
+) -> None:
+    arguments = ("serve", "--workers", "1")
+    with started(tmp_path, *arguments, settings=settings) as process:
+        await process.logged("serving")
+        (warning,) = process.events("flag renamed")
+        assert (warning["former"], warning["current"]) == ("--workers", "--processes")
         assert await process.stopped() == 0
 
 
@@ -129,13 +141,14 @@ async def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(
         before = family(process.pid)
         killed = min(before)
         os.kill(killed, signal.SIGKILL)
-        assert (await process.logged("worker ended"))["exit_code"] == -signal.SIGKILL
+        assert (await process.logged("server process ended"))["exit_code"] == -signal.SIGKILL
         await start_many(told["listen"], api_key)
         await eventually(lambda: len(family(process.pid)) == 2, within=30)
         assert killed not in family(process.pid)
         async with asyncio.timeout(60):
-            while (found := await scrape(told["metrics"]))["attachery_workers"] != 2:
+            while (found := await scrape(told["metrics"]))["attachery_server_processes"] != 2:
                 pass
+        assert found["attachery_server_process_restarts_total"] == 1
         assert found["attachery_worker_restarts_total"] == 1
         assert found["attachery_rpcs_total"] == 2 * CONNECTIONS
         assert await process.stopped() == 0
@@ -215,7 +228,7 @@ async def test_a_signal_to_all_of_them_is_no_second_one(
             os.kill(pid, signal.SIGTERM)
         assert await process.ended() == 0
         assert not any(is_alive(pid) for pid in workers)
-        assert process.errors.count('"worker ended"') <= len(workers)
+        assert process.errors.count('"server process ended"') <= len(workers)
 
 
 async def test_a_port_that_somebody_would_share_is_taken_all_the_same(
@@ -240,5 +253,5 @@ async def test_workers_that_cannot_start_end_it_all(
     with serving_workers(tmp_path, {**settings, "database_url": nowhere}) as process:
         assert await process.ended() == 1
         last = process.errors.splitlines()[-1]
-        assert last == "attachery: a worker ended by itself, with exit code 1, before it served"
+        assert last == "attachery: a server process ended with exit code 1 before it served"
         assert family(process.pid) == set()

@@ -7,7 +7,6 @@ import re
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from attachery_service.cli.main import run
 from attachery_service.observability.logs import configure_logs
 from attachery_service.settings.environment import (
     FORMER_NAMES,
@@ -16,6 +15,7 @@ from attachery_service.settings.environment import (
     require_known_variables,
 )
 from attachery_service.settings.service import Settings
+from support.commands import run
 
 SECRET = "words-nobody-may-read"
 USABLE = {"database_url": "postgresql://u:p@h/n", "s3_bucket": "b"}

@@ -49,7 +49,7 @@ async def session_of(listen: str, api_key: str, roots: bytes | None = None) -> s
 class Case(NamedTuple):
     """A server under load; `flooded`: another client opens and resets streams meanwhile."""
 
-    arguments: tuple[str, ...] = ("--workers", "2")
+    arguments: tuple[str, ...] = ("--processes", "2")
     settings: tuple[tuple[str, object], ...] = ()
     flooded: bool = False
     tls: bool = False

@@ -21,8 +21,9 @@ import aiohttp
 import pytest
 
 from attachery.v1.resources_pb2 import UPLOAD_SESSION_STATE_READY as READY
-from attachery_service.cli.main import run
-from attachery_service.cli.ready_file import Ready, require_writable
+from attachery_dev.ready_file import require_writable, written
+from attachery_service.cli.ready_file import Ready
+from support.commands import run
 from support.process_fixtures import BODY, Dev, running_dev
 from support.processes import SOURCES, Process, eventually, family, is_alive, ran, started
 from support.store_fixtures import StoreUnderTest
@@ -447,7 +448,7 @@ def test_ready_files_that_cannot_all_be_written_leave_none_behind(tmp_path: Path
     for second in (tmp_path / "missing" / "r.json", tmp_path / "folder"):
         with (
             pytest.raises(OSError, match=second.name),
-            ready.written_to(tmp_path / "ready.json", second),
+            written(ready, tmp_path / "ready.json", second),
         ):
             pass
         assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -24,10 +24,10 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import ClientError
 
-from attachery_service.embedded import postgres, process
-from attachery_service.embedded.errors import EmbeddedServerError
-from attachery_service.embedded.object_store import ObjectStore, running_object_store
-from attachery_service.embedded.postgres import running_postgres
+from attachery_dev.embedded import postgres, process
+from attachery_dev.embedded.errors import EmbeddedServerError
+from attachery_dev.embedded.object_store import ObjectStore, running_object_store
+from attachery_dev.embedded.postgres import running_postgres
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -38,8 +38,8 @@ BUCKET = "bucket"
 # Starts both servers, says where they are, and waits to be killed.
 PARENT = """
 import asyncio, json, pathlib, sys
-from attachery_service.embedded.object_store import running_object_store
-from attachery_service.embedded.postgres import running_postgres
+from attachery_dev.embedded.object_store import running_object_store
+from attachery_dev.embedded.postgres import running_postgres
 
 async def main(folder):
     async with running_postgres(folder / "postgres") as url, \\

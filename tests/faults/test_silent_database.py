@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import resources_pb2 as pb
 from attachery.v1 import upload_sessions_pb2 as upb
-from attachery_service.embedded.postgres import running_postgres
+from attachery_dev.embedded.postgres import running_postgres
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.migrate import migrate
 from attachery_service.postgres.queries import query

@@ -32,8 +32,8 @@ LONG = 100
 # The supervisor with shorter time limits; its processes report once a second all the same.
 IMPATIENT = """
 import sys
-from attachery_service.cli import supervisor as workers
-workers._CHECK_SECONDS, workers._HUNG_GRACE = 1.5, 0.1
+from attachery_service.cli import server_process, supervisor
+supervisor._CHECK_SECONDS, server_process._HUNG_GRACE = 1.5, 0.1
 from attachery_service.__main__ import main
 sys.exit(main())
 """
@@ -230,7 +230,7 @@ async def test_processes_that_drain_by_themselves_report_it(
         for pid in family(process.pid):
             os.kill(pid, signal.SIGTERM)
         await becomes(metrics, "/readyz", 503)
-        assert process.events("worker ended") == []
+        assert process.events("server process ended") == []
 
 
 async def test_serve_and_worker_share_one_environment(

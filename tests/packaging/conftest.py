@@ -1,4 +1,4 @@
-"""The distribution, built once for all that is asked of it here, and environments for it."""
+"""The distributions, built once for every test here, and environments for them."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from support.environments import ROOT, Environment, NewEnvironment, make_environment, uv
+from support.environments import PROJECTS, Environment, NewEnvironment, built, make_environment, uv
 
 
 @pytest.fixture(scope="session")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the source distribution, and the wheel that was built from it."""
+    """A folder with every source distribution, and the wheels that were built from them."""
     folder = tmp_path_factory.mktemp("dist")
-    uv("build", "--quiet", "--out-dir", folder, ROOT)
+    for project in PROJECTS.values():
+        uv("build", "--quiet", "--out-dir", folder, project)
     return folder
 
 
 @pytest.fixture(scope="session")
-def wheel(dist: Path) -> Path:
-    (found,) = dist.glob("*.whl")
-    return found
+def client_wheel(dist: Path) -> Path:
+    return built(dist, "attachery-client", ".whl")
 
 
 @pytest.fixture(scope="session")
 def new_environment() -> Iterator[NewEnvironment]:
-    """Environments that go with the run: pytest would keep its last three runs' in full size."""
+    """Environments that are removed after the run: pytest would keep those of its last three."""
     numbers = itertools.count(1)
     with TemporaryDirectory(prefix="attachery-environments-") as name:
         yield lambda *requirements, python="": make_environment(
@@ -37,6 +37,6 @@ def new_environment() -> Iterator[NewEnvironment]:
 
 
 @pytest.fixture(scope="session")
-def base(wheel: Path, new_environment: NewEnvironment) -> Environment:
-    """An environment after `pip install attachery`, with no extra."""
-    return new_environment(wheel)
+def base(client_wheel: Path, new_environment: NewEnvironment) -> Environment:
+    """An environment after `pip install attachery-client`."""
+    return new_environment(client_wheel)

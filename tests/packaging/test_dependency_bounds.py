@@ -94,17 +94,18 @@ print("done")
 
 
 class Lowest(Protocol):
-    """An environment with what an extra needs, each at its lower bound."""
+    """An environment with the dependencies of distributions, each at its lower bound."""
 
-    def __call__(self, extra: str) -> Environment: ...
+    def __call__(self, *distributions: str, extra: str = "") -> Environment: ...
 
 
 @pytest.fixture(scope="module")
 def lowest(new_environment: NewEnvironment, tmp_path_factory: pytest.TempPathFactory) -> Lowest:
     folder = tmp_path_factory.mktemp("requirements")
 
-    def make(extra: str) -> Environment:
-        requirements = lowest_requirements(extra, folder / f"{extra}.txt")
+    def make(*distributions: str, extra: str = "") -> Environment:
+        output = folder / f"{'-'.join(distributions)}.txt"
+        requirements = lowest_requirements(distributions, output, extra=extra)
         return new_environment("--requirements", requirements, python=oldest_python())
 
     return make
@@ -112,17 +113,17 @@ def lowest(new_environment: NewEnvironment, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def lowest_client(lowest: Lowest) -> Environment:
-    return lowest("transfer")
+    return lowest("attachery-client", extra="transfer")
 
 
 @pytest.fixture(scope="module")
 def lowest_server(lowest: Lowest) -> Environment:
-    return lowest("server")
+    return lowest("attachery-client", "attachery")
 
 
 @pytest.fixture(scope="module")
-def lowest_embedded(lowest: Lowest) -> Environment:
-    return lowest("embedded")
+def lowest_dev(lowest: Lowest) -> Environment:
+    return lowest("attachery-client", "attachery", "attachery-dev")
 
 
 def test_the_oldest_client_is_as_old_as_promised(lowest_client: Environment) -> None:
@@ -152,7 +153,7 @@ async def test_the_client_works_with_every_protobuf(
     await _run(environment, service, CALLER)
 
 
-def test_the_server_extra_alone_is_enough_to_serve(lowest_server: Environment) -> None:
+def test_the_service_serves_with_its_own_dependencies_only(lowest_server: Environment) -> None:
     done = lowest_server.run("-m", "attachery_service", "serve", sources=True)
 
     # As far as it gets with no settings.
@@ -160,24 +161,26 @@ def test_the_server_extra_alone_is_enough_to_serve(lowest_server: Environment) -
     assert "ATTACHERY_DATABASE_URL: is required" in done.stderr
 
 
-def test_dev_names_the_extra_that_it_needs(lowest_server: Environment, tmp_path: Path) -> None:
+def test_dev_names_the_distribution_that_it_needs(
+    lowest_server: Environment, tmp_path: Path
+) -> None:
     arguments = ("dev", "--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data")
 
-    done = lowest_server.run("-m", "attachery_service", *arguments, sources=True)
+    done = lowest_server.run("-m", "attachery_dev", *arguments, sources=True)
 
     assert done.returncode == 1
     *progress, line = done.stderr.splitlines()
-    assert "attachery[embedded]" in line
+    assert "pip install attachery-dev" in line
     assert all(json.loads(each)["level"] == "info" for each in progress)
 
 
 def test_the_oldest_service_takes_a_file_through_the_whole_flow(
-    lowest_embedded: Environment, tmp_path: Path
+    lowest_dev: Environment, tmp_path: Path
 ) -> None:
     file = tmp_path / "hello.txt"
     file.write_text("hello\n")
 
-    done = lowest_embedded.run("-m", "attachery_service", "demo", file, sources=True)
+    done = lowest_dev.run("-m", "attachery_dev", "demo", file, sources=True)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("hello.txt came back exactly as it was sent: 6 bytes.\n")

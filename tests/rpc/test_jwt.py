@@ -23,13 +23,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from attachery_service.cli.main import run
 from attachery_service.domain.errors import CredentialsInvalid
 from attachery_service.jwt import key_set
 from attachery_service.jwt.claims import ClaimNames
 from attachery_service.jwt.key_set import KeySetError
 from attachery_service.jwt.verifier import IssuerOptions, open_issuer
 from support.certificates import Authority
+from support.commands import run
 from support.failures import failure
 from support.http_proxy import http_proxy
 from support.processes import eventually

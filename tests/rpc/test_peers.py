@@ -13,11 +13,11 @@ from cryptography import x509
 
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_client import AttacheryClient
-from attachery_service.cli.main import run
 from attachery_service.domain.identity import Principal, Scope
 from attachery_service.settings.peers import read_peers
 from attachery_service.settings.toml import SettingsFileError
 from support.certificates import Authority
+from support.commands import run
 from support.failures import failure
 from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 

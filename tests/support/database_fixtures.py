@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from attachery_service.embedded.postgres import running_postgres
+from attachery_dev.embedded.postgres import running_postgres
 from attachery_service.postgres.migrate import migrate
 
 _TEMPLATE = "migrated"

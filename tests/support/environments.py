@@ -17,6 +17,13 @@ ROOT = Path(__file__).parents[2]
 SOURCES = f"{ROOT / 'service'}{os.pathsep}{ROOT / 'generated'}"
 OLDEST_PYTHON = "3.11"
 
+# Distribution to its project folder, each after those that it depends on.
+PROJECTS = {
+    "attachery-client": ROOT / "packages" / "client",
+    "attachery": ROOT,
+    "attachery-dev": ROOT / "packages" / "dev",
+}
+
 Done = subprocess.CompletedProcess[str]
 
 _NOT_INHERITED = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"}
@@ -47,7 +54,7 @@ class NewEnvironment(Protocol):
 
 def uv(*arguments: str | Path) -> str:
     """What uv printed; it must succeed."""
-    done = call([_uv_binary(), *arguments])
+    done = call([uv_binary(), *arguments])
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -60,16 +67,25 @@ def make_environment(folder: Path, *requirements: str | Path, python: str = "") 
     return environment
 
 
-def lowest_requirements(extra: str, output: Path) -> Path:
-    """A requirements file with the oldest direct dependencies that pyproject.toml allows."""
-    lowest = ("--resolution", "lowest-direct", "--python", oldest_python(), "--extra", extra)
-    uv("pip", "compile", "--quiet", *lowest, "--output-file", output, ROOT / "pyproject.toml")
+def lowest_requirements(distributions: Sequence[str], output: Path, *, extra: str = "") -> Path:
+    """A requirements file with the oldest direct dependencies that the distributions allow."""
+    lowest = ["--resolution", "lowest-direct", "--python", oldest_python()]
+    extras = ["--extra", extra] if extra else []
+    own = [option for name in PROJECTS for option in ("--no-emit-package", name)]
+    projects = [PROJECTS[name] / "pyproject.toml" for name in distributions]
+    uv("pip", "compile", "--quiet", *lowest, *extras, *own, "--output-file", output, *projects)
     return output
+
+
+def built(dist: Path, name: str, suffix: str) -> Path:
+    """The wheel or source distribution of this name in a folder."""
+    (found,) = dist.glob(f"{name.replace('-', '_')}-[0-9]*{suffix}")
+    return found
 
 
 def oldest_python() -> str:
     """The oldest Python that is supported, or newer ones lack wheels of the oldest dependencies."""
-    done = call([_uv_binary(), "python", "find", "--no-project", OLDEST_PYTHON])
+    done = call([uv_binary(), "python", "find", "--no-project", OLDEST_PYTHON])
     if done.returncode != 0:
         pytest.skip(f"the oldest dependencies need Python {OLDEST_PYTHON}, which is not here")
     return done.stdout.strip()
@@ -92,7 +108,8 @@ def call(command: Sequence[str | Path], *, cwd: Path | None = None, sources: boo
     )
 
 
-def _uv_binary() -> Path | str:
+def uv_binary() -> Path | str:
+    """The uv of this checkout, or of the machine."""
     made_by_make = ROOT / ".tools" / "uv" / "bin" / "uv"
     found = made_by_make if made_by_make.exists() else shutil.which("uv")
     assert found, "there is no uv: run `make test` once, it brings its own"

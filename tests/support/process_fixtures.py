@@ -17,11 +17,11 @@ import pytest
 
 from attachery.v1 import attachments_pb2_grpc, upload_sessions_pb2, upload_sessions_pb2_grpc
 from attachery_client import AttacheryClient
-from attachery_service.cli.main import run
 from attachery_service.domain.credentials import ApiKey, StoredKey
 from attachery_service.domain.identity import ALL_SCOPES, Principal
 from attachery_service.postgres.database import DatabaseOptions, open_database
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
+from support.commands import run
 from support.processes import Done, Process, eventually, started
 from support.service_fixtures import TENANT
 from support.store_fixtures import StoreUnderTest

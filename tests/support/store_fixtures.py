@@ -14,7 +14,7 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from attachery_service.embedded.object_store import running_object_store
+from attachery_dev.embedded.object_store import running_object_store
 from attachery_service.s3.sdk_models import LeanModels
 
 if TYPE_CHECKING:

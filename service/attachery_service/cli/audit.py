@@ -1,8 +1,8 @@
-"""`attachery audit`: what the database says beside what is in storage. Run it nightly."""
+"""`attachery audit`: compare the database with object storage. Run it nightly."""
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,8 +11,11 @@ import structlog
 
 from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import audit_of, audit_store_of
+from attachery_service.cli.arguments import add_ready_file, seconds
 from attachery_service.cli.audit_report import Report, facts_of
 from attachery_service.cli.ready_file import settings_of
+from attachery_service.domain.identifiers import parse_tenant_id
+from attachery_service.domain.validation import RuleViolation
 from attachery_service.postgres.database import open_database
 from attachery_service.postgres.migrate import require_schema
 from attachery_service.postgres.repositories.audit import PostgresAudit
@@ -24,13 +27,39 @@ from attachery_service.usecases.audit.repair import AuditRepair
 
 _log = structlog.get_logger("attachery.audit")
 
-# Adding up the sessions of a tenant is one statement, however many there are.
+# In seconds: one statement sums all sessions of a tenant.
 _STATEMENT_TIMEOUT = 60.0
 _TENANTS_AT_ONCE = 1000
 
 
-async def run(options: argparse.Namespace) -> int:
-    """Prints what is found, as it is found; 1 if something was, 0 if nothing."""
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.set_defaults(run=run, failure=2)
+    add_ready_file(parser)
+    parser.add_argument("--json", action="store_true", help="a JSON object per line")
+    parser.add_argument(
+        "--tenant", action="append", type=_tenant, metavar="T", help="repeatable; all by default"
+    )
+    parser.add_argument(
+        "--repair", action="store_true", help="repair differences where no data can be lost"
+    )
+    parser.add_argument(
+        "--orphan-age",
+        type=seconds,
+        default=86_400,
+        metavar="SECONDS",
+        help="least age at which an orphaned object is deleted; a day by default",
+    )
+
+
+def _tenant(text: str) -> str:
+    try:
+        return parse_tenant_id(text)
+    except RuleViolation as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+async def run(options: Namespace) -> int:
+    """Print each difference as it is found; return 1 if there was one, else 0."""
     settings, report = settings_of(options.ready_file), Report(options.json)
     patient = replace(database_options(settings), statement_timeout=_STATEMENT_TIMEOUT)
     async with (
@@ -54,7 +83,7 @@ async def run(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _TenantAudit:
-    """Audits a tenant, repairs what it is told to, and reports."""
+    """Audits a tenant, repairs its differences on request, and reports."""
 
     audit: Audit
     repair: AuditRepair
@@ -73,12 +102,12 @@ class _TenantAudit:
 
 
 async def _tenants(
-    options: argparse.Namespace, store: PostgresAudit, listing: S3ObjectListing
+    options: Namespace, store: PostgresAudit, listing: S3ObjectListing
 ) -> AsyncIterator[tuple[str, bool]]:
-    """Those that are asked for, or every one there is anything of; and whether it is known.
+    """Yield the requested tenants, or all; True marks those that `--repair` may change.
 
-    Of one that is not asked for by name and has no trace in the database nothing is deleted: its
-    objects may be those of another database.
+    A tenant that was not requested by name and is missing in the database is left alone: its
+    objects may belong to another database.
     """
     if options.tenant:
         for name in options.tenant:

@@ -1,4 +1,4 @@
-"""What `attachery audit` prints: a line per finding, one of all, and its progress on a terminal."""
+"""The output of `attachery audit`: a line per finding, a summary, and progress on a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CLEAR_LINE = "\r\033[K"
 
 @dataclass(slots=True)
 class Counts:
-    """What was looked at, and what came of it."""
+    """Numbers of compared and repaired items."""
 
     tenants: int = 0
     sessions: int = 0
@@ -28,7 +28,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """For a person, or as JSON."""
+    """Prints text or JSON. `watched`: standard error is a terminal, so it shows progress."""
 
     as_json: bool
     watched: bool = field(default_factory=sys.stderr.isatty)
@@ -58,7 +58,7 @@ class Report:
 
 
 def facts_of(tenant_id: str, finding: Finding, repair: str) -> dict[str, str | None]:
-    """A finding as it is printed and logged. `repair`: what was done about it."""
+    """Describe a finding for output and log. `repair`: the repair made, or empty."""
     return {
         "kind": finding.kind.name,
         "tenant_id": tenant_id,

@@ -1,14 +1,15 @@
-"""`attachery bucket setup`: the bucket's rules, written, and its policies, printed."""
+"""`attachery bucket setup`: write the bucket's rules and print its policies."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
 from attachery_service.app.options import storage_options
+from attachery_service.cli.arguments import add_ready_file, add_verb
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.s3.bucket.access_policies import guard_policy, service_policy, uses_tls
@@ -31,29 +32,53 @@ from attachery_service.s3.client import Storage, StorageOptions, open_storage
 from attachery_service.s3.signing.urls import S3TargetSigner
 
 _ARN = re.compile(r"arn:[^\s:]+:[^\s:]+:[^\s:]*:[^\s:]*:\S+")
-_NEEDED = {
+_REQUIRED_PERMISSIONS = {
     "lifecycle": "s3:GetLifecycleConfiguration and s3:PutLifecycleConfiguration",
     "cors": "s3:GetBucketCORS and s3:PutBucketCORS",
 }
 
 
-def origin(text: str) -> str:
-    """An origin for the CORS rule. Raises ArgumentTypeError."""
+def add_arguments(parser: ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_setup(add_verb(verbs, "setup", setup, "write its rules and print its policies"))
+
+
+def _add_setup(parser: ArgumentParser) -> None:
+    add_ready_file(parser)
+    parser.add_argument(
+        "--cors-origin",
+        action="append",
+        type=_origin,
+        metavar="ORIGIN",
+        help="site whose pages may upload and download, such as https://app.example; repeatable",
+    )
+    parser.add_argument(
+        "--principal",
+        action="append",
+        type=_principal,
+        metavar="ARN",
+        help="principal that alone may access the objects by the printed policy; repeatable",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the changes, write nothing")
+
+
+def _origin(text: str) -> str:
+    """Read an origin for the CORS rule. Raises ArgumentTypeError."""
     try:
         return parse_origin(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        raise ArgumentTypeError(str(error)) from error
 
 
-def principal(text: str) -> str:
-    """An ARN. Raises ArgumentTypeError."""
+def _principal(text: str) -> str:
+    """Read an ARN. Raises ArgumentTypeError."""
     if not _ARN.fullmatch(text):
-        raise argparse.ArgumentTypeError("must be an ARN, such as arn:aws:iam::123456789012:role/R")
+        raise ArgumentTypeError("must be an ARN, such as arn:aws:iam::123456789012:role/R")
     return text
 
 
-async def setup(options: argparse.Namespace) -> int:
-    """Prints one line per kind of rule, then both policies; fails if the store refused any."""
+async def setup(options: Namespace) -> int:
+    """Print a line per kind of rule, then both policies; fail if object storage refuses one."""
     storage_at = storage_options(settings_of(options.ready_file))
     async with open_storage(storage_at) as storage:
         if wrong := await reach(storage):
@@ -99,12 +124,12 @@ def _tell(name: str, report: RuleReport) -> None:
             _print(name, "not implemented by the store")
         case Outcome.REFUSED:
             text = f"the store refuses {name} ({report.code}): these credentials need"
-            print(f"attachery: {text} {_NEEDED[name]}", file=sys.stderr)
+            print(f"attachery: {text} {_REQUIRED_PERMISSIONS[name]}", file=sys.stderr)
 
 
 def _print_policies(options: StorageOptions, principals: Sequence[str]) -> None:
     if not principals:
-        _print("note", "with --principal ARN the bucket's policy keeps everybody else out")
+        _print("note", "with --principal ARN the bucket's policy excludes every other principal")
     if not uses_tls(options):
         _print("note", "the bucket's policy does not demand TLS: the store is reached without")
     print("\nPolicy for the service's credentials:")

@@ -1,13 +1,14 @@
-"""`attachery check`: what the service finds outside, before it serves."""
+"""`attachery check`: show the state of the database and object storage before serving."""
 
 from __future__ import annotations
 
-import argparse
 import time
+from argparse import ArgumentParser, Namespace
 from datetime import timedelta
 
 from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import policies_of
+from attachery_service.cli.arguments import add_ready_file
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.postgres.database import Database, open_database
 from attachery_service.postgres.migrate import require_schema
@@ -30,8 +31,13 @@ from attachery_service.settings.service import Settings
 _SETUP = "run 'attachery bucket setup'"
 
 
-async def run(options: argparse.Namespace) -> int:
-    """Prints one finding per line; fails where `serve` would."""
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+    add_ready_file(parser)
+
+
+async def run(options: Namespace) -> int:
+    """Print one finding per line; fail where `serve` would."""
     settings = settings_of(options.ready_file)
     policies = policies_of(settings).values()
     async with open_database(database_options(settings)) as database:
@@ -62,7 +68,7 @@ async def _check_storage(settings: Settings, storage: Storage) -> None:
 
 
 async def _check_lifecycle(storage: Storage, longest_life: timedelta) -> None:
-    """`longest_life`: holds may keep bytes for as long as there is a row."""
+    """`longest_life`: holds may keep bytes for as long as the row exists."""
     report = await look(storage, LifecycleBook(storage), lifecycle_rules(storage.options))
     missing = f"missing: unfinished uploads and old versions stay; {_SETUP}"
     _print("lifecycle", _said(report.outcome, missing, "s3:GetLifecycleConfiguration"))
@@ -82,7 +88,7 @@ def _deadly(rule: Rule, days: int, longest_life: timedelta) -> str:
 async def _check_cors(storage: Storage) -> None:
     headers = await demanded_headers(S3TargetSigner(storage))
     wanted = {**cors_rule(storage.options, [], headers)}
-    del wanted["AllowedOrigins"]  # are for whoever set it up to choose
+    del wanted["AllowedOrigins"]  # the operator chooses them
     report = await look(storage, CorsBook(storage), [wanted])
     missing = f"missing: browsers cannot upload; {_SETUP[:-1]} --cors-origin ORIGIN' if they should"
     said = _said(report.outcome, missing, "s3:GetBucketCORS")

@@ -1,16 +1,19 @@
-"""`attachery keys`: API keys, of which only a digest is kept."""
+"""`attachery keys`: manage API keys. The database stores a digest of each."""
 
 from __future__ import annotations
 
-import argparse
 import json
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from attachery_service.app.options import database_options
+from attachery_service.cli.arguments import add_ready_file, add_verb, seconds
+from attachery_service.cli.errors import CommandError
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.domain import inputs
+from attachery_service.domain.code_points import is_printable
 from attachery_service.domain.credentials import ApiKey, StoredKey
 from attachery_service.domain.identity import Principal, Scope
 from attachery_service.domain.validation import Validator
@@ -18,13 +21,59 @@ from attachery_service.postgres.database import open_database
 from attachery_service.postgres.migrate import require_schema
 from attachery_service.postgres.repositories.api_keys import ListedKey, PostgresApiKeys
 
-
-class KeyNotFoundError(LookupError):
-    """There is no such key; the text says which."""
+_MAX_NAME_BYTES = 128
 
 
-async def create(options: argparse.Namespace) -> int:
-    """Prints `{"id", "key"}` as one JSON line; the key is shown this once."""
+def add_arguments(parser: ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_create(add_verb(verbs, "create", create, "create a key and print it once"))
+    add_ready_file(add_verb(verbs, "list", list_all, "show every key except its secret"))
+    _add_key_id(add_verb(verbs, "revoke", revoke, "revoke a key"))
+    _add_rotate(add_verb(verbs, "rotate", rotate, "replace a key by a new one and print it"))
+
+
+def _add_create(parser: ArgumentParser) -> None:
+    add_ready_file(parser)
+    parser.add_argument(
+        "--name", type=_name, required=True, help="name of the principal, shown in the history"
+    )
+    tenants = parser.add_mutually_exclusive_group(required=True)
+    tenants.add_argument("--tenant", action="append", metavar="T", help="may be repeated")
+    tenants.add_argument("--all-tenants", action="store_true")
+    parser.add_argument(
+        "--scope",
+        action="append",
+        required=True,
+        choices=[scope.value for scope in Scope],
+        metavar="S",
+        help=f"may be repeated; one of: {', '.join(Scope)}",
+    )
+
+
+def _add_key_id(parser: ArgumentParser) -> None:
+    add_ready_file(parser)
+    parser.add_argument("id", metavar="ID", help="as `create` and `list` print it")
+
+
+def _add_rotate(parser: ArgumentParser) -> None:
+    _add_key_id(parser)
+    parser.add_argument(
+        "--overlap",
+        type=seconds,
+        default=0,
+        metavar="SECONDS",
+        help="how long the old key remains valid; 0 by default",
+    )
+
+
+def _name(text: str) -> str:
+    if not (is_printable(text) and 1 <= len(text.encode()) <= _MAX_NAME_BYTES):
+        raise ArgumentTypeError(f"must be 1 to {_MAX_NAME_BYTES} printable bytes")
+    return text
+
+
+async def create(options: Namespace) -> int:
+    """Print `{"id", "key"}` as one JSON line; the key cannot be shown again."""
     principal = Principal(
         name=options.name,
         tenants=None if options.all_tenants else frozenset(_tenants(options.tenant)),
@@ -37,8 +86,8 @@ async def create(options: argparse.Namespace) -> int:
     return 0
 
 
-async def list_all(options: argparse.Namespace) -> int:
-    """Prints one JSON line per key, the oldest first, and nothing that gives access."""
+async def list_all(options: Namespace) -> int:
+    """Print one JSON line per key, the oldest first, without its secret."""
     async with _keys(options) as keys:
         found = await keys.list()
     for key in found:
@@ -46,26 +95,26 @@ async def list_all(options: argparse.Namespace) -> int:
     return 0
 
 
-async def revoke(options: argparse.Namespace) -> int:
-    """Ends a key; one that has ended already stays so."""
+async def revoke(options: Namespace) -> int:
+    """Revoke a key; a revoked key stays revoked."""
     async with _keys(options) as keys:
         if not await keys.revoke(options.id):
-            raise KeyNotFoundError(f"there is no key {options.id!r}")
+            raise CommandError(f"there is no key {options.id!r}")
     return 0
 
 
-async def rotate(options: argparse.Namespace) -> int:
-    """Prints a new key for the same principal, as `create` does, and ends the old one."""
+async def rotate(options: Namespace) -> int:
+    """Print a new key for the same principal, as `create` does, and revoke the old one."""
     key, overlap = ApiKey.generate(), timedelta(seconds=options.overlap)
     async with _keys(options) as keys:
         if not await keys.rotate(options.id, key.key_id, key.secret_digest, overlap):
-            raise KeyNotFoundError(f"there is no key {options.id!r}, or it was revoked")
+            raise CommandError(f"there is no key {options.id!r}, or it was revoked")
     _show(key)
     return 0
 
 
 @asynccontextmanager
-async def _keys(options: argparse.Namespace) -> AsyncIterator[PostgresApiKeys]:
+async def _keys(options: Namespace) -> AsyncIterator[PostgresApiKeys]:
     async with open_database(database_options(settings_of(options.ready_file))) as database:
         await require_schema(database)
         yield PostgresApiKeys(database)

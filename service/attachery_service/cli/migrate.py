@@ -1,8 +1,8 @@
-"""`attachery migrate`: brings the schema up to date, however many run it at once."""
+"""`attachery migrate`: bring the schema up to date; concurrent runs wait for each other."""
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -11,7 +11,7 @@ from attachery_service.settings.service import DatabaseUrl
 
 
 class MigrationSettings(BaseSettings):
-    """All that a migration needs."""
+    """The settings of a migration: the database only."""
 
     model_config = SettingsConfigDict(
         env_prefix="ATTACHERY_", extra="ignore", env_ignore_empty=True
@@ -20,7 +20,12 @@ class MigrationSettings(BaseSettings):
     database_url: DatabaseUrl
 
 
-async def run(_: argparse.Namespace) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+
+
+async def run(_: Namespace) -> int:
+    """Apply the missing migrations; print their names and the schema's version."""
     settings = MigrationSettings()
     applied = await migrate(settings.database_url.get_secret_value())
     for migration in applied:

@@ -1,4 +1,4 @@
-"""A port that several processes are to share, kept for them and from all others."""
+"""A port reserved for several processes that share it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def reserved_port(listen: str) -> Iterator[str]:
-    """The address with the port picked if it was 0; held, but not listened on, during the block.
+    """Bind the address without listening during the block; yield it with the actual port.
 
-    Raises OSError if somebody listens there already, even somebody who would share the port.
+    Raises OSError if another process listens on the port, even one that would share it.
     """
     host, _, port = listen.rpartition(":")
     try:

@@ -1,4 +1,4 @@
-"""The file by which a running `attachery dev` tells others how to reach it."""
+"""The file in which a running `attachery dev` publishes its addresses and credentials."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from pydantic import SecretStr
 
-from attachery_service.embedded.folder import OWNER_LOCK
 from attachery_service.settings.service import Settings
 
 DEFAULT_DATA_DIR = Path(".attachery")
 READY_FILE = "ready.json"
+# The file in the data folder that `dev` keeps locked while it runs.
+OWNER_LOCK = "owner.lock"
 
 _EXPLICIT = ("ATTACHERY_DATABASE_URL", "ATTACHERY_S3_BUCKET")
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What `dev` writes when it is ready; holds secrets, so only its owner may read it."""
+    """The content of the file. It has secrets, so only its owner may read it."""
 
     listen: str
     tenant_id: str
@@ -39,59 +39,19 @@ class Ready:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises OSError."""
+        """Read the file. Raises OSError."""
         text = path.read_text(encoding="utf-8", errors="replace")
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
             raise OSError(f"{path} is not the ready file of a running 'attachery dev'") from error
 
-    @contextmanager
-    def written_to(self, *paths: Path) -> Iterator[None]:
-        """Writes the files, each whole or not at all, and removes them after the block.
-
-        Raises OSError, and leaves no file behind then either.
-        """
-        try:
-            for path in paths:
-                self._write(path)
-            yield
-        finally:
-            for path in paths:
-                path.unlink(missing_ok=True)
-
-    def _write(self, path: Path) -> None:
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.unlink(missing_ok=True)
-        try:
-            draft.touch(mode=0o600)
-            draft.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-def require_writable(path: Path, data_dir: Path) -> None:
-    """Checks that a ready file can be written to `path` once the data folder is there.
-
-    Raises OSError.
-    """
-    folder = path.resolve().parent
-    if path.is_dir():
-        raise OSError(f"cannot write the ready file {path}: it is a folder")
-    if not folder.exists() and data_dir.resolve().is_relative_to(folder):
-        return  # the start creates it
-    if not folder.is_dir():
-        raise OSError(f"cannot write the ready file {path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OSError(f"cannot write the ready file {path}: {folder} is not writable")
-
 
 def settings_of(ready_file: Path | None) -> Settings:
-    """The settings of a running `dev`, or those of the environment.
+    """Read the settings of a running `dev`, or those of the environment.
 
-    Without a ready file, and without a database or a bucket in the environment, the one in the
-    default data folder is used. Raises OSError, ValidationError.
+    Without a ready file, and without a database or a bucket in the environment, the ready file of
+    the default data folder is used. Raises OSError, ValidationError.
     """
     ready_file = ready_file or _found(os.environ)
     if ready_file is None:
@@ -107,7 +67,7 @@ def settings_of(ready_file: Path | None) -> Settings:
 
 
 def _found(environ: Mapping[str, str]) -> Path | None:
-    """The ready file of the default data folder, unless the environment says where to go."""
+    """Find the ready file of the default data folder, unless the environment has settings."""
     path = DEFAULT_DATA_DIR / READY_FILE
     if not path.exists():
         return None
@@ -115,13 +75,13 @@ def _found(environ: Mapping[str, str]) -> Path | None:
         _say(f"using the settings of the environment, not {path}")
         return None
     if not _is_running(path.parent):
-        raise OSError(f"{path} is of an 'attachery dev' that was killed: start it again")
+        raise OSError(f"{path} belongs to an 'attachery dev' that was killed: start it again")
     _say(f"using the running 'attachery dev' of {path}")
     return path
 
 
 def _is_running(data_dir: Path) -> bool:
-    """Whether a process still has the lock by which `dev` owns its data folder."""
+    """Check that a process still holds the lock of the data folder."""
     try:
         with (data_dir / OWNER_LOCK).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,33 +1,53 @@
-"""`attachery serve`: production; everything from the settings."""
+"""`attachery serve`: serve the API in production, configured by the environment only."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
-import sys
-from contextlib import suppress
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 import structlog
 
 from attachery_service.app.serve import App, open_app
-from attachery_service.cli.signals import Stop, stop_signals
-from attachery_service.cli.supervisor import NOT_SERVING, REPORT_SECONDS, SERVING, supervise
+from attachery_service.cli.server_process import serve_supervised
+from attachery_service.cli.signals import stop_signals
+from attachery_service.cli.supervisor import supervise
 from attachery_service.observability.logs import configure_logs
-from attachery_service.rpc.services.health import Health
 from attachery_service.settings.process import in_force, settle
 from attachery_service.settings.service import Settings
 
 _log = structlog.get_logger("attachery.serve")
 
+_MAX_PROCESSES = 256
 
-async def run(options: argparse.Namespace) -> int:
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--processes", type=_count, default=1, metavar="N", help="processes on one port; 1"
+    )
+    kind.add_argument("--workers", type=_count, metavar="N", help="former name of --processes")
+    # For the processes that the supervisor starts.
+    kind.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= _MAX_PROCESSES):
+        raise ArgumentTypeError(f"must be 1 to {_MAX_PROCESSES}")
+    return int(text)
+
+
+async def run(options: Namespace) -> int:
+    """Serve until a signal stops the process."""
     settings = Settings()
     configure_logs(settings.log_level)
-    if options.worker:
-        return await _work(settings)
-    if options.workers > 1:
-        return await supervise(settings, options.workers)
+    if options.supervised:
+        return await serve_supervised(settings)
+    if options.workers is not None:
+        _log.warning("flag renamed", former="--workers", current="--processes")
+    processes = options.workers or options.processes
+    if processes > 1:
+        return await supervise(settings, processes)
     with stop_signals() as stop:
         async with open_app(settings) as app:
             settle(settings)
@@ -37,47 +57,8 @@ async def run(options: argparse.Namespace) -> int:
 
 
 def announce(app: App, settings: Settings) -> None:
-    """Tells once that calls are taken, and of what may depend on this machine."""
+    """Log once that the server accepts calls, with the choices that depend on the machine."""
     where = {"listen": app.listen, "metrics": app.metrics_listen}
     told = {"seal": app.seal.value, "grpc_accept_prefetch": app.is_prefetching}
     tls = settings.tls_certificate is not None
     _log.info("serving", **where, **told, tls=tls, **in_force())
-
-
-async def _work(settings: Settings) -> int:
-    """As one of several, see workers.py."""
-    with stop_signals() as stop:
-        _stop_at_end_of_input(stop)
-        async with open_app(settings, share_port=True) as app:
-            settle(settings)
-            reporting = asyncio.create_task(_report_health(app.health))
-            await stop.wait()
-        reporting.cancel()  # only now: a process that drains is alive
-    return 0
-
-
-async def _report_health(health: Health) -> None:
-    """Writes a line for the supervisor at each change of health, and at least once a second.
-
-    The supervisor takes silence for a hung event loop. It may read no more, because it drains or
-    has died; this must not block the event loop.
-    """
-    out = sys.stdout.fileno()
-    os.set_blocking(out, False)
-    while True:
-        changed = health.changed
-        with suppress(OSError):
-            os.write(out, f"{SERVING if health.serving else NOT_SERVING}\n".encode())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REPORT_SECONDS):
-                await changed.wait()
-
-
-def _stop_at_end_of_input(stop: Stop) -> None:
-    loop, told = asyncio.get_running_loop(), sys.stdin.fileno()
-
-    def end() -> None:
-        loop.remove_reader(told)
-        stop.ask_once()
-
-    loop.add_reader(told, end)

@@ -1,4 +1,4 @@
-"""Ending in order: the first signal asks, the second one forces."""
+"""Graceful stop: the first signal requests it, the second one ends the process at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FORCED = 1
 
 
 class Stop:
-    """The wish to end, which also cuts short what the main task is still starting."""
+    """A request to stop. It cancels the main task if that has not finished starting."""
 
     def __init__(self, main: asyncio.Task[object]) -> None:
         self._main = main
@@ -30,12 +30,12 @@ class Stop:
             self._waiting.set()
 
     def ask_once(self) -> None:
-        """As `ask`, but never by force."""
+        """Request the stop, unless it was requested already."""
         if not self.asked:
             self.ask()
 
     async def wait(self) -> None:
-        """Returns when the process is to end."""
+        """Wait for the request."""
         self._waiting = asyncio.Event()
         if not self.asked:
             await self._waiting.wait()
@@ -43,10 +43,10 @@ class Stop:
 
 @contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """SIGTERM or SIGINT ends the block, in order; another one ends the process at once."""
+    """Stop the block at SIGTERM or SIGINT; a second signal ends the process at once."""
     main, loop = asyncio.current_task(), asyncio.get_running_loop()
     if main is None:
-        raise RuntimeError("there is no task to stop")
+        raise RuntimeError("stop_signals needs a running task")
     stop = Stop(main)
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop.ask)

@@ -1,20 +1,25 @@
-"""`attachery worker`: what time brings; any number of them beside any number of `serve`."""
+"""`attachery worker`: the process that runs background jobs; any number may run at once."""
 
 from __future__ import annotations
 
-import argparse
 import os
+from argparse import ArgumentParser, Namespace
 
 from attachery_service.app.worker import open_worker
 from attachery_service.cli.signals import stop_signals
 from attachery_service.observability.logs import configure_logs
 from attachery_service.settings.service import Settings
 
-# Nobody waits for a sweep; calls served on the same machine come first.
+# Background jobs yield the processor to calls on the same machine.
 _NICENESS = 10
 
 
-async def run(_: argparse.Namespace) -> int:
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+
+
+async def run(_: Namespace) -> int:
+    """Run the background jobs until a signal stops the process."""
     settings = Settings()
     configure_logs(settings.log_level)
     os.nice(_NICENESS)

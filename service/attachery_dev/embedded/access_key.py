@@ -14,8 +14,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from attachery_service.embedded.errors import EmbeddedServerError
-from attachery_service.embedded.folder import write_secret
+from attachery_dev.embedded.errors import EmbeddedServerError
+from attachery_dev.embedded.folder import write_secret
 
 REGION = "us-east-1"
 USER_NAME = "attachery"

@@ -17,13 +17,13 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from attachery_service.embedded.errors import EmbeddedServerError, reported
+from attachery_dev.embedded.errors import EmbeddedServerError, reported
+from attachery_service.cli.ready_file import OWNER_LOCK
 
 # A process that was just killed keeps its locks until the kernel is done with it.
 DYING_OWNER_SECONDS = 0.5
 PREVIOUS_SERVER_SECONDS = 15.0
 POLL_SECONDS = 0.01
-OWNER_LOCK = "owner.lock"
 
 
 @dataclass(frozen=True, slots=True)

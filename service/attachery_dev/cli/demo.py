@@ -1,8 +1,7 @@
-"""`attachery demo FILE`: one real file through the whole flow, each step with its duration."""
+"""`attachery demo FILE`: take one real file through the whole flow, and time each step."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import mimetypes
@@ -10,6 +9,7 @@ import stat
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +20,12 @@ import aiohttp
 from attachery.v1.resources_pb2 import UploadTarget
 from attachery.v1.upload_sessions_pb2 import VerificationCheck
 from attachery_client import AttacheryClient
+from attachery_client import AttacheryError as ClientError
+from attachery_dev.api_key import TENANT
+from attachery_dev.running import running_dev
+from attachery_dev.servers import DevOptions, settings_before_start
 from attachery_service.app.parts import policies_of
-from attachery_service.cli.dev import TENANT, DevOptions, running_dev, settings_before_start
+from attachery_service.cli.errors import CommandError
 from attachery_service.cli.ready_file import Ready
 from attachery_service.cli.signals import stop_signals
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
@@ -32,21 +36,26 @@ _PART_BYTES = 2**18
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_read=60)
 
 
-class DemoError(RuntimeError):
-    """The file cannot be used, or did not come back as it was sent; the text says why."""
+class DemoError(CommandError):
+    """The file cannot be used, or the downloaded file differs; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """A file that can be uploaded. `size` in bytes, `sha256` in hex."""
+    """A file to upload. `size` in bytes, `sha256` in hex."""
 
     path: Path
     size: int
     sha256: str
 
 
-async def run(options: argparse.Namespace) -> int:
-    """Starts everything in a temporary folder, and leaves nothing behind."""
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+    parser.add_argument("file", type=Path)
+
+
+async def run(options: Namespace) -> int:
+    """Run everything in a temporary folder, and remove it."""
     configure_logs("warning", human=sys.stderr.isatty())
     with stop_signals():
         await _run(options.file)
@@ -62,14 +71,17 @@ async def _run(file: Path) -> None:
         sample = await asyncio.to_thread(_examined, file, policy)
         started = time.perf_counter()
         async with running_dev(asked) as ready:
-            _print("serve", f"on {ready.listen}, with Postgres and object storage", started)
-            await _flow(ready, sample, Path(folder) / "downloaded")
+            _print("serve", f"on {ready.listen}, with PostgreSQL and object storage", started)
+            try:
+                await _flow(ready, sample, Path(folder) / "downloaded")
+            except ClientError as error:
+                raise DemoError(str(error)) from error
     print(f"\n{file.name} came back exactly as it was sent: {sample.size} bytes.")
 
 
 def _examined(file: Path, policy: Policy) -> _Sample:
-    """Reads the file once, before anything is started. Raises DemoError, OSError."""
-    if not stat.S_ISREG(file.stat().st_mode):  # a pipe would be opened for ever
+    """Read the file once, before anything starts. Raises DemoError, OSError."""
+    if not stat.S_ISREG(file.stat().st_mode):  # opening a pipe would block
         raise DemoError(f"{file} is not a regular file")
     with file.open("rb") as content:
         size = file.stat().st_size
@@ -100,10 +112,10 @@ async def _flow(ready: Ready, sample: _Sample, download_to: Path) -> None:
             said.append(f"session {attachment_id}, PENDING")
         with _step("upload") as said:
             await _upload(http, started.target, sample)
-            said.append(f"{started.target.method} {sample.size} bytes, straight to the store")
+            said.append(f"{started.target.method} {sample.size} bytes, straight to object storage")
         with _step("complete") as said:
             completed = await client.complete_upload_session(attachment_id, tenant_id=TENANT)
-            said.append(f"READY; {_told(completed.checks)}")
+            said.append(f"READY; {_describe(completed.checks)}")
         with _step("resolve") as said:
             resolved = await client.resolve_attachments(
                 [attachment_id], tenant_id=TENANT, include_download_urls=True
@@ -117,8 +129,8 @@ async def _flow(ready: Ready, sample: _Sample, download_to: Path) -> None:
             said.append("the same")
 
 
-def _told(checks: Sequence[VerificationCheck]) -> str:
-    """What passed, and what did not and is only reported."""
+def _describe(checks: Sequence[VerificationCheck]) -> str:
+    """List the passed checks, and the failed ones that are reported only."""
     passed = [_name(c) for c in checks if c.outcome == VerificationCheck.OUTCOME_PASSED]
     others = [
         f"{_name(c)} {VerificationCheck.Outcome.Name(c.outcome)[8:].lower()}"
@@ -142,7 +154,7 @@ async def _upload(http: aiohttp.ClientSession, target: UploadTarget, sample: _Sa
 
 
 async def _download(http: aiohttp.ClientSession, url: str, to: Path) -> int:
-    """Writes the body to a file as it comes; returns its size in bytes."""
+    """Stream the body into a file; return its size in bytes."""
     size = 0
     async with http.get(url) as answer:
         answer.raise_for_status()
@@ -155,7 +167,7 @@ async def _download(http: aiohttp.ClientSession, url: str, to: Path) -> int:
 def _require_same(sample: _Sample, downloaded: Path) -> None:
     with downloaded.open("rb") as content:
         if hashlib.file_digest(content, "sha256").hexdigest() != sample.sha256:
-            raise DemoError("what came back is not what was sent")
+            raise DemoError("the downloaded file differs from the uploaded one")
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from attachery_service.embedded.errors import EmbeddedServerError, PortTakenError, reported
-from attachery_service.embedded.folder import POLL_SECONDS, DataFolder
+from attachery_dev.embedded.errors import EmbeddedServerError, PortTakenError, reported
+from attachery_dev.embedded.folder import POLL_SECONDS, DataFolder
 
 CHILD = Path(__file__).with_name("child.py")
 LOOPBACK = "127.0.0.1"

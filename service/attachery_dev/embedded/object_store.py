@@ -20,7 +20,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from attachery_service.embedded.access_key import (
+from attachery_dev.embedded.access_key import (
     OK,
     REGION,
     AccessKey,
@@ -30,9 +30,9 @@ from attachery_service.embedded.access_key import (
     new_root_key,
     read_key,
 )
-from attachery_service.embedded.errors import EmbeddedServerError, reported
-from attachery_service.embedded.folder import DataFolder, claimed_folder
-from attachery_service.embedded.process import (
+from attachery_dev.embedded.errors import EmbeddedServerError, reported
+from attachery_dev.embedded.folder import DataFolder, claimed_folder
+from attachery_dev.embedded.process import (
     LOOPBACK,
     Command,
     Ready,
@@ -78,9 +78,7 @@ async def running_object_store(
     Raises EmbeddedServerError when the folder is in use or the server does not start.
     """
     if importlib.util.find_spec("ministack") is None:
-        raise EmbeddedServerError(
-            "the embedded object store needs `pip install 'attachery[embedded]'`"
-        )
+        raise EmbeddedServerError("the embedded object store needs `pip install 'attachery-dev'`")
     async with claimed_folder(data_dir) as folder, AsyncExitStack() as stack:
         key_file = folder.path / "access_key.json"
         key = read_key(key_file) or await _issue_key(folder, key_file)

@@ -1,7 +1,7 @@
-"""What goes wrong with an embedded server.
+"""Errors of embedded servers.
 
 EmbeddedServerError
-└── PortTakenError      inside this package only; a start tries again on another port
+└── PortTakenError      inside this package only; the start is retried on another port
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from attachery_service.cli.errors import CommandError
 
-class EmbeddedServerError(RuntimeError):
+
+class EmbeddedServerError(CommandError):
     """An embedded server cannot be started; the message is one line that says why."""
 
 
 class PortTakenError(EmbeddedServerError):
-    """Somebody else got the port between choosing it and listening on it."""
+    """Another process took the port between its choice and the start."""
 
 
 @contextmanager

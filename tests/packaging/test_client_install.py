@@ -1,14 +1,17 @@
-"""What a calling service gets from the base install: `pip install .`"""
+"""What a calling service gets from `pip install attachery-client`."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from support.environments import Environment, NewEnvironment, call, uv
+from attachery_client.cli.help import COMMANDS_OF
+from support.environments import PROJECTS, Environment, NewEnvironment, call, uv
 
 pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
 
@@ -104,33 +107,60 @@ def test_nothing_of_the_server_comes_along(base: Environment) -> None:
 
     # grpcio itself needs typing-extensions.
     assert {package["name"] for package in listed} - {"typing-extensions"} == {
-        "attachery",
+        "attachery-client",
         "googleapis-common-protos",
         "grpcio",
         "protobuf",
     }
 
 
-@pytest.mark.parametrize("command", [["serve"], ["dev"], ["keys", "list"], []])
-def test_the_command_names_the_extra_that_it_needs(base: Environment, command: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "distribution"),
+    [
+        (["serve"], "attachery"),
+        (["keys", "list"], "attachery"),
+        (["dev"], "attachery-dev"),
+    ],
+)
+def test_a_missing_command_names_the_distribution_that_provides_it(
+    base: Environment, command: list[str], distribution: str
+) -> None:
     done = call([base.folder / "bin" / "attachery", *command], cwd=base.folder)
 
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert "pip install 'attachery[server]'" in line
-    assert done.stdout == ""
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"attachery: {command[0]} is not installed; it needs pip install {distribution};"
+        " see attachery --help\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [([], "a command is required"), (["severe"], "no such command: severe")],
+)
+def test_an_unknown_command_is_refused(base: Environment, command: list[str], text: str) -> None:
+    done = call([base.folder / "bin" / "attachery", *command], cwd=base.folder)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"attachery: {text}; see attachery --help\n"
 
 
 @pytest.mark.parametrize("command", [["--help"], ["-h"], ["serve", "--help"]])
-def test_the_help_of_a_base_install_explains_the_extras(
+def test_the_help_of_a_client_explains_which_distribution_provides_the_commands(
     base: Environment, command: list[str]
 ) -> None:
     done = call([base.folder / "bin" / "attachery", *command], cwd=base.folder)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "pip install 'attachery[server]'" in done.stdout
-    assert "pip install 'attachery[embedded]'" in done.stdout
-    assert "pip install '.[server]'" in done.stdout
+    assert re.search(r"pip install attachery +serve, worker,", done.stdout)
+    assert re.search(r"pip install attachery-dev +dev, demo", done.stdout)
+    assert "pip install ./packages/client . ./packages/dev" in done.stdout
+
+
+def test_the_listed_commands_are_those_that_the_distributions_register() -> None:
+    registered = {name: tuple(_commands(name)) for name in ("attachery", "attachery-dev")}
+
+    assert registered == COMMANDS_OF
 
 
 def test_the_version_is_that_of_the_installed_package(base: Environment) -> None:
@@ -138,7 +168,7 @@ def test_the_version_is_that_of_the_installed_package(base: Environment) -> None
 
     assert (done.returncode, done.stderr) == (0, "")
     installed = json.loads(uv("pip", "list", "--python", base.python, "--format", "json"))
-    (version,) = [found["version"] for found in installed if found["name"] == "attachery"]
+    (version,) = [found["version"] for found in installed if found["name"] == "attachery-client"]
     assert done.stdout == f"attachery {version}\n"
 
 
@@ -146,7 +176,10 @@ def test_upload_names_the_extra_that_it_needs(base: Environment) -> None:
     done = base.run("-I", "-c", UPLOAD)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "upload and download need aiohttp: pip install 'attachery[transfer]'\n"
+    assert (
+        done.stdout
+        == "upload and download need aiohttp: pip install 'attachery-client[transfer]'\n"
+    )
 
 
 def test_a_caller_has_types(base: Environment, tmp_path: Path) -> None:
@@ -156,9 +189,9 @@ def test_a_caller_has_types(base: Environment, tmp_path: Path) -> None:
 
 
 def test_a_caller_of_the_stubs_has_types(
-    wheel: Path, new_environment: NewEnvironment, tmp_path: Path
+    client_wheel: Path, new_environment: NewEnvironment, tmp_path: Path
 ) -> None:
-    typed = new_environment(wheel, "types-grpcio", "types-protobuf")
+    typed = new_environment(client_wheel, "types-grpcio", "types-protobuf")
 
     code, said = _checked(typed, tmp_path, CONSUMER_OF_STUBS)
 
@@ -179,3 +212,9 @@ def _checked(base: Environment, folder: Path, script: str) -> tuple[int, str]:
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", ""]
     done = call([*mypy, "--python-executable", base.python, "caller.py"], cwd=folder)
     return done.returncode, done.stdout + done.stderr
+
+
+def _commands(distribution: str) -> list[str]:
+    """The commands that the distribution's pyproject.toml registers, in its order."""
+    project = tomllib.loads((PROJECTS[distribution] / "pyproject.toml").read_text())["project"]
+    return list(project["entry-points"]["attachery.commands"])

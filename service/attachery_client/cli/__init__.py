@@ -1,0 +1,1 @@
+"""The command line `attachery`, which comes with the client."""

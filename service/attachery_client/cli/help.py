@@ -1,0 +1,55 @@
+"""The text of `attachery --help`, with the distributions that provide further commands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+
+# Distribution to the commands that it provides.
+COMMANDS_OF: Mapping[str, tuple[str, ...]] = {
+    "attachery": ("serve", "worker", "migrate", "check", "audit", "bucket", "keys"),
+    "attachery-dev": ("dev", "demo"),
+}
+
+_USAGE = """\
+usage: attachery COMMAND [OPTION ...]
+       attachery --version
+
+Upload sessions over gRPC.
+"""
+_CHECKOUT = "In a checkout, install from it: pip install ./packages/client . ./packages/dev\n"
+
+
+def help_text(summaries: Mapping[str, str]) -> str:
+    """List the installed commands by name, and each distribution whose commands are missing."""
+    return "\n".join([_USAGE, *_installed(summaries), *_missing(summaries)])
+
+
+def usage_error(name: str, installed: Collection[str]) -> str:
+    """Explain why there is no command of this name, and which distribution provides it."""
+    if not name:
+        return "a command is required"
+    for distribution, commands in COMMANDS_OF.items():
+        if name in commands:
+            return f"{name} is not installed; it needs pip install {distribution}"
+    similar = get_close_matches(name, sorted(installed), n=1)
+    return f"no such command: {name}" + (f" (did you mean {similar[0]}?)" if similar else "")
+
+
+def _installed(summaries: Mapping[str, str]) -> Iterator[str]:
+    if summaries:
+        lines = [f"  {name:<10}{summary}" for name, summary in summaries.items()]
+        yield "\n".join(["commands:", *lines, ""])
+        yield "`attachery COMMAND --help` describes a command.\n"
+
+
+def _missing(installed: Collection[str]) -> Iterator[str]:
+    missing = {
+        distribution: ", ".join(commands)
+        for distribution, commands in COMMANDS_OF.items()
+        if not set(commands) <= set(installed)
+    }
+    if missing:
+        lines = [f"  pip install {name:<14} {commands}" for name, commands in missing.items()]
+        yield "\n".join(["not installed:", *lines, ""])
+        yield _CHECKOUT
