@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiobotocore.credentials import AioRefreshableCredentials
 from cryptography.x509 import DNSName
+from msgspec import structs
 
 from attachery_service.domain.errors import StorageUnavailable
 from attachery_service.domain.object_faults import PreconditionChanged
@@ -225,7 +226,7 @@ async def test_a_silent_connection_is_given_up_in_time_for_another_attempt() -> 
         await store.asked.wait()
         store.answer = http_answer("200 OK", b"", f"ETag: {ETAG}")
 
-        assert await describing == replace(FOUND, size=0)
+        assert await describing == structs.replace(FOUND, size=0)
 
         assert asked == ["HeadObject"]
 
@@ -295,7 +296,7 @@ async def test_a_private_authority_is_trusted_where_the_sdk_is_told_to(
         async with opened_at(store.endpoint) as storage:
             asked = calls_of_the_sdk(storage)
 
-            assert await S3ObjectStore(storage).head(KEY) == replace(FOUND, size=0)
+            assert await S3ObjectStore(storage).head(KEY) == structs.replace(FOUND, size=0)
 
             assert asked == []
 

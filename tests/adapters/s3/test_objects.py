@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from awscrt import checksums as crc
+from msgspec import structs
 
 from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
@@ -291,7 +292,7 @@ async def test_more_digests_than_places_all_finish(put: Put, objects: S3ObjectSt
 
 
 async def test_a_store_without_ranges_gives_its_connection_back(options: StorageOptions) -> None:
-    source = replace(FOUND, size=len(PART))
+    source = structs.replace(FOUND, size=len(PART))
     whole = http_answer("200 OK", PART, f"ETag: {source.etag}")
     async with canned_store(whole) as store:
         one_connection = replace(options, endpoint=store.endpoint, max_connections=1)

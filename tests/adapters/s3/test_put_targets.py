@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 from yarl import URL
 
 from attachery_service.domain.checksums import Algorithm
@@ -111,7 +112,7 @@ async def test_another_digest_of_other_bytes_is_refused(
         for body in (BODY, OTHER_BODY)
     ]
 
-    answer = await uploader.send(replace(ours, headers=theirs.headers), OTHER_BODY)
+    answer = await uploader.send(structs.replace(ours, headers=theirs.headers), OTHER_BODY)
 
     assert answer.refused
 
@@ -214,7 +215,7 @@ async def test_another_key_is_refused(
     signer: S3TargetSigner, objects: S3ObjectStore, uploader: Uploader, key: str
 ) -> None:
     target = await signer.sign_upload(put_request(key))
-    elsewhere = replace(target, url=target.url.replace(key, f"{key}x"))
+    elsewhere = structs.replace(target, url=target.url.replace(key, f"{key}x"))
 
     assert (await uploader.send(elsewhere)).refused
     assert await objects.head(f"{key}x") is None

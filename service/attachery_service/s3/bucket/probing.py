@@ -20,6 +20,7 @@ from typing import Final
 
 import aiohttp
 from botocore.exceptions import ClientError
+from msgspec import structs
 
 from attachery_client.proxies import aiohttp_options
 from attachery_service.domain.checks import StoredObject
@@ -331,7 +332,7 @@ async def _binds_headers(trial: _Trial) -> bool:
 
 
 async def _refuses_changed_source(trial: _Trial, stored: StoredObject) -> bool:
-    changed = replace(stored, etag=_NO_ETAG)
+    changed = structs.replace(stored, etag=_NO_ETAG)
     try:
         await trial.objects.copy(changed, trial.new_key(), _TYPE)
     except PreconditionChanged:
