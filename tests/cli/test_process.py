@@ -82,7 +82,7 @@ def test_settings_that_cannot_be_read_change_nothing(monkeypatch: pytest.MonkeyP
 
 
 def test_nothing_is_loaded_for_what_is_switched_off() -> None:
-    loads = "import sys, attachery_service.cli.main; print(*sys.modules)"
+    loads = "import sys, attachery_service.cli.serve; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", loads],
         env={**os.environ, "PYTHONPATH": SOURCES},

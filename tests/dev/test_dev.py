@@ -98,7 +98,7 @@ def test_it_says_what_to_paste_next_and_where_everything_is(dev: Dev) -> None:
 
 
 def test_it_shows_the_steps_of_its_first_start(dev: Dev) -> None:
-    for step in ("starting PostgreSQL", "starting the object store", "migrating the database"):
+    for step in ("starting PostgreSQL", "starting object storage", "migrating the database"):
         assert dev.process.events(step)
 
 
@@ -208,7 +208,7 @@ async def reached(process: Process, step: str) -> None:
         (imported, "pydantic_core"),
         (imported, "cygrpc"),
         (reached, "starting PostgreSQL"),
-        (reached, "starting the object store"),
+        (reached, "starting object storage"),
         (reached, "migrating the database"),
         (reached, "starting the service"),
     ],
@@ -479,7 +479,6 @@ def test_ready_files_that_cannot_all_be_written_leave_none_behind(tmp_path: Path
         ),
         ("check", "--ready"),
         ("serve", "now"),
-        (),
     ],
 )
 def test_wrong_arguments_exit_with_2(

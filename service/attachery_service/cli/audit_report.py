@@ -31,7 +31,7 @@ class Report:
     """Prints text or JSON. `watched`: standard error is a terminal, so it shows progress."""
 
     as_json: bool
-    watched: bool = field(default_factory=sys.stderr.isatty)
+    watched: bool = field(default_factory=lambda: sys.stderr.isatty())  # noqa: PLW0108 - replaced in tests
     counts: Counts = field(default_factory=Counts)
 
     def tenant(self) -> None:
