@@ -254,4 +254,4 @@ def test_without_the_extra_the_error_says_what_to_install() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_AIOHTTP], capture_output=True, text=True, check=True
     )
-    assert "pip install 'attachery[transfer]'" in ran.stdout
+    assert "pip install 'attachery-client[transfer]'" in ran.stdout
