@@ -26,10 +26,10 @@ table take turns, round by round: {rounds} rounds of {seconds:g} s with the most
 with fewer of them. A rate is the median of the rounds, a ratio that of the medians, with the
 lowest and the highest round. CPU time is user and system time per operation: of the service with
 its children, of all of PostgreSQL, and of the object store. The load generator speaks just enough
-HTTP/2 and HTTP/1.1 to leave the machine to what is measured; its column is the share of a core it
+HTTP/2 and HTTP/1.1 to leave the machine to the subject; its column is the share of a core it
 took. Unless a table says otherwise the object store is a stand-in that costs next to nothing, and
 types are not detected from the bytes, so that service and peer take the same steps. Both log a
-line per call. The peer is [fastapi_peer.py](../tests/bench/peers/fastapi_peer.py): FastAPI on
+line per call. The peer is `tests/bench/peers/fastapi_peer.py`: FastAPI on
 uvicorn, asyncpg, boto3 in threads, on the same tables.
 """
 
@@ -48,7 +48,7 @@ def write(report: Report, facts: Sequence[str], effort: Effort) -> Path:
         "# Benchmarks\n",
         told,
         "## Targets\n",
-        "![What was reached of each target](benchmarks.svg)\n",
+        "![Targets and results](benchmarks.svg)\n",
         report.targets_table(),
         "## Figures\n",
         *report.sections,

@@ -127,7 +127,7 @@ def _remarks(found: Sequence[Series]) -> str:
             lines.append(f"The generator may be the limit of {name}: {share:.0%} of a core.")
         elif (share := series.median(lambda s: s.busy)) > _BUSY:
             lines.append(
-                f"The limit of {name} may be what runs beside it: {share:.0%} of those cores."
+                f"The limit of {name} may be the processes beside it: {share:.0%} of those cores."
             )
     foreign = max(series.median(lambda s: s.foreign) for series in found)
     if foreign > _FOREIGN:

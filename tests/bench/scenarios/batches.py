@@ -62,7 +62,7 @@ async def resolve(world: World, report: Report) -> None:
     report.section(
         "Resolve",
         f"Counted in ids: the same {_IDS:,} again and again, as when many are sent the same. Read"
-        " anew: by a service that is told to keep nothing (ATTACHERY_RESOLVE_REUSE).",
+        " anew: by a service without a cache (ATTACHERY_RESOLVE_REUSE).",
     )
     found = [await compare(world, subjects, callers) for callers in world.effort.callers]
     report.series([series for each in found for series in each])
