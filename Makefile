@@ -1,4 +1,4 @@
-# Everything is made from here: `make` alone lists what there is.
+# All development commands. `make` alone lists them.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,17 +9,17 @@ PROTO_PYTHON := .tools/proto/bin/python
 DATA ?= .attachery
 LISTEN ?= 127.0.0.1:50051
 FILE ?= README.md
-# What may depend on the machine or the interpreter: text, TLS, processes, signals.
+# Tests that may depend on the machine or the interpreter: text, TLS, processes, signals.
 QUICK_TESTS := tests/unit/domain/test_filenames.py tests/rpc/test_jwt.py tests/cli/test_server_processes.py \
   tests/adapters/s3/test_fast_reads.py::test_a_private_authority_is_trusted_where_the_sdk_is_told_to
-# Where the machine keeps certificates, uv trusts those, as pip and curl do. A bare Debian has none.
+# uv trusts the machine's certificates, if it has some, as pip and curl do. A bare Debian has none.
 CERTIFICATES := $(SSL_CERT_FILE) $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/*.crt /etc/pki/tls/certs/*.crt)
 export UV_SYSTEM_CERTS := $(if $(strip $(CERTIFICATES)),true,false)
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fresh test-pythons test-ceph test-shutdown bench profile trace prose check format lint types imports protos proto clean
+.PHONY: help run demo test test-fresh test-pythons test-ceph test-shutdown bench profile trace prose docs settings check format lint types imports protos proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -39,14 +39,14 @@ test-fresh: ## both README commands on a fresh Debian 12, for root (QUICK=1: a p
 test-pythons: $(UV) ## the suite and the demo on every other CPython of this machine (QUICK=1: a part)
 	tests/pythons.sh $(PYTHON) $(if $(QUICK),$(QUICK_TESTS))
 
-test-ceph: $(VENV)/ready ## what depends on the store, on Ceph RGW, built once into ~/.cache/attachery
+test-ceph: $(VENV)/ready ## tests of object storage on Ceph RGW, built once into ~/.cache/attachery
 	tests/ceph/build-root.sh
 	$(BIN)/pytest -n 2 --dist loadgroup --store ceph tests/adapters/s3 tests/rpc/test_sealing.py tests/worker/test_notifications.py tests/cli/test_bucket.py
 
-test-shutdown: $(VENV)/ready ## stop servers under load 20 times, restart them 20 times, print what callers saw
+test-shutdown: $(VENV)/ready ## stop servers under load 20 times, restart them 20 times, print the results of the callers
 	$(BIN)/pytest -s --timeout 0 --shutdown-rounds 20 tests/cli/test_shutdown.py
 
-bench: $(VENV)/bench ## measure, beside floors and a peer (ONLY=get,complete or QUICK=1)
+bench: $(VENV)/bench ## run the benchmarks, beside floors and a peer (ONLY=get,complete or QUICK=1)
 	@PYTHONPATH=tests $(BIN)/python -m bench $(if $(ONLY),--only "$(ONLY)") $(if $(QUICK),--quick)
 
 profile: $(VENV)/bench ## a flame graph of the service under one RPC (RPC=Complete)
@@ -55,7 +55,7 @@ profile: $(VENV)/bench ## a flame graph of the service under one RPC (RPC=Comple
 trace: $(VENV)/bench ## count the Python frames of one call (RPC=Start, FILES=1 lists the files)
 	@PYTHONPATH=tests $(BIN)/python -m bench.tracing $(if $(RPC),--rpc "$(RPC)") $(if $(FILES),--files)
 
-check: format lint types imports protos test ## all that CI checks
+check: format lint types imports protos docs test ## format, lint, types, imports, protos, docs and tests
 
 format: $(VENV)/ready
 	$(BIN)/ruff format --check
@@ -72,17 +72,25 @@ imports: $(VENV)/ready
 prose: ## measure sizes and prose; fails above 3 idioms per 1,000 words
 	@$(PYTHON) scripts/measure-code.py --check service
 
+docs: $(VENV)/ready ## build the documentation as a site, in site/; fails for a broken link
+	$(BIN)/python scripts/generate-settings.py --check
+	UV_PROJECT_ENVIRONMENT=.venv-docs $(UV) sync --quiet --frozen --only-group docs --python $(PYTHON)
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+settings: $(VENV)/ready ## generate docs/settings.md from the settings classes
+	$(BIN)/python scripts/generate-settings.py
+
 protos: $(PROTO_PYTHON) $(BUF) ## lint, format, breaking changes and freshness of the contract
 	scripts/check-protos.sh $(PROTO_PYTHON) $(BUF)
 
-proto: $(PROTO_PYTHON) ## generate the stubs and the descriptor set anew
+proto: $(PROTO_PYTHON) ## generate the stubs and the descriptor set
 	scripts/generate-stubs.sh $(PROTO_PYTHON)
 
-clean: ## remove what was installed here (not the data of `make run`)
-	rm -rf $(VENV) .venv-* .tools node_modules
+clean: ## remove the environments and the site (not the data of `make run`)
+	rm -rf $(VENV) .venv-* .tools node_modules site
 
 $(UV):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Attachery needs Python 3.11 or newer; say which with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Attachery needs Python 3.11 or newer; name one with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv .tools/uv
 	.tools/uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'

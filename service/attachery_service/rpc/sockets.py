@@ -1,8 +1,8 @@
 """The TCP sockets that gRPC's core has open for one port of this process.
 
 The core can neither stop listening nor end a connection without resetting calls that it has
-received and not yet handed over, which their callers see as CANCELLED (see "Stopping" in
-docs/design.md). The kernel can: to the core it looks like a peer that disconnects.
+received and not yet handed over, which their callers see as CANCELLED (see
+docs/design/stopping.md). The kernel can: to the core it looks like a peer that disconnects.
 """
 
 from __future__ import annotations
