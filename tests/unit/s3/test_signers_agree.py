@@ -6,7 +6,8 @@ import string
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from random import Random
 
 import pytest
@@ -182,3 +183,10 @@ async def test_an_sdk_that_adds_to_a_url_is_left_to_itself() -> None:
         storage.signing.meta.events.register("before-sign.s3", add)
 
         assert isinstance(await choose_signer(storage), SdkSigner)
+
+
+async def test_a_second_that_begins_while_the_sdk_signs_a_form_changes_nothing() -> None:
+    started, readings = datetime.now(UTC), count()
+    async with opened(PLACES["aws"]) as storage:
+        with signing_at(lambda: started + timedelta(seconds=next(readings))):
+            assert isinstance(await choose_signer(storage), OwnSigner)
