@@ -28,7 +28,7 @@ from support.service_fixtures import MakeService
 MISSING = "curl is missing (Debian: apt-get install curl)"
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = [README, *(ROOT / "docs").rglob("*.md")]
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")]
 LONGEST_README = 120
 
 
