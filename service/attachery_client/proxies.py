@@ -1,4 +1,4 @@
-"""Which HTTP proxy a request goes through, as the environment says.
+"""The HTTP proxy for a request, according to the environment.
 
 The rules are curl's (https://curl.se/libcurl/c/CURLOPT_PROXY.html and CURLOPT_NOPROXY.html):
 
@@ -11,8 +11,8 @@ Beyond curl, as in Go's and Python's HTTP clients, a `no_proxy` entry may name a
 or begin with `*.`, and `HTTP_PROXY` in upper case is used too, except in a CGI process, where any
 caller can set it with a `Proxy` header (https://httpoxy.org, CVE-2016-5385).
 
-aiohttp's own `trust_env` is not used: it knows no networks, and adds the password that `~/.netrc`
-has for the host, which invalidates a signed request.
+aiohttp's own `trust_env` is not used: it does not support networks, and adds the password that
+`~/.netrc` has for the host, which invalidates a signed request.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def aiohttp_options(url: str, headers: Mapping[str, str] = _NO_HEADERS) -> dict[
 
 
 def _proxy_variable(scheme: str, environ: Mapping[str, str]) -> str | None:
-    """The name of the variable that holds the proxy; None if there is no proxy."""
+    """Returns the name of the variable that contains the proxy; None if there is no proxy."""
     for name in (f"{scheme}_proxy", "all_proxy"):
         variable = _present(name, environ)
         if variable is not None:
@@ -133,7 +133,10 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:
-    """An IPv6 address with a port is in brackets; without, it has several colons."""
+    """Splits off the port.
+
+    An IPv6 address with a port is in brackets; without one, it has several colons.
+    """
     name, colon, port = entry.rpartition(":")
     if colon and port.isdecimal() and (":" not in name or name.endswith("]")):
         return name, int(port)

@@ -21,12 +21,12 @@ _CHECKOUT = "In a checkout, install from it: pip install ./packages/client . ./p
 
 
 def help_text(summaries: Mapping[str, str]) -> str:
-    """List the installed commands by name, and each distribution whose commands are missing."""
+    """Lists the installed commands by name, and each distribution whose commands are missing."""
     return "\n".join([_USAGE, *_installed(summaries), *_missing(summaries)])
 
 
 def usage_error(name: str, installed: Collection[str]) -> str:
-    """Explain why there is no command of this name, and which distribution provides it."""
+    """Explains why there is no command of this name, and which distribution provides it."""
     if not name:
         return "a command is required"
     for distribution, commands in COMMANDS_OF.items():

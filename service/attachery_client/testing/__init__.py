@@ -1,9 +1,9 @@
-"""A stand-in for Attachery in unit tests of its callers: no server, no storage, no network.
+"""A fake of Attachery for unit tests of its callers: no server, no storage, no network.
 
-It is the real client over a service of dictionaries, so methods, arguments, answers and exceptions
-are the real ones. It judges sizes, MD5, SHA-256, names, states and repeated request ids, and fails
-as a test asks it to. It does not judge credentials, other text, or lifetimes; it lists no checks,
-and has no storage to refer to.
+It is the real client over a service of dictionaries, so methods, arguments, responses and
+exceptions are the real ones. It checks sizes, MD5, SHA-256, names, states and repeated request ids,
+and fails as a test requests. It does not check credentials, other text, or lifetimes; it returns no
+checks, and has no storage to refer to.
 """
 
 from __future__ import annotations

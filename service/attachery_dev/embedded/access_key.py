@@ -1,7 +1,7 @@
-"""Gives the embedded object store a key whose signatures it really checks.
+"""Creates an access key for the embedded object storage whose signatures the server verifies.
 
-ministack lets a request pass that its root key signed wrongly. It does check the keys of IAM users,
-so the store is used with one of those.
+ministack accepts requests with a wrong signature of its root key. It verifies the keys of IAM
+users, so the service uses one of those.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAY_USE_S3 = json.dumps(
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """What signs a request; the secret stays out of the representation."""
+    """The credentials that sign a request; the representation omits the secret."""
 
     key_id: str
     secret: str
@@ -44,12 +44,12 @@ class AccessKey:
 
 
 def new_root_key() -> AccessKey:
-    """A root key for one run of the server, so that nobody can guess it and nothing keeps it."""
+    """Generates a root key for one run of the server, which is neither stored nor guessable."""
     return AccessKey(key_id=f"AKIA{secrets.token_hex(8).upper()}", secret=secrets.token_hex(20))
 
 
 def read_key(path: Path) -> AccessKey | None:
-    """The key kept in the file; None when there is none that can be read as one."""
+    """Reads the key from the file; None if it is missing or invalid."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return AccessKey(key_id=str(kept["key_id"]), secret=str(kept["secret"]))
@@ -58,14 +58,14 @@ def read_key(path: Path) -> AccessKey | None:
 
 
 def keep_key(path: Path, key: AccessKey) -> None:
-    """Write the key to a file that only its owner reads."""
+    """Writes the key to a file that only its owner can read."""
     write_secret(path, json.dumps(asdict(key)))
 
 
 def create_key(endpoint: str, root: AccessKey) -> AccessKey:
-    """Make a key of a user who may do everything in S3, and nothing else.
+    """Creates a key of a user with all permissions in S3, and no others.
 
-    Raises EmbeddedServerError when the store refuses, except that the user may already exist.
+    Raises EmbeddedServerError if the server refuses, unless the user exists already.
     """
     _iam(endpoint, root, "CreateUser", may_answer=(OK, CONFLICT))
     _iam(endpoint, root, "PutUserPolicy", PolicyName="s3", PolicyDocument=MAY_USE_S3)
@@ -77,7 +77,7 @@ def create_key(endpoint: str, root: AccessKey) -> AccessKey:
 
 
 def is_accepted(endpoint: str, key: AccessKey) -> bool:
-    """Whether the store lets the key list its buckets."""
+    """Whether object storage lets the key list its buckets."""
     status, _ = _send(endpoint, key, "s3", "GET")
     return status == OK
 
@@ -107,8 +107,8 @@ def _element(answer: str, name: str) -> str:
 def _send(
     endpoint: str, key: AccessKey, service: str, method: str, form: str = ""
 ) -> tuple[int, str]:
-    """Send one signed request to the store's root and answer its status and body."""
-    # Straight to the loopback address: urllib would ask the caller's proxy settings.
+    """Sends one signed request to the server's root; returns its status and body."""
+    # A direct connection to the loopback address: urllib would use the environment's proxy.
     connection = HTTPConnection(urlsplit(endpoint).netloc, timeout=REQUEST_SECONDS)
     try:
         headers = _signed_headers(endpoint, key, service, method, form)
@@ -124,7 +124,7 @@ def _send(
 def _signed_headers(
     endpoint: str, key: AccessKey, service: str, method: str, form: str
 ) -> dict[str, str]:
-    # Imported here: only who starts an object store pays for it.
+    # Imported here: only starting object storage needs it.
     from botocore.auth import S3SigV4Auth, SigV4Auth  # noqa: PLC0415
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415
     from botocore.credentials import Credentials  # noqa: PLC0415

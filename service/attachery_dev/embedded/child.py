@@ -1,7 +1,7 @@
-"""Becomes an embedded server: gives up root, binds its life to the parent's, executes the program.
+"""Executes an embedded server without root, bound to the life of its parent process.
 
 Run as `python -I -S child.py PARENT_PID DEATH_SIGNAL UID GID PROGRAM [ARGUMENT...]`, where UID and
-GID are `-` to stay who we are. It imports the standard library only, and nothing of this package.
+GID are `-` to keep the user. It imports the standard library only, and nothing of this package.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 class CapabilityHeader(ctypes.Structure):
-    """Names the process whose capabilities are set; 0 is this one."""
+    """Identifies the process whose capabilities are set; 0 is this one."""
 
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
@@ -42,30 +42,30 @@ class CapabilitySets(ctypes.Structure):
 
 
 def checked(result: int) -> None:
-    """Raise OSError for a C call that failed."""
+    """Raises OSError if a C call failed."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
 def prctl(option: int, first: int, second: int = 0) -> None:
-    """Call prctl(2); raise OSError when it fails."""
+    """Calls prctl(2); raises OSError if it fails."""
     arguments = (ctypes.c_ulong(value) for value in (first, second, 0, 0))
     checked(libc.prctl(ctypes.c_int(option), *arguments))
 
 
 def keep_capabilities() -> None:
-    """Have the change of user leave the capabilities alone, for access(2) also where possible."""
+    """Keeps the capabilities through the change of user, for access(2) too if possible."""
     try:
-        # Without this access(2), by which PostgreSQL looks for its own programs, ignores the
-        # capabilities of everybody but root. Setting it takes CAP_SETPCAP.
+        # Without this, access(2), with which PostgreSQL finds its own programs, ignores the
+        # capabilities of all users but root. It requires CAP_SETPCAP.
         prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS)
     except OSError:
         prctl(PR_SET_KEEPCAPS, 1)
 
 
 def keep_only(capability: int) -> None:
-    """Give up every capability but one, and take that one through execve."""
+    """Drops every capability but one, and keeps that one through execve."""
     mask = 1 << capability
     sets = (CapabilitySets * 2)(CapabilitySets(mask, mask, mask), CapabilitySets(0, 0, 0))
     checked(libc.capset(ctypes.byref(CapabilityHeader(CAPABILITY_VERSION_3, 0)), sets))
@@ -73,7 +73,7 @@ def keep_only(capability: int) -> None:
 
 
 def give_up_root(uid: int, gid: int) -> None:
-    """Become another user who still reaches the files that root reaches."""
+    """Changes to another user that can still access the files of root."""
     keep_capabilities()
     os.setgroups([])
     os.setresgid(gid, gid, gid)
@@ -81,28 +81,28 @@ def give_up_root(uid: int, gid: int) -> None:
     try:
         keep_only(CAP_DAC_OVERRIDE)
     except OSError:
-        # A container may lack the capability. The server then reaches what its user reaches,
-        # which is enough unless a folder above it is closed; its own message says which.
+        # A container may lack the capability. The server's own user then suffices, unless a folder
+        # above is not accessible; its own message reports that.
         return
 
 
 def die_with(parent: int, death_signal: int) -> None:
-    """Have the kernel send the signal when the parent's thread ends; exit if it already has."""
+    """Makes the kernel send the signal when the parent's thread ends; exits if it already has."""
     prctl(PR_SET_PDEATHSIG, death_signal)
     if os.getppid() != parent:
         sys.exit(f"the starting process {parent} has ended")
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the module says; exit with one line on standard error when it cannot."""
+    """Starts the server; exits with one line on standard error if that fails."""
     parent, death_signal, uid, gid, *program = arguments
     try:
         if uid != "-":
             give_up_root(int(uid), int(gid))
-        # Only Linux can; after the change of user, which clears it.
+        # Linux only. After the change of user, which clears it.
         if sys.platform == "linux":
             die_with(int(parent), int(death_signal))
-        # Python ignores SIGPIPE, and what is ignored stays so through execve.
+        # Python ignores SIGPIPE, and ignored signals stay ignored through execve.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.execv(program[0], program)  # noqa: S606
     except OSError as error:

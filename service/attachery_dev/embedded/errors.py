@@ -13,7 +13,7 @@ from attachery_service.cli.errors import CommandError
 
 
 class EmbeddedServerError(CommandError):
-    """An embedded server cannot be started; the message is one line that says why."""
+    """An embedded server cannot be started; the message is one line with the reason."""
 
 
 class PortTakenError(EmbeddedServerError):
@@ -22,7 +22,7 @@ class PortTakenError(EmbeddedServerError):
 
 @contextmanager
 def reported(doing: str) -> Iterator[None]:
-    """Raise EmbeddedServerError for what the operating system refuses while `doing`."""
+    """Raises EmbeddedServerError for an error of the operating system while `doing`."""
     try:
         yield
     except OSError as error:

@@ -1,9 +1,9 @@
-"""A data folder: claimed by one starter at a time, and held by its server as long as that lives.
+"""A data folder: claimed by one starting process, and locked by its server while that runs.
 
-Two locks, because they answer two questions. `owner.lock` belongs to the starting process: when it
-is taken, somebody is using the folder. `server.lock` is handed down to the server and to every
-process the server forks, so when it is free no server works on the files, whatever a pid file
-says. After a `kill -9` of the starter the first is free at once and the second a moment later.
+There are two locks. `owner.lock` belongs to the starting process: if it is taken, the folder is in
+use. `server.lock` is inherited by the server and by every process that it forks, so if it is free,
+no server uses the files, regardless of a pid file. After a `kill -9` of the starting process, the
+first is free at once and the second a moment later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from attachery_dev.embedded.errors import EmbeddedServerError, reported
 from attachery_service.cli.ready_file import OWNER_LOCK
 
-# A process that was just killed keeps its locks until the kernel is done with it.
+# A killed process keeps its locks until the kernel has removed it.
 DYING_OWNER_SECONDS = 0.5
 PREVIOUS_SERVER_SECONDS = 15.0
 POLL_SECONDS = 0.01
@@ -28,7 +28,7 @@ POLL_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
-    """A folder that is ours until the claim ends; `server_lock` goes to the server's processes."""
+    """A claimed folder; `server_lock` is inherited by the server's processes."""
 
     path: Path
     server_lock: int
@@ -40,10 +40,10 @@ class DataFolder:
 
 @asynccontextmanager
 async def claimed_folder(path: Path) -> AsyncIterator[DataFolder]:
-    """Make the folder if needed and claim it; one folder serves one server.
+    """Creates the folder if needed and claims it; one folder serves one server.
 
-    Raises EmbeddedServerError when another process uses it, when a server that its dead starter
-    left behind does not end in time, or when the folder cannot be written.
+    Raises EmbeddedServerError if another process uses it, if a server of a dead process does not
+    end in time, or if the folder is not writable.
     """
     with ExitStack() as stack:
         with reported(f"use the data folder {path}"):
@@ -62,7 +62,7 @@ async def claimed_folder(path: Path) -> AsyncIterator[DataFolder]:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Put the text into a file that only its owner reads: all of it or nothing."""
+    """Writes the text to a file that only its owner can read: all of it or nothing."""
     new = path.with_suffix(".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -89,7 +89,7 @@ def _lock_file(path: Path) -> Iterator[int]:
 
 
 async def _locked(descriptor: int, *, within: float) -> bool:
-    """Take the lock; answer whether it was to be had in time."""
+    """Takes the lock; returns whether it became free in time."""
     deadline = time.monotonic() + within
     while True:
         try:

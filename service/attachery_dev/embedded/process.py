@@ -1,7 +1,7 @@
-"""Starts an embedded server, waits until it serves, and stops it.
+"""Starts an embedded server, waits until it is ready, and stops it.
 
 Servers are spawned in the caller's thread, never in a worker thread: the kernel's parent-death
-signal follows the thread that spawned, so a server started from a pool would die with the pool.
+signal follows the spawning thread, so a server started from a thread pool would die with the pool.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TELLING = re.compile(r"FATAL|PANIC|[Ee]rror|cannot")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whom a server runs as when we are root."""
+    """The user that a server runs as if this process is root."""
 
     uid: int
     gid: int
@@ -40,7 +40,7 @@ class User:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A program to run in a data folder; `death_signal` is what it gets when our process dies."""
+    """A program to run in a data folder; `death_signal` is sent to it if this process dies."""
 
     name: str
     arguments: tuple[str, ...]
@@ -52,7 +52,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class StopStep:
-    """A signal, and how long a process gets to end after it."""
+    """A signal, and the seconds that a process has to end after it."""
 
     signal: signal.Signals
     seconds: float
@@ -60,7 +60,7 @@ class StopStep:
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A spawned command and where its output starts in the log."""
+    """A spawned command, and the offset of its output in the log."""
 
     command: Command
     popen: subprocess.Popen[bytes]
@@ -75,7 +75,7 @@ class ServerProcess:
         return self.popen.poll() is not None
 
     async def ended(self, *, within: float) -> bool:
-        """Wait for the end; answer whether it came in time."""
+        """Waits for the end; returns whether it came in time."""
         deadline = time.monotonic() + within
         while not self.has_ended:
             if time.monotonic() > deadline:
@@ -84,7 +84,7 @@ class ServerProcess:
         return True
 
     async def stop(self, *steps: StopStep) -> None:
-        """Send each signal until it has ended; kill what remains, also when cancelled."""
+        """Sends each signal until the process has ended; kills the rest, also if cancelled."""
         try:
             for step in steps:
                 if not self.has_ended:
@@ -94,16 +94,16 @@ class ServerProcess:
             self.kill()
 
     def kill(self) -> None:
-        """Leave no process behind."""
+        """Kills all processes of the session."""
         if not self.has_ended:
-            # And the programs it runs itself, which would go on writing: its session is its own.
+            # Includes the programs that it has started, which would continue to write.
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
                 self.popen.wait(KILL_SECONDS)
 
     def failure(self, what: str) -> EmbeddedServerError:
-        """Say in one line what happened, with the end of the log."""
+        """Describes the failure in one line, with the end of the log."""
         log = self.command.folder.log
         output = _written_since(log, self.log_start)
         kind = PortTakenError if "already in use" in output else EmbeddedServerError
@@ -114,9 +114,9 @@ Ready = Callable[[ServerProcess], Awaitable[bool]]
 
 
 async def start(command: Command, *, ready: Ready, within: float) -> ServerProcess:
-    """Spawn a server and wait until `ready` says so.
+    """Spawns a server and waits until `ready` returns True.
 
-    Raises EmbeddedServerError, and leaves no process, when it ends first or takes too long.
+    Raises EmbeddedServerError, and leaves no process, if it ends first or takes too long.
     """
     process = _spawn(command)
     try:
@@ -134,9 +134,9 @@ async def start_on_free_port(
     within: float,
     preferred: int | None = None,
 ) -> tuple[ServerProcess, int]:
-    """Start a server on the preferred port if that is free, else on one of the system's choice.
+    """Starts a server on the preferred port if that is free, else on one chosen by the system.
 
-    Tries again when another process gets the port first.
+    Retries if another process takes the port first.
     """
     for attempt in range(PORT_ATTEMPTS):
         wanted = preferred if attempt == 0 and preferred and is_free(preferred) else None
@@ -147,7 +147,7 @@ async def start_on_free_port(
 
 
 async def run(command: Command, *, within: float, stdin: bytes = b"") -> None:
-    """Run a program to its end; raise EmbeddedServerError when it fails or takes too long."""
+    """Runs a program to its end; raises EmbeddedServerError if it fails or takes too long."""
     process = _spawn(command, stdin)
     try:
         if not await process.ended(within=within):
@@ -159,7 +159,7 @@ async def run(command: Command, *, within: float, stdin: bytes = b"") -> None:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
+    """Returns a loopback port that is free at this moment."""
     with socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
         port: int = listener.getsockname()[1]
@@ -167,7 +167,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on this loopback port."""
+    """Whether no process listens on this loopback port."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -178,9 +178,9 @@ def is_free(port: int) -> bool:
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    """The settings and what any program needs; nothing else of ours, so no AWS_* and no PG*."""
+    """Builds an environment of the settings and basic variables only: no AWS_* and no PG*."""
     environment = {"LANG": "C.UTF-8", "PATH": os.defpath, "TZ": "UTC"}
-    # Only a Python built with a shared library needs it, and that one does not start without.
+    # A Python built with a shared library does not start without it.
     if libraries := os.environ.get("LD_LIBRARY_PATH"):
         environment["LD_LIBRARY_PATH"] = libraries
     return environment | settings
@@ -208,7 +208,7 @@ def _spawn(command: Command, stdin: bytes = b"") -> ServerProcess:
             stdout=output,
             stderr=subprocess.STDOUT,
             pass_fds=(command.folder.server_lock,),
-            # The terminal's Ctrl-C is for us: we stop the servers, after what uses them.
+            # The terminal's Ctrl-C is for this process, which stops the servers after their users.
             start_new_session=True,
             umask=0o077,
         )
@@ -232,7 +232,7 @@ def _appended(path: Path) -> Iterator[int]:
 
 @contextmanager
 def _pipe(data: bytes) -> Iterator[int]:
-    """A descriptor to read the few bytes from; they fit into the pipe, so nobody has to feed it."""
+    """Returns a descriptor to read the few bytes from; they fit into the pipe's buffer."""
     readable, writable = os.pipe()
     try:
         os.write(writable, data)
@@ -249,7 +249,7 @@ def _written_since(log: Path, start: int) -> str:
 
 
 def _telling(output: str) -> str:
-    """The last line that names a reason and the one before it, which often names the cause."""
+    """Returns the last line with a reason and the line before it, which often has the cause."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     reasons = [number for number, line in enumerate(lines) if TELLING.search(line)]
     last = reasons[-1] if reasons else len(lines) - 1

@@ -1,8 +1,8 @@
-"""How long the call at hand may still take, in total and for each dependency.
+"""The remaining time of the current call, in total and for each dependency.
 
-A call has one deadline, and one `WaitBudget` per dependency which all its requests to it share: ten
-statements together wait no longer than one may. So the longest call is the sum of the budgets,
-whatever number of requests it makes.
+A call has one deadline, and one `WaitBudget` per dependency, which all its requests to it share:
+ten statements together wait no longer than one may. So the longest call takes the sum of the
+budgets, regardless of its number of requests.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ class WaitBudget:
             self._spent += time.monotonic() - self._since
 
     def left(self, limit: float) -> float:
-        """Seconds that the call may still wait: the rest of `limit`, or of its deadline if that is
-        less. Zero or negative if there are none."""
+        """Seconds that the call may still wait: the rest of `limit`, or of its deadline if less.
+
+        Zero or negative if there are none.
+        """
         now = time.monotonic()
         spent = self._spent + (now - self._since if self._waits else 0.0)
         return min(limit - spent, self._deadline - now)
@@ -59,8 +61,8 @@ class _CallTime:
         self.confirmation = WaitBudget(deadline)
 
 
-# By the monotonic clock, which costs no call of the system. The loop of CPython 3.11 does: finding
-# the running one asks for the process id.
+# Uses the monotonic clock, which needs no system call. The loop of CPython 3.11 makes one: finding
+# the running loop reads the process id.
 _call_time: ContextVar[_CallTime | None] = ContextVar("call_time", default=None)
 
 
@@ -103,19 +105,20 @@ def transfer_budget() -> WaitBudget:
 
 
 def confirmation_budget() -> WaitBudget:
-    """The call's budget for reading whole objects again that failed verification, as
-    `database_budget`.
+    """The call's budget for the second read of objects that failed verification.
 
-    Apart from the transfer budget, which the copy and the first read may have used up: the second
-    read of the same bytes takes as long as the first.
+    It is separate from the transfer budget, which the copy and the first read may have used up: the
+    second read of the same bytes takes as long as the first. Outside of calls as `database_budget`.
     """
     current = _call_time.get()
     return WaitBudget(math.inf) if current is None else current.confirmation
 
 
 def context_without_deadline() -> Context:
-    """A copy of the current context, with new budgets and no deadline, for work that must finish
-    whatever becomes of its caller."""
+    """Copies the current context, with new budgets and no deadline.
+
+    For work that must finish even if its caller leaves.
+    """
     context = copy_context()
     context.run(_call_time.set, _CallTime(math.inf))
     return context

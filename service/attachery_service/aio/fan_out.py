@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 async def bounded_gather(items: Sequence[T], act: Callable[[T], Awaitable[None]]) -> None:
-    """Run `act` on every item, CONCURRENCY at a time, and divide the remaining time fairly.
+    """Runs `act` on every item, CONCURRENCY at a time, and divides the remaining time fairly.
 
     Each item gets an equal share of the time that is left when it starts, so later items gain what
     quick ones do not use. `act` handles its own errors.

@@ -1,4 +1,4 @@
-"""A connection pool, last in, first out, that does nothing per use but hand a connection over."""
+"""A connection pool, last in, first out, without work per use beyond the hand-over."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class ConnectionPool(ABC, Generic[C]):
 
     @abstractmethod
     def _terminate(self, connection: C) -> None:
-        """Close the connection at once, also in the middle of a request."""
+        """Closes the connection at once, also in the middle of a request."""
 
     @abstractmethod
     async def _disconnect(self, connection: C) -> None:
-        """Close the connection in order, within bounded time."""
+        """Closes the connection in order, within bounded time."""
 
     def acquire_nowait(self) -> C | None:
-        """Return an idle connection, or None if the caller would have to wait."""
+        """Returns an idle connection, or None if the caller would have to wait."""
         while self._idle:
             connection, _ = self._idle.pop()
             if self._is_usable(connection):
@@ -52,7 +52,7 @@ class ConnectionPool(ABC, Generic[C]):
         return None
 
     async def acquire(self) -> C:
-        """Return a connection; waiting callers are served in the order of their calls.
+        """Returns a connection; waiting callers are served in the order of their calls.
 
         Raises ConnectionError if the pool is closed, and the errors of connecting.
         """
@@ -70,7 +70,7 @@ class ConnectionPool(ABC, Generic[C]):
             raise
 
     def release(self, connection: C) -> None:
-        """Return a connection to the pool, for the caller that has waited longest."""
+        """Returns a connection to the pool, for the caller that has waited longest."""
         if self._closed or not self._is_usable(connection):
             self._spawn(self._end(connection))
         elif (waiter := self._first_waiting()) is not None:
@@ -81,7 +81,7 @@ class ConnectionPool(ABC, Generic[C]):
                 self._retirement = self._loop.call_later(self._idle_seconds, self._retire)
 
     async def replace(self, connection: C) -> C:
-        """Open a connection in place of one that was lost while its caller held it.
+        """Opens a connection in place of one that was lost while its caller held it.
 
         The caller releases either the new one, or the lost one if this fails.
         """
@@ -92,7 +92,7 @@ class ConnectionPool(ABC, Generic[C]):
         return new
 
     async def close(self) -> None:
-        """Close all connections, those in use without waiting for their requests."""
+        """Closes all connections, those in use without waiting for their requests."""
         self._closed = True
         if self._retirement is not None:
             self._retirement.cancel()
@@ -112,7 +112,7 @@ class ConnectionPool(ABC, Generic[C]):
             raise _closed_error()
 
     def _open_another(self) -> None:
-        """Connect in a task of its own, so that a caller that stops waiting does not cancel it.
+        """Connects in a task of its own, so that a caller that stops waiting does not cancel it.
 
         Otherwise a server that accepts connections more slowly than callers wait would never be
         connected to.
@@ -132,7 +132,7 @@ class ConnectionPool(ABC, Generic[C]):
             self.release(connection)
 
     def _fail_waiting(self, error: Exception) -> None:
-        """Fail the first waiting caller, or all of them if no connection is open."""
+        """Fails the first waiting caller, or all of them if no connection is open."""
         while (waiter := self._first_waiting()) is not None:
             waiter.set_exception(error)
             if self._open:
@@ -146,7 +146,7 @@ class ConnectionPool(ABC, Generic[C]):
         return None
 
     def _retire(self) -> None:
-        """Close the connections idle for too long, and schedule the next check."""
+        """Closes the connections idle for too long, and schedules the next check."""
         self._retirement = None
         now = time.monotonic()
         while self._idle and self._idle[0][1] + self._idle_seconds <= now:

@@ -43,7 +43,7 @@ class SingleFlight(Generic[_Key, _Value]):
         self._tasks: set[asyncio.Task[_Value]] = set()
 
     async def get(self, key: _Key) -> tuple[_Value, float]:
-        """Return the value, and the monotonic time at which its read began.
+        """Returns the value, and the monotonic time at which its read began.
 
         Raises the read's error, a copy for each caller if it is Copyable. The caller bounds the
         wait.
@@ -57,7 +57,7 @@ class SingleFlight(Generic[_Key, _Value]):
             raise
 
     def start(self, key: _Key) -> _Read[_Value]:
-        """Join the read in progress, or begin one."""
+        """Joins the read in progress, or begins one."""
         read = self._latest.get(key)
         if read is None or time.monotonic() >= read.began + self._max_age:
             read = self._latest[key] = self._begin(key)

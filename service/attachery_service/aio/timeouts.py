@@ -20,7 +20,7 @@ _SCAN_SECONDS = 0.02
 
 
 def coarse_timeout(seconds: float) -> CoarseTimeout:
-    """Raise TimeoutError in the block after `seconds`, up to 20 ms late.
+    """Raises TimeoutError in the block after `seconds`, up to 20 ms late.
 
     It interrupts awaits only. Cancellations from elsewhere pass through, as with `asyncio.timeout`,
     which is the better choice for a precise bound.

@@ -81,7 +81,7 @@ class _Adapters:
 
 
 def wire(parts: Parts) -> ServerParts:
-    """Build the server's use cases. Raises SettingsFileError, OSError."""
+    """Builds the server's use cases. Raises SettingsFileError, OSError."""
     core, settings = parts.core, parts.core.settings
     adapters = _adapters(core)
     return ServerParts(

@@ -1,4 +1,4 @@
-"""Says in words why a server on the network cannot be reached, from the error underneath."""
+"""Explains in plain text why a server cannot be reached."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRN
 
 
 def network_fault(error: BaseException) -> str | None:
-    """A clause such as "nothing listens on that host and port"; None if the network is not why."""
+    """A clause such as "nothing listens on that host and port"; None if the network works."""
     found = (_clause(each) for each in _chain(error))
     return next((clause for clause in found if clause is not None), None)
 
 
 def is_unknown_host(error: BaseException) -> bool:
-    """Whether a name server has said that there is no such host; it may also fail to answer."""
+    """Whether a name server answered that the host does not exist; it may also fail to answer."""
     return any(
         isinstance(each, socket.gaierror) and each.errno != socket.EAI_AGAIN
         for each in _chain(error)
@@ -32,14 +32,14 @@ def is_unknown_host(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it came of."""
+    """Yields the error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _clause(error: BaseException) -> str | None:
-    # aiohttp's own kinds of these say nothing; what they came of does.
+    # aiohttp's own errors of this kind have no useful text; their causes have.
     if message := getattr(error, "verify_message", None):
         return f"its TLS certificate is not trusted ({message})"
     if isinstance(error, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""Which gRPC is installed, read without importing it, and whether a feature was tested with it."""
+"""The version of the installed gRPC, without importing it, and comparison with tested versions."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class AuditedSession(Struct, frozen=True, kw_only=True):
             )
 
     def damage(self, etag: str | None, size: int | None) -> Finding | None:
-        """Compares the expected object with the stored ETag and size; None: it is missing."""
+        """Compares the expected object with the stored ETag and size; None if it is missing."""
         expected = self.expected_object
         if expected is None or (etag, size) == (expected.etag, self.size):
             return None
@@ -189,7 +189,7 @@ def _time_text(time: datetime | None) -> str:
 
 
 class ObjectPage(Struct, frozen=True):
-    """Some objects in the order of their keys, and whether there may be more."""
+    """A page of objects in the order of their keys, and whether more may follow."""
 
     objects: Sequence[ListedObject]
     more: bool

@@ -1,4 +1,4 @@
-"""Verification: what was declared against what storage holds, each check by itself."""
+"""Verification of an upload: compares the declared values with those of object storage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_CODING = 64
 
 
 class CheckKind(StrEnum):
-    """What was verified."""
+    """The verified property."""
 
     EXISTS = "exists"
     NOT_EMPTY = "not_empty"
@@ -40,7 +40,7 @@ class CheckKind(StrEnum):
 
 
 class CheckMethod(StrEnum):
-    """How it was verified: by what storage says, computed or keeps as ETag, or by reading."""
+    """The method of a check: by metadata, checksum or ETag, or by reading the bytes."""
 
     HEAD = "head"
     ATTESTED = "attested"
@@ -50,10 +50,10 @@ class CheckMethod(StrEnum):
 
 
 class CheckOutcome(StrEnum):
-    """What came out.
+    """The result of a check.
 
-    REPORTED is a mismatch that the policy lets pass. INCONCLUSIVE says that the bytes show neither
-    a match nor a mismatch; it never fails an upload.
+    REPORTED is a mismatch that the policy permits. INCONCLUSIVE: the bytes show neither a match nor
+    a mismatch; it never fails an upload.
     """
 
     PASSED = "passed"
@@ -63,7 +63,7 @@ class CheckOutcome(StrEnum):
 
 
 class Check(Struct, frozen=True):
-    """One thing that was verified. `expected` and `actual` are empty where anything would do."""
+    """One check. `expected` and `actual` are empty if any value is valid."""
 
     kind: CheckKind
     method: CheckMethod
@@ -73,14 +73,13 @@ class Check(Struct, frozen=True):
 
 
 class StoredObject(Struct, frozen=True, kw_only=True):
-    """An object as storage describes it.
+    """The metadata of an object in object storage.
 
     `etag` without quotes. `server_checksums`: digests of the whole object that object storage
-    computed itself.
-    `etag_is_md5`: a single-part object, not encrypted with a key of its own, so that the ETag is
-    the MD5 of the bytes (S3 API reference, "Common response headers"). `content_encoding`: codings
-    that a reader must undo. `unreadable`: the upload header that keeps the service from reading
-    the bytes, empty if it can.
+    computed itself. `etag_is_md5`: a single-part object without KMS or customer-key encryption, whose
+    ETag is the MD5 of the bytes (S3 API reference, "Common response headers"). `content_encoding`:
+    codings that a reader must undo. `unreadable`: the upload header that prevents the service from
+    reading the bytes, empty if it can.
     """
 
     key: str
@@ -93,7 +92,7 @@ class StoredObject(Struct, frozen=True, kw_only=True):
     unreadable: str = ""
 
     def known_digest(self, algorithm: Algorithm) -> tuple[str, CheckMethod] | None:
-        """A digest that needs no reading of the bytes."""
+        """Returns a digest that is available without reading the bytes."""
         if (digest := self.server_checksums.get(algorithm)) is not None:
             return digest, CheckMethod.ATTESTED
         if algorithm is Algorithm.MD5 and self.etag_is_md5:
@@ -106,9 +105,9 @@ class StoredObject(Struct, frozen=True, kw_only=True):
 
 
 class Expectation(Struct, frozen=True, kw_only=True):
-    """What an object must be: sizes (bytes), digests and type declared at Start and at Complete.
+    """The required properties of an object: the declarations of Start and of Complete.
 
-    `min_size`: 0 where an empty object is good, else 1.
+    Sizes in bytes. `min_size`: 0 if an empty object is valid, else 1.
     """
 
     sizes: tuple[int, ...]
@@ -118,12 +117,12 @@ class Expectation(Struct, frozen=True, kw_only=True):
     content_type: str
 
     def algorithms(self) -> list[Algorithm]:
-        """The digests somebody declared."""
+        """The declared digests."""
         return [a for a in ALGORITHMS if any(c.get(a) is not None for c in self.checksums)]
 
 
 def check_description(expected: Expectation, found: StoredObject) -> list[Check]:
-    """The checks that storage's description of the object answers."""
+    """Checks an object by its metadata alone."""
     checks = [Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.PASSED)]
     if found.unreadable:
         return [*checks, unreadable_check(found.unreadable)]
@@ -140,24 +139,24 @@ def check_description(expected: Expectation, found: StoredObject) -> list[Check]
 
 
 def unreadable_check(upload_header: str) -> Check:
-    """The failed check of an object that the service cannot read because of this header."""
+    """Returns the failed check of an object that the service cannot read because of this header."""
     return _check(CheckKind.READABLE, False, "", upload_header)
 
 
 def check_digest(
     algorithm: Algorithm, expected: Iterable[Checksums], actual: str, method: CheckMethod
 ) -> list[Check]:
-    """One check for each declared digest of this algorithm."""
+    """Compares each declared digest of this algorithm; one check for each declaration."""
     kind = CheckKind(algorithm.value)
     declared = (digest for c in expected if (digest := c.get(algorithm)) is not None)
     return [_check(kind, digest == actual, digest, actual, method) for digest in declared]
 
 
 class TypeEvidence(Struct, frozen=True):
-    """What the first bytes say of a declared type.
+    """The evidence of the first bytes about a declared type.
 
-    `agrees`: whether they show it; None if they cannot tell. `detected`: the media type whose
-    signature they show, empty for none.
+    `agrees`: whether they match it; None without evidence. `detected`: the media type of their
+    signature, empty if there is none.
     """
 
     agrees: bool | None
@@ -165,7 +164,7 @@ class TypeEvidence(Struct, frozen=True):
 
 
 def check_detected_type(declared: str, evidence: TypeEvidence, *, enforced: bool) -> Check:
-    """Whether the first bytes show the declared type."""
+    """Compares the declared type with the first bytes."""
     outcomes = {
         True: CheckOutcome.PASSED,
         None: CheckOutcome.INCONCLUSIVE,
@@ -185,7 +184,7 @@ def failures(checks: Iterable[Check]) -> Iterator[Check]:
 
 
 def as_error(check: Check) -> VerificationFailed:
-    """The error a failed check answers with."""
+    """Returns the error that reports a failed check."""
     expected, actual = check.expected, check.actual
     match check.kind:
         case CheckKind.NOT_EMPTY:
@@ -208,7 +207,7 @@ def as_error(check: Check) -> VerificationFailed:
 
 
 def error_of_reason(reason: str, facts: Mapping[str, str]) -> VerificationFailed:
-    """The error with which a FAILED session failed verification."""
+    """Returns the error with which a FAILED session failed verification."""
     kinds = {kind.reason: kind for kind in VerificationFailed.__subclasses__()}
     return kinds.get(reason, VerificationFailed)(**facts)
 
@@ -225,11 +224,11 @@ def _check(
 
 
 def _check_content_type(declared: str, found: StoredObject) -> Check:
-    # An encoded object would be decoded by whoever downloads it: other bytes than were verified.
+    # A downloader would decode an encoded object, and get other bytes than the verified ones.
     passed = same(declared, found.content_type) and not found.content_encoding
     coding = _printable(found.content_encoding)[:_LONGEST_CODING]
     note = f" with Content-Encoding {coding}" if coding else ""
-    # Where a store binds no headers, the uploader wrote this: any bytes, of any length.
+    # If object storage does not enforce headers, the uploader chose this text, of any length.
     actual = _printable(found.content_type)[:_LONGEST_TYPE]
     return _check(CheckKind.CONTENT_TYPE, passed, declared, actual + note)
 

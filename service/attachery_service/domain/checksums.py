@@ -23,7 +23,7 @@ DIGITS = {Algorithm.MD5: 32, Algorithm.SHA256: 64, Algorithm.CRC32C: 8, Algorith
 
 
 class Checksums(Struct, frozen=True, kw_only=True):
-    """Digests of one object, lower-case hexadecimal; None where unknown."""
+    """Digests of one object, lower-case hexadecimal; None if unknown."""
 
     md5: str | None = None
     sha256: str | None = None
@@ -35,11 +35,11 @@ class Checksums(Struct, frozen=True, kw_only=True):
         return digest
 
     def known(self) -> dict[Algorithm, str]:
-        """The digests that are given, in the order of `Algorithm`."""
+        """Returns the given digests, in the order of `Algorithm`."""
         return {a: digest for a in ALGORITHMS if (digest := self.get(a)) is not None}
 
     def with_defaults(self, other: Checksums) -> Checksums:
-        """These digests, completed from `other`."""
+        """Returns these digests, completed from `other`."""
         return Checksums(
             md5=self.md5 or other.md5,
             sha256=self.sha256 or other.sha256,

@@ -21,8 +21,8 @@ SURROGATE: Final = r"\ud800-\udfff"
 # Categories Zl and Zp.
 LINE_SEPARATOR: Final = r"\u2028\u2029"
 
-# Category Co, and the 66 non-characters (The Unicode Standard, section 23.7). Planes 15 and 16 hold
-# nothing else.
+# Category Co, and the 66 non-characters (The Unicode Standard, section 23.7). Planes 15 and 16
+# contain nothing else.
 PRIVATE_USE: Final = r"\ue000-\uf8ff\U000f0000-\U0010ffff"
 NON_CHARACTER: Final = r"\ufdd0-\ufdef" + "".join(
     f"\\U{plane:04x}fffe\\U{plane:04x}ffff" for plane in range(15)
@@ -57,11 +57,14 @@ _UNPRINTABLE: Final = re.compile(
 
 
 def has_control(text: str) -> bool:
-    """Whether the text holds a control character, or a surrogate that UTF-8 cannot encode."""
+    """Whether the text has a control character, or a surrogate that UTF-8 cannot encode."""
     return _CONTROL.search(text) is not None
 
 
 def is_printable(text: str) -> bool:
-    """Whether a log line or a terminal can show the text as it is: no control, private-use or
-    invisible format character, and no white space but the plain space."""
+    """Whether a log line or a terminal can show the text unchanged.
+
+    Excludes control, private-use and invisible format characters, and all white space but the plain
+    space.
+    """
     return _UNPRINTABLE.search(text) is None

@@ -15,10 +15,10 @@ _NOT_QUOTABLE = re.compile(r'[^ -~]|["\\%]')
 
 
 def content_disposition(disposition: Disposition, filename: str) -> str:
-    """The header for a file: its name in ASCII for old readers, exact in `filename*` for the rest.
+    """Builds the header for a file: an ASCII name for old readers, the exact one in `filename*`.
 
-    Holds no control character, and no quote or backslash but the two that enclose the ASCII name,
-    for any filename.
+    For any filename, it has no control character, and no quote or backslash but the two quotes
+    around the ASCII name.
     """
     ascii_name = _NOT_QUOTABLE.sub("_", filename)
     exact = quote(filename, safe=_ATTR_CHARS)

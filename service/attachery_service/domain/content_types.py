@@ -6,7 +6,7 @@ import re
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*"'
-# White space has one place only, or refusing would take time exponential in the parameters.
+# White space is permitted in one place only; otherwise a rejection would take exponential time.
 _PARAMETER = rf"[ \t]*;(?:[ \t]*{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?"
 _MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?:{_PARAMETER})*(?:(?<=;)[ \t]*)?")
 
@@ -18,7 +18,7 @@ _SAFE_INLINE = frozenset({
     "text/plain",
 })  # fmt: skip
 
-# Names of one type that libraries and browsers use for each other.
+# Synonyms that libraries and browsers use for one type.
 _SYNONYMS = {
     "image/jpg": "image/jpeg",
     "image/pjpeg": "image/jpeg",
@@ -46,20 +46,22 @@ def essence(content_type: str) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two spellings mean one type with the same parameters; stores fold case and space."""
+    """Whether two spellings are the same type; object storage may fold case and white space."""
     return _folded(one) == _folded(other)
 
 
 def canonical(content_type: str) -> str:
-    """One name for the names of one type: `type/subtype` in lower case, without `x-`."""
+    """Returns one name for all synonyms of a type: `type/subtype` in lower case, without `x-`."""
     family, _, subtype = essence(content_type).partition("/")
     kind = f"{family}/{subtype.removeprefix('x-')}"
     return _SYNONYMS.get(kind, kind)
 
 
 def safe_to_serve(content_type: str, *, inline: bool) -> str:
-    """The type to serve bytes with, so that no browser runs them: RFC 9110's octet-stream unless
-    shown inline and of a type that cannot carry code."""
+    """Returns the type to serve bytes with, so that no browser executes them.
+
+    RFC 9110's octet-stream, unless shown inline and of a type that cannot contain code.
+    """
     kind = essence(content_type)
     if inline and kind in _SAFE_INLINE:
         return "text/plain; charset=utf-8" if kind == "text/plain" else kind

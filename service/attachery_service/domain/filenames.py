@@ -1,7 +1,7 @@
-"""The rule for the name of a file. It does not depend on the interpreter's Unicode version.
+"""The rule for filenames, which does not depend on the interpreter's Unicode version.
 
-One part does: a script that Unicode added after the interpreter's version is not composed by
-`unicodedata.normalize`. The normal form of every code point that the interpreter knows is fixed
+One exception: a script that Unicode added after the interpreter's version is not composed by
+`unicodedata.normalize`. The normal form of every code point of the interpreter's version is stable
 (https://www.unicode.org/policies/stability_policy.html, "Normalization Stability").
 """
 
@@ -16,14 +16,14 @@ from attachery_service.domain.validation import RuleViolation
 
 MAX_CODE_POINTS: Final = 255
 
-# No character of the normal form C stands for more than four code points, so a longer name that
-# holds nothing invisible has more than 255 in any case. Normalising is quadratic in the number of
-# combining marks in a row: 7 ms for 1,024 code points, 1.2 s for 16,384 (CPython 3.11).
+# A character in normal form C replaces at most four code points, so a longer name without invisible
+# characters always exceeds 255. Normalization is quadratic in the number of consecutive combining
+# marks: 7 ms for 1,024 code points, 1.2 s for 16,384 (CPython 3.11).
 MAX_SENT_CODE_POINTS: Final = 1024
 
 # The flag of a region is a black flag, the region's code in tag characters, and the end of the tag:
-# the only valid emoji tag sequences (UTS #51, section "Flag Emoji Tag Sequences"). Tag characters
-# anywhere else can carry hidden text.
+# the only valid emoji tag sequences (UTS #51, section "Flag Emoji Tag Sequences"). Other tag
+# characters can carry hidden text.
 _FLAG: Final = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"
 
 _FLAG_OR_INVISIBLE: Final = re.compile(f"({_FLAG})|[{code_points.INVISIBLE_FORMAT}]+")
@@ -38,10 +38,10 @@ _VISIBLE: Final = re.compile(f"[^{code_points.INVISIBLE_OTHER}]")
 
 
 def normalize_filename(sent: str) -> str:
-    """The name without invisible format characters, in normal form C: 1 to 255 code points.
+    """Returns the name without invisible format characters, in normal form C: 1 to 255 code points.
 
     Keeps joiners (U+200C, U+200D) and the flags of regions. Raises RuleViolation for a name that is
-    empty, too long or a path, begins or ends with white space, or holds a control, a line or
+    empty, too long or a path, begins or ends with white space, or has a control, a line or
     paragraph separator, a surrogate, a private-use code point or a non-character.
     """
     if len(sent) > MAX_SENT_CODE_POINTS:
@@ -54,7 +54,7 @@ def normalize_filename(sent: str) -> str:
 
 
 def _visible_form(sent: str) -> str:
-    """Removing comes first: it can put a mark beside the letter that it combines with."""
+    """Removes invisible characters first: that may put a mark beside the letter it modifies."""
     return unicodedata.normalize("NFC", _FLAG_OR_INVISIBLE.sub(r"\1", sent))
 
 

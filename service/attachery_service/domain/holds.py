@@ -12,14 +12,14 @@ from attachery_service.domain.errors import HoldExpired, HoldReleased
 MIN_TTL = timedelta(seconds=1)
 MAX_TTL = timedelta(days=7)
 
-# A repeated call adds to the same hold, and extends it for all of its attachments.
+# The largest hold: calls with the same owner add to it, and extend it for all its attachments.
 MAX_ATTACHMENTS = 10_000
 
 
 class NewHold(Struct, frozen=True, kw_only=True):
-    """A new hold, or the renewal of the same caller's hold for the same owner.
+    """A new hold, or an extension of the caller's existing hold with the same owner.
 
-    It ends `ttl` after the database's now. A hold with an empty `owner` has none.
+    It ends `ttl` after the database's current time. A hold with an empty `owner` is always new.
     """
 
     tenant_id: str

@@ -26,7 +26,7 @@ class RequestKey(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """The stored outcome of a request id: the checks of a Complete, no more of other methods."""
+    """The stored outcome of a request id: the checks of a Complete; other methods store none."""
 
     payload_digest: bytes
     checks: tuple[Check, ...] = ()
@@ -42,8 +42,8 @@ def request_key(
 ) -> RequestKey | None:
     """Returns the key of a request, or None without an id.
 
-    `payload` is all that decides the outcome of the request. Empty fields are left
-    out, so that releases with more and with fewer fields agree.
+    `payload` is the part of the request that decides its outcome. Empty fields are omitted, so
+    releases with more and with fewer fields agree.
     """
     if request_id is None:
         return None

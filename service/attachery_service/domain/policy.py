@@ -1,4 +1,4 @@
-"""The limits and clocks a session is started under."""
+"""Policies: the limits and lifetimes of sessions by purpose."""
 
 from __future__ import annotations
 
@@ -47,12 +47,11 @@ DEFAULT_ROUTES = (
 class Policy:
     """The limits and options of the sessions of one purpose. Sizes in bytes.
 
-    `allowed_content_types`: `image/png`, or `image/*` for all of a kind; empty for any.
-    `allow_empty`: an object of 0 bytes is a good upload. `terminal_on_mismatch` False: bytes that
-    are not the declared ones leave the session PENDING, and its target can replace them.
-    `delete_when_consumed`: a hold that is released as consumed, and was the last, takes the bytes
-    with it. `routes`: ways for a file to reach the system this service belongs to, the smallest
-    first.
+    `allowed_content_types`: `image/png`, or `image/*` for all image types; empty for any.
+    `allow_empty`: an object of 0 bytes is a valid upload. `terminal_on_mismatch` False: after a
+    mismatch, the session stays PENDING, and its target can replace the bytes.
+    `delete_when_consumed`: releasing the last hold as consumed deletes the bytes. `routes`:
+    recommended ways for a file to reach the system that uses this service, the smallest first.
     """
 
     max_size: int = DEFAULT_MAX_SIZE

@@ -19,8 +19,8 @@ MAX_LIMIT = 2**60
 class Limits:
     """The limits of a tenant; None without a limit. Sizes in bytes.
 
-    A session is pending while its target can still write; it reserves every byte that it may write.
-    `max_stored_bytes` includes the reserved bytes, so that an accepted upload always has room.
+    A session is pending while its target can still write; it reserves the maximum number of bytes.
+    `max_stored_bytes` includes the reserved bytes, so there is always room for an accepted upload.
     """
 
     max_pending_sessions: int | None = None
@@ -63,7 +63,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """The limits of every tenant: its own, else the common ones."""
+    """The limits of every tenant: its own, or the common ones."""
 
     common: Limits = Limits()
     own: Mapping[str, Limits] = field(default_factory=dict)

@@ -13,7 +13,7 @@ _NOTATION = re.compile(rf"([1-9][0-9]{{0,8}})/({'|'.join(_UNITS)})")
 
 
 class Category(StrEnum):
-    """Kinds of calls with a limit of their own, since their costs differ."""
+    """A kind of calls with a limit of its own, since kinds differ in cost."""
 
     READ = "read"
     WRITE = "write"

@@ -19,13 +19,13 @@ from uuid import UUID
 from attachery_service.domain.identity import Principal, Scope
 
 PREFIX = "atts_"
-# 128 bytes of tenant and of name at most.
+# Tenant and name have at most 128 bytes each.
 _FORM = re.compile(r"(atts_([0-9a-f]{12})_([A-Za-z0-9_-]{36,400}))_([0-9a-f]{64})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ID, _TIME = 16, 8
 
-# With Principal.session, which narrows them to the methods that are about one session.
+# Together with Principal.session, which restricts them to methods about one session.
 _SCOPES = frozenset({Scope.UPLOADS_COMPLETE, Scope.UPLOADS_CREATE, Scope.UPLOADS_READ})
 
 
@@ -65,7 +65,7 @@ class SessionClaims:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SessionToken:
-    """A token as it came: nothing of it is true until it is verified."""
+    """A token as received; nothing in it is trusted before verification."""
 
     key_id: str
     signed_text: str
@@ -106,7 +106,7 @@ def _decoded(text: str) -> SessionClaims:
 
 @dataclass(frozen=True, slots=True)
 class TimedKey:
-    """A key, and the time of the database's clock."""
+    """A key, and the current time of the database."""
 
     key: TokenKey
     time: datetime

@@ -45,10 +45,10 @@ class SessionState(StrEnum):
 
 
 class Seal(StrEnum):
-    """The way in which verified bytes are put out of reach of every URL that was handed out.
+    """The way in which verified bytes are protected from every URL that was handed out.
 
     WRITE_ONCE: the upload URL can create its key once and never replace it, so the uploaded object
-    is final. COPY: the service copies the verified object to a key no URL was ever signed for.
+    is final. COPY: the service copies the verified object to a key that no URL was ever signed for.
     """
 
     WRITE_ONCE = "write_once"
@@ -70,7 +70,7 @@ class Failure(Struct, frozen=True):
 
 
 class SessionFilter(Struct, frozen=True, kw_only=True):
-    """A filter of a tenant's sessions; empty or None where nothing restricts."""
+    """A filter of a tenant's sessions; empty or None does not restrict."""
 
     states: tuple[SessionState, ...]
     purpose: str | None
@@ -79,10 +79,10 @@ class SessionFilter(Struct, frozen=True, kw_only=True):
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """The part that all states have in common, at `read_time`, the database's clock.
+    """The fields of all states, at `read_time`, the database's clock.
 
-    `object_purge_time` is when the bytes are deleted: at their own time, or at the end of the last
-    hold, `held_until`, if that is later.
+    `object_purge_time`: the time at which the bytes are deleted, at the end of their own lifetime
+    or of the last hold (`held_until`), whichever is later.
     """
 
     state: ClassVar[SessionState]
@@ -114,7 +114,7 @@ class PendingSession(Session, frozen=True, kw_only=True):
 
     @property
     def time_left(self) -> timedelta:
-        """Until the deadline."""
+        """Returns the time until the deadline."""
         return self.expire_time - self.read_time
 
 

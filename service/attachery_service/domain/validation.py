@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attachery_service.domain.errors import InvalidRequest, Violation
 
-# google.rpc.BadRequest travels in the trailers, which hold little: see rpc/status.py.
+# google.rpc.BadRequest travels in the trailers, whose size is limited: see rpc/status.py.
 MAX_VIOLATIONS = 20
 
 

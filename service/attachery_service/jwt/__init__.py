@@ -1,1 +1,1 @@
-"""Callers vouched for by an issuer: JSON Web Tokens, and the keys that they are signed with."""
+"""Verification of JSON Web Tokens, and the issuer's keys that they are signed with."""

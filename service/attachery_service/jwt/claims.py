@@ -1,4 +1,4 @@
-"""From the claims of a verified token to a principal."""
+"""Converts the claims of a verified token to a principal."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MAX_NAME_BYTES = 128
 
 
 class ClaimError(ValueError):
-    """A claim is not what it should be; the text says which, never what it holds."""
+    """A claim is invalid; the text states the rule, never the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimNames:
-    """Which claims hold the name, the tenants (a list or `*`) and the scopes (a list or words).
+    """The claims that have the name, the tenants (a list or `*`) and the scopes (a list or words).
 
-    `renamed`: what scopes of the issuer's own grant here, such as `files:create`.
+    `renamed`: the scopes granted by the issuer's own scopes, such as `files:create`.
     """
 
     name: str
@@ -32,7 +32,7 @@ class ClaimNames:
     renamed: Mapping[str, frozenset[Scope]] = field(default_factory=dict)
 
     def principal(self, claims: Mapping[str, Any]) -> Principal:
-        """A claim that is absent grants nothing. Raises ClaimError."""
+        """Builds the principal; an absent claim grants nothing. Raises ClaimError."""
         return Principal(
             name=_name(claims.get(self.name)),
             tenants=_tenants(claims.get(self.tenants, [])),
@@ -60,7 +60,7 @@ def _tenants(value: object) -> frozenset[str] | None:
 
 
 def _scopes(value: object, renamed: Mapping[str, frozenset[Scope]]) -> frozenset[Scope]:
-    """Those that mean something here: an issuer's tokens are often for other services too."""
+    """Returns the known scopes: an issuer's tokens often have scopes of other services too."""
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list):
         raise ClaimError("the scopes are neither a list nor words")

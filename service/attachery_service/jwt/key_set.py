@@ -1,8 +1,8 @@
 """An issuer's public keys (RFC 7517), from a file or over HTTPS.
 
-They are read again every few minutes, and when a token names a key that is not among them, which is
-how a rotation shows; the latter only once in a while, whatever unknown callers send. What cannot be
-read leaves the keys as they are.
+The keys are reloaded every few minutes, and when a token names an unknown key, which indicates a
+rotation. The latter is rate-limited, whatever unauthenticated callers send. If a reload fails, the
+previous keys stay valid.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _log = structlog.get_logger("attachery.issuer")
 
 _PERIOD = 300.0
 _LEAST_WAIT = 10.0
-# Seconds for one read of the keys. All callers who wait for it share its result and its failure.
+# Seconds for one read of the keys. Concurrent callers share its result and its failure.
 _READ_SECONDS = 5.0
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
 _MOST_BYTES = 256 * 1024
 
-# What anything but a set of keys makes of being read as one.
+# The errors of parsing a document that is not a key set.
 _UNUSABLE = (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 Keys = Mapping[str, jwt.PyJWK]
@@ -38,7 +38,7 @@ Source = Callable[[], Awaitable[bytes]]
 
 
 class KeySetError(OSError):
-    """There are no keys to be had; the text says where and why."""
+    """The keys cannot be loaded; the text has the location and the cause."""
 
 
 class KeySet:
@@ -53,24 +53,24 @@ class KeySet:
         self._reading: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
-        """Reads the keys within 5 seconds, name resolution and slow file systems included.
+        """Loads the keys within 5 seconds, name resolution and slow file systems included.
 
         Raises KeySetError.
         """
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 self._keys = read_keys(await self._source(), self._algorithms)
-        except Exception as error:  # whatever it is, there are no keys
+        except Exception as error:  # any error means that there are no keys
             raise KeySetError(f"{self._place}: {str(error) or type(error).__name__}") from error
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
-        """None if there is none of this id, not even after a look whether there is by now."""
+        """Returns the key with this id, or None if a reload does not find it either."""
         if key_id not in self._keys:
             await self._reload_unless_lately()
         return self._keys.get(key_id)
 
     async def keep_fresh(self) -> None:
-        """Until it is cancelled."""
+        """Reloads the keys regularly until it is cancelled."""
         while True:
             await asyncio.sleep(_PERIOD)
             await self._reload_unless_lately()
@@ -80,7 +80,10 @@ class KeySet:
             self._reading.cancel()
 
     async def _reload_unless_lately(self) -> None:
-        """All that call wait for the same reading, which does not end with any of them."""
+        """Reloads the keys unless a reload was attempted recently.
+
+        Concurrent callers share one reload, which continues if one of them is cancelled.
+        """
         now = time.monotonic()
         at_work = self._reading is not None and not self._reading.done()
         if not at_work and now - self._started >= _LEAST_WAIT:
@@ -97,13 +100,15 @@ class KeySet:
 
 
 def read_keys(text: bytes, algorithms: tuple[str, ...]) -> Keys:
-    """Those of a set that tokens can be verified with; a key that names no algorithm is for the
-    usual one of its kind. Raises ValueError, or whatever else comes of what is no such set.
+    """Parses the keys of a set that can verify tokens.
+
+    A key without an algorithm is used with the default one of its type. Raises ValueError and the
+    other errors of _UNUSABLE.
     """
     if len(text) > _MOST_BYTES:
         raise ValueError(f"it has more than {_MOST_BYTES} bytes")
     found = (_key(entry) for entry in json.loads(text)["keys"])
-    # Secret ones are not among the algorithms, so that no public key is ever taken for a secret.
+    # Symmetric algorithms are not allowed, so a public key is never used as a secret.
     usable = {k.key_id: k for k in found if k and k.key_id and k.algorithm_name in algorithms}
     if not usable:
         raise ValueError(f"it holds no key with an id for {', '.join(algorithms)}")
@@ -111,7 +116,7 @@ def read_keys(text: bytes, algorithms: tuple[str, ...]) -> Keys:
 
 
 def _key(entry: object) -> jwt.PyJWK | None:
-    """None for a key of a kind that is not known here, which sets may hold."""
+    """None for an unsupported type of key, which a set may contain."""
     if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
         return None
     try:
@@ -143,7 +148,7 @@ async def _fetched(url: str) -> bytes:
 
 
 async def _first(content: aiohttp.StreamReader, most: int) -> bytes:
-    """All of a body, but never more than `most` bytes."""
+    """Reads a whole body, but at most `most` bytes of it."""
     body = bytearray()
     async for part in content.iter_any():
         body += part

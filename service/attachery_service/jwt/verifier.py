@@ -1,4 +1,4 @@
-"""Verifying JSON Web Tokens (RFC 7519, RFC 8725)."""
+"""Verifies JSON Web Tokens (RFC 7519, RFC 8725)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from attachery_service.jwt.key_set import KeySet, KeySetError
 
 _log = structlog.get_logger("attachery.issuer")
 
-# Seconds that the issuer's clock and ours may differ.
+# The permitted difference between the issuer's clock and this one, in seconds.
 _LEEWAY = 30
 _LONGEST_KNOWN = 60.0
 _MOST_KNOWN = 10_000
@@ -31,13 +31,13 @@ _OPTIONS: jwt.types.Options = {
     "enforce_minimum_key_length": True,
 }
 
-# The library's own, and what it lets through of a text that nobody meant as a token.
+# The library's own errors, and those that malformed tokens cause within it.
 _REFUSALS = (jwt.PyJWTError, ClaimError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerOptions:
-    """Whose tokens for whom are taken. `keys` is a path or an HTTPS URL."""
+    """The accepted issuer, audience and algorithms. `keys` is a path or an HTTPS URL."""
 
     issuer: str
     audience: str
@@ -53,7 +53,7 @@ class _Known:
 
 
 class JwtVerifier:
-    """The port `TokenVerifier`. A token that was verified is known for a minute, by its digest."""
+    """Implements the port `TokenVerifier`. Caches a verified token for a minute, by its digest."""
 
     def __init__(self, options: IssuerOptions, keys: KeySet) -> None:
         self._options = options
@@ -70,12 +70,13 @@ class JwtVerifier:
             principal = self._options.names.principal(claims)
             self._keep(digest, _Known(principal, min(float(claims["exp"]), now + _LONGEST_KNOWN)))
         except _REFUSALS as error:
-            # The call's line in the log names the type of the cause; its text may quote the token.
+            # The log line of the call has the type of the cause; the cause's text may quote the
+            # token.
             raise CredentialsInvalid from error
         return principal
 
     async def _verified(self, token: str) -> dict[str, Any]:
-        """The claims. Raises any of _REFUSALS."""
+        """Returns the verified claims. Raises any of _REFUSALS."""
         key_id = jwt.get_unverified_header(token).get("kid")
         key = await self._keys.find(key_id) if isinstance(key_id, str) else None
         if key is None:
@@ -83,7 +84,7 @@ class JwtVerifier:
         return jwt.decode(
             token,
             key,
-            algorithms=[key.algorithm_name],  # the key's, not what the token says of itself
+            algorithms=[key.algorithm_name],  # the key's, not the one that the token claims
             audience=self._options.audience,
             issuer=self._options.issuer,
             leeway=_LEEWAY,
@@ -99,10 +100,10 @@ class JwtVerifier:
 
 @asynccontextmanager
 async def open_issuer(options: IssuerOptions) -> AsyncIterator[JwtVerifier]:
-    """Reads the keys, and again until the block is left.
+    """Loads the keys, and reloads them regularly during the block.
 
-    Raises KeySetError for a file that cannot be used. An issuer that does not answer is asked again
-    later: who comes with another credential should not have to wait for it.
+    Raises KeySetError for an unusable file. If an issuer does not answer, loading is retried later:
+    callers with other credentials must not wait for it.
     """
     keys = KeySet(options.keys, options.algorithms)
     try:

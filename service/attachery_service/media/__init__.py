@@ -1,3 +1,3 @@
-"""What can be told from the bytes alone: pure functions, no storage and no network."""
+"""Detection of file types from bytes: pure functions without input or output."""
 
 from __future__ import annotations

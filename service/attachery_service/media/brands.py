@@ -1,4 +1,4 @@
-"""The brands of ISO base media files (ISO/IEC 14496-12, section 4.3): what such a file holds.
+"""The brands of ISO base media files (ISO/IEC 14496-12, section 4.3), which name their content.
 
 Sources: the MP4 Registration Authority's list (https://mp4ra.org/registered-types/brands);
 ISO/IEC 23008-12 (HEIF), section 10; AV1 Image File Format 1.1, section 8; ISO/IEC 15444-1, -2, -3
@@ -13,12 +13,12 @@ from typing import Final
 
 
 def _brands(names: str) -> frozenset[bytes]:
-    """Brands have four characters; shorter names are filled with spaces."""
+    """Brands have four characters; shorter names are padded with spaces."""
     return frozenset(name.ljust(4).encode() for name in names.split())
 
 
-# Still images and sequences of them, whatever codes them. Cameras and tools name one kind after
-# another (Canon's HEVC images end in .hif, which Debian's table takes for AVIF).
+# Still images and image sequences, in any coding. Cameras and tools use their extensions for each
+# other's files (Canon's HEVC images end in .hif, which Debian's table takes for AVIF).
 HEIF: Final = _brands(
     "mif1 mif2 mif3 msf1 miaf heic heix heim heis hevc hevx hevm hevs avif avis avio MA1A MA1B "
     "avci avcs jpeg jpgs j2ki j2is vvic vvis evbi evbs evmi evms unif 1pic MiHA MiHB MiHE MiAB"
@@ -30,7 +30,7 @@ CANON_RAW: Final = _brands("crx")
 
 _STILL: Final = HEIF | JPEG_2000 | JPEG_XL | JPEG_XS | CANON_RAW
 
-# The plainest name of what a major brand, cut to three letters, holds.
+# The usual media type for a major brand, cut to three letters.
 _TYPES: Final = {
     **dict.fromkeys((b"M4A", b"M4B", b"M4P"), "audio/mp4"),
     b"qt ": "video/quicktime",
@@ -43,7 +43,7 @@ _TYPES: Final = {
     b"mjp": "video/mj2",
 }
 
-# QuickTime files of the time before brands, and fragments of a stream, begin with one of these.
+# QuickTime files older than brands, and fragments of a stream, begin with one of these.
 _BOX_WITHOUT_BRAND: Final = re.compile(
     rb"....(?:moov|mdat|wide|free|skip|pnot|styp|moof|sidx|emsg|prft|PICT)", re.DOTALL
 )
@@ -51,7 +51,7 @@ _MAX_BRANDS: Final = 64
 
 
 def brands_of(first_bytes: bytes) -> frozenset[bytes]:
-    """The major brand and the compatible ones; empty for anything that has no `ftyp` box first."""
+    """Returns the major brand and the compatible ones; empty without an `ftyp` box at the start."""
     if first_bytes[4:8] != b"ftyp" or not first_bytes[8:]:
         return frozenset()
     end = min(int.from_bytes(first_bytes[:4], "big"), len(first_bytes), 16 + 4 * _MAX_BRANDS)
@@ -65,7 +65,7 @@ def is_of(wanted: frozenset[bytes], first_bytes: bytes) -> bool:
 
 
 def is_movie(first_bytes: bytes) -> bool:
-    """Sound or moving pictures: a major brand that is none of still images, or no brand at all.
+    """Whether the file is audio or video: its major brand is no still image's, or it has no brand.
 
     New brands of movies appear every year, so an unknown one counts.
     """
@@ -75,7 +75,7 @@ def is_movie(first_bytes: bytes) -> bool:
 
 
 def plainest_type(first_bytes: bytes) -> str | None:
-    """The media type that the major brand names; None if it names none."""
+    """Returns the media type of the major brand; None for an unknown brand."""
     if brands_of(first_bytes):
         return _TYPES.get(first_bytes[8:11])
     return "video/quicktime" if _BOX_WITHOUT_BRAND.match(first_bytes) else None

@@ -14,19 +14,19 @@ from puremagic.main import magic_header_array
 
 from attachery_service.domain.content_types import is_media_type
 
-# Shorter ones begin many a file of another kind.
+# Shorter signatures match the beginning of many files of other types.
 _SHORTEST_SIGNATURE: Final = 4
 
 _Table = Mapping[tuple[int, int], Mapping[bytes, tuple[str, ...]]]
 
 
 def _read_table() -> _Table:
-    """Types by offset and length, then by the bytes there; the longest signatures first."""
+    """Reads types by offset and length, then by the bytes there; the longest signatures first."""
     table: dict[tuple[int, int], dict[bytes, tuple[str, ...]]] = defaultdict(dict)
     rows = sorted(magic_header_array, key=lambda row: (-len(row.byte_match), row.mime_type))
     for row in rows:
         name, length = row.mime_type.strip().lower(), len(row.byte_match)
-        # An offset below zero is one from the end. What is said of texts is not used.
+        # A negative offset counts from the end. Signatures of texts are not used.
         if row.offset < 0 or length < _SHORTEST_SIGNATURE or name.startswith("text/"):
             continue
         if is_media_type(name):
@@ -39,7 +39,7 @@ _TABLE: Final = _read_table()
 
 
 def types_of(first_bytes: bytes) -> tuple[str, ...]:
-    """The media types whose signature is there, those of the longest signature first."""
+    """Returns the media types with a matching signature, the longest signature first."""
     found: list[str] = []
     for (offset, length), names in _TABLE.items():
         found += names.get(first_bytes[offset : offset + length], ())

@@ -1,9 +1,9 @@
-"""What the first bytes of a file say of its type: a check of consistency, never a proof of safety.
+"""Compares a declared type with the first bytes of a file: a consistency check, no proof of safety.
 
-Two tables. Our own (`signatures`, `brands`) lists the types that must show a signature, each with
-every form that honest files have. The table of puremagic has more formats, but one signature under
-many names, and signatures of two bytes. So it only adds: it can confirm a declared type and name a
-detected one, and never fails a file.
+There are two tables. This package's own (`signatures`, `brands`) lists the types that must have a
+signature, each with the signatures of all valid files. The table of puremagic has more formats, but
+one signature under many names, and signatures of two bytes. It can confirm a declared type or name
+a detected one, but never rejects a file.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from attachery_service.media.signatures import (
 from attachery_service.media.signatures.formats import Format
 from attachery_service.media.text import holds_any, is_text
 
-# Files of the binary formats hold one of these within their headers. A text does not, and may begin
-# with the letters of a signature.
+# Files of the binary formats have one of these bytes in their headers. A text does not, though it
+# may begin with the letters of a signature.
 _BINARY: Final = bytes([*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20)])
 
 _PLAIN_TEXT: Final = "text/plain"
@@ -57,8 +57,10 @@ _TEXT_TYPES: Final = frozenset(map(canonical, TEXT_TYPES))
 
 
 def detect_types(first_bytes: bytes) -> Sequence[str]:
-    """Media types that files with these first bytes have, the likeliest first; empty for text and
-    for bytes without a known signature. Never raises."""
+    """Returns the media types that match these first bytes, the likeliest first.
+
+    Empty for text and for an unknown signature. Never raises.
+    """
     shown = _shown((each for each in FORMATS if not each.weak), first_bytes)
     if not shown:
         return () if is_text(first_bytes) else types_of(first_bytes)
@@ -68,13 +70,13 @@ def detect_types(first_bytes: bytes) -> Sequence[str]:
 
 
 def compare_type(declared: str, first_bytes: bytes) -> TypeEvidence:
-    """What the first bytes (4 KiB suffice) say of a file declared as this type. Never raises.
+    """Compares a declared type with the first bytes of a file (4 KiB suffice). Never raises.
 
-    `agrees` is None where nothing can be told: no bytes, a type without a signature, or one that
-    only puremagic knows and that is not there.
+    `agrees` is None if there is no evidence: an empty file, a type without a signature, or a type
+    that only puremagic's table has and whose signature is missing.
     """
     if not first_bytes:
-        # An empty file is a text; of anything else it shows nothing.
+        # An empty file is a valid text; for any other type it is no evidence.
         return TypeEvidence(True if _is_text_type(canonical(declared)) else None, "")
     detected = detect_types(first_bytes)
     found = detected[0] if detected else ""
@@ -104,8 +106,11 @@ def _agrees(declared: str, first_bytes: bytes, detected: Sequence[str]) -> bool 
 
 
 def _agrees_as_text(declared: str, first_bytes: bytes, detected: Sequence[str]) -> bool | None:
-    """Uploaders guess types from endings, and those of vendors' text types (`.dot`, `.ts`, `.a`,
-    `.pkg`) are those of binary files as well."""
+    """Whether a text may be declared as this type.
+
+    Uploaders guess types from extensions, and some vendors' text types (`.dot`, `.ts`, `.a`,
+    `.pkg`) share their extension with binary files.
+    """
     if is_text(first_bytes) and not detected:
         return True
     return None if _VENDOR_TREE in declared else False
@@ -117,13 +122,13 @@ def _formats_of(name: str) -> tuple[Format, ...]:
 
 
 def _shown(formats: Iterable[Format], first_bytes: bytes) -> list[Format]:
-    """Those of the formats whose signature is there."""
+    """Returns the formats whose signature matches."""
     binary = holds_any(_BINARY, first_bytes)
     return [each for each in formats if (binary or each.text) and each.matches(first_bytes)]
 
 
 def _is_text_type(name: str) -> bool:
-    """By RFC 2046, section 4.1, and RFC 6838, section 4.2.8; `text/rtf` has a signature."""
+    """Whether the type is text (RFC 2046, 4.1; RFC 6838, 4.2.8), except `text/rtf`."""
     if name in _TEXT_TYPES or name.endswith(TEXT_SUFFIXES):
         return True
     return name.startswith("text/") and name not in _FORMATS_OF

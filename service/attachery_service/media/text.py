@@ -6,9 +6,9 @@ import codecs
 import re
 from typing import Final
 
-# What no text holds in an encoding of bytes. Tab to carriage return are white space; SO, SI and ESC
-# switch the character set (ISO 2022); SUB ends files of CP/M and DOS; FS to US separate records
-# (JSON text sequences, EDI, MARC); BEL and BS are in terminal output.
+# Bytes that occur in no text in an 8-bit encoding. Tab to carriage return are white space; SO, SI
+# and ESC switch the character set (ISO 2022); SUB ends files of CP/M and DOS; FS to US separate
+# records (JSON text sequences, EDI, MARC); BEL and BS occur in terminal output.
 _NEVER_IN_TEXT: Final = bytes([*range(0x07), *range(0x10, 0x1A)])
 _NEVER_IN_UNICODE: Final = re.compile(r"[\x00-\x06\x10-\x19\ufffe\uffff]")
 
@@ -54,8 +54,11 @@ def _decodes(content: bytes, encoding: str) -> bool:
 
 
 def _is_unmarked(content: bytes, encoding: str) -> bool:
-    """Text of a wide encoding without its mark: most of the first characters are ASCII, as in
-    source code, tables and markup. Without this any bytes of even length would pass."""
+    """Whether the bytes are text in a wide encoding without a byte order mark.
+
+    Most of the first characters must be ASCII, as in source code, tables and markup: otherwise any
+    bytes of even length would pass.
+    """
     width = _WIDTHS[encoding]
     start = content[: _EXAMINED_CHARACTERS * width]
     low, high = (0, 1) if encoding.endswith("le") else (width - 1, width - 2)

@@ -6,8 +6,8 @@
 | `/healthz` | 200 while the process is alive, 503 if its event loop does not react |
 | `/readyz` | 200 while calls can be answered, else 503: no database, starting or draining |
 
-Every other path is 404. The endpoint runs in threads of its own, so that it answers while the event
-loop does not.
+Every other path is 404. The endpoint runs in threads of its own, so it answers while the event loop
+is blocked.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ Probe = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What `/healthz` and `/readyz` answer. Both are called in a thread of the endpoint."""
+    """The checks behind `/healthz` and `/readyz`, both called in a thread of the endpoint."""
 
     is_alive: Probe
     is_ready: Probe
 
 
 def loop_reacts(loop: asyncio.AbstractEventLoop) -> Probe:
-    """Whether an event loop runs what it is given within 5 seconds."""
+    """Whether an event loop runs a callback within 5 seconds."""
 
     def reacts() -> bool:
         reaction = threading.Event()
@@ -73,11 +73,10 @@ def loop_reacts(loop: asyncio.AbstractEventLoop) -> Probe:
 def serve_metrics(
     registry: CollectorRegistry, listen: str | None, is_ready: Probe
 ) -> Iterator[str | None]:
-    """Serves the registry, the process's own figures and the probes on HOST:PORT; yields the real
-    address, or None if there is none to listen on.
+    """Serves the metrics, the process's own figures and the probes on HOST:PORT.
 
-    Called on the event loop whose reaction `/healthz` reports. Raises OSError if the address is
-    taken.
+    Yields the actual address, or None without an address to listen on. Call it on the event loop
+    that `/healthz` is about. Raises OSError if the address is taken.
     """
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
@@ -142,14 +141,14 @@ class _Server(ThreadingMixIn, WSGIServer):
     block_on_close = False
 
     def server_bind(self) -> None:
-        """Binds without the name look-up of `HTTPServer`, which may take as long as DNS does."""
+        """Binds without the name look-up of `HTTPServer`, which may block on DNS."""
         TCPServer.server_bind(self)
         host, self.server_port = self.server_address[:2]
         self.server_name = str(host)
         self.setup_environ()
 
     def handle_error(self, *_: object) -> None:
-        """Logs a bug, and nothing for a client that is silent, slow or gone."""
+        """Logs bugs, but not clients that are silent, slow or gone."""
         if not isinstance(sys.exception(), OSError):
             _log.exception("metrics connection failed")
 
@@ -159,12 +158,12 @@ class _Server6(_Server):
 
 
 class _Handler(WSGIRequestHandler):
-    """Logs nothing, and waits a few seconds for a request."""
+    """Handles a request without a log line, and waits a few seconds for it."""
 
     timeout = _CLIENT_SECONDS
 
     def log_message(self, *_: object) -> None:
-        """Says nothing: probes come every few seconds."""
+        """Logs nothing: probes arrive every few seconds."""
 
     def get_stderr(self) -> TextIO:
         """Discards the tracebacks of connections that break during a response."""

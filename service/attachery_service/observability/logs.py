@@ -1,4 +1,4 @@
-"""One JSON object per line on standard error, with nothing in it that gives access."""
+"""Logs as one JSON object per line on standard error, with credentials redacted."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from structlog.typing import EventDict, WrappedLogger
 
 from attachery_service.observability.traceback_limit import TracebackLimit, place_of
 
-# Signed URLs and keys are credentials for whoever reads them. The pattern keeps the text before a
-# secret, in a URL, a header or the text of a dict, quoted or escaped in any way. The password of
-# a URL ends at the last `@`, for it may hold one unescaped. Digits up to a slash are a port (RFC
-# 3986, section 3.2): the path may hold an `@` too. The limit keeps the time linear.
+# Signed URLs and keys are credentials. The pattern keeps the text before a secret, in a URL, a
+# header or the text of a dict, quoted or escaped in any way. The password of a URL ends at the last
+# `@`, since it may contain one unescaped. Digits up to a slash are a port (RFC 3986, section 3.2):
+# the path may contain an `@` too. The limit keeps the time linear.
 _IS = r"[\"'\\]*(?:\s*[:=]\s*|%3D)[\"'\\]*"
 _SECRETS = re.compile(
     rf"""
@@ -40,16 +40,16 @@ _level: int = logging.INFO
 _console: structlog.dev.ConsoleRenderer | None = None
 _limit = TracebackLimit()
 
-# Made once: `json.dumps` makes one for each line, and takes twice as long.
+# Created once: `json.dumps` creates an encoder for each line, and takes twice as long.
 _JSON = json.JSONEncoder(default=repr)
 
-# One of them is in every text that the pattern finds something in. Looking for them first spares
-# most lines the pattern, which takes ten times as long as all else that makes a line.
+# Every text that the pattern matches has one of these. Testing for them first spares most lines the
+# pattern, which takes ten times as long as the rest of a line.
 _SIGNS = ("x-amz-", "signature=", "bearer", "attk_", "atts_", "://", "password=")
 
 
 def redact(text: str) -> str:
-    """`text` with every secret of a known form blotted out."""
+    """Returns `text` with every secret of a known form redacted."""
     folded = text.casefold()
     if not any(sign in folded for sign in _SIGNS):
         return text
@@ -57,15 +57,15 @@ def redact(text: str) -> str:
 
 
 def write_info(line: str) -> None:
-    """Writes a line that is an INFO event as JSON already, unless the level is above that."""
+    """Writes an INFO event that is encoded as JSON already, unless the level is higher."""
     if _level <= logging.INFO:
         _write(redact(line) if _console is None else _for_humans(json.loads(redact(line))))
 
 
 def configure_logs(level: str = "info", *, human: bool = False) -> None:
-    """Configures the whole process; from libraries only WARNING and above are let through.
+    """Configures logging of the whole process; libraries log WARNING and above only.
 
-    `human`: lines for a terminal in place of JSON; coloured unless NO_COLOR is set.
+    `human`: lines for a terminal instead of JSON; coloured unless NO_COLOR is set.
     """
     global _level, _console, _limit  # noqa: PLW0603 - as the configuration they go with
     _limit = TracebackLimit()
@@ -94,8 +94,8 @@ def configure_logs(level: str = "info", *, human: bool = False) -> None:
 def _limit_tracebacks(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Drops an event with a traceback if one of its kind was written within the last minute.
 
-    The kind is where the exception was raised, and the event's name and reason. An event without an
-    exception names its kind as `repeats`, should it happen in every call of an outage.
+    The kind is the place where the exception was raised, and the event's name and reason. An event
+    without an exception names its kind as `repeats` if every call of an outage may log it.
     """
     error = _exception_of(event.get("exc_info"))
     repeats = event.pop("repeats", None)
@@ -146,9 +146,9 @@ atexit.register(_write_suppressed, at_end=True)
 
 
 def _write(line: str) -> None:
-    """To standard error as it is now, for tests and supervisors may replace it.
+    """Writes to the current standard error, which tests and supervisors may replace.
 
-    When nobody reads the log any more, that is no reason to fail a call.
+    A closed log must not fail a call.
     """
     if _limit.is_due():
         _write_suppressed()
@@ -157,7 +157,7 @@ def _write(line: str) -> None:
 
 
 class _Logger:
-    """What structlog hands its lines to."""
+    """Receives structlog's lines."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -169,7 +169,7 @@ class _Logger:
 
 
 class _Handler(logging.Handler):
-    """What the standard library hands its records to."""
+    """Receives the standard library's records."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -200,7 +200,7 @@ def _render(_: WrappedLogger, __: str, event: EventDict) -> str:
 
 
 def _for_humans(event: EventDict) -> str:
-    """The event, redacted already, without what only machines read."""
+    """Removes fields for machines from an event that is already redacted."""
     if _console is None:
         return ""
     event["timestamp"] = datetime.now().astimezone().strftime("%H:%M:%S")
@@ -209,7 +209,7 @@ def _for_humans(event: EventDict) -> str:
 
 
 class _JsonFormatter(logging.Formatter):
-    """What libraries log, in the same form."""
+    """Formats the records of libraries like the service's own events."""
 
     def format(self, record: logging.LogRecord) -> str:
         event: EventDict = {

@@ -18,7 +18,7 @@ class Disagreements:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._count = Counter(
             "attachery_storage_disagreements",
-            "Failed checks that a second look at the object did not confirm.",
+            "Failed checks that a second read of the object did not confirm.",
             ["check"],
             registry=registry,
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 PERIOD = 60.0
-# Kinds are places in the code; this only bounds the memory should something make many of them.
+# Kinds are places in the code; this bounds the memory if something creates many of them.
 _MOST_KINDS = 1000
 
 
@@ -47,8 +47,10 @@ class TracebackLimit:
         return self._clock() >= self._due
 
     def take(self, *, at_end: bool = False) -> list[tuple[Hashable, int]]:
-        """The kinds whose period is over, or all of them `at_end`, with the number of events that
-        were suppressed, and forgets those."""
+        """Returns the kinds whose period is over, or all of them `at_end`, and forgets them.
+
+        Each has the number of its suppressed events.
+        """
         now = self._clock()
         over = [
             kind for kind, known in self._kinds.items() if at_end or now >= known.since + PERIOD
@@ -60,7 +62,7 @@ class TracebackLimit:
 
 
 def place_of(trace: TracebackType | None) -> str:
-    """File and line where an exception was raised."""
+    """Returns file and line where an exception was raised."""
     if trace is None:
         return ""
     while trace.tb_next is not None:

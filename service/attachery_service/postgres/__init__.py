@@ -1,1 +1,1 @@
-"""Everything Postgres: plain SQL in files, one statement per use case, rows become domain here."""
+"""Adapters for PostgreSQL: statements in SQL files, pools, and conversion of rows."""

@@ -1,8 +1,8 @@
-"""Brings the schema up to date: numbered files, each applied once, in its own transaction.
+"""Applies migrations: numbered files, each applied once in its own transaction.
 
-Migrations only add, so that the release before keeps running on the schema of the next. They are
-applied by `attachery migrate` before the new release starts; a server refuses to start on a schema
-older than its own, and runs on a newer one.
+Migrations only add, so the previous release runs on the next release's schema. `attachery migrate`
+applies them before a new release starts; a server refuses to start on a schema older than its own,
+and runs on a newer one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from attachery_service.postgres.database import Database
 from attachery_service.postgres.errors import bounded
 from attachery_service.postgres.rows import Row
 
-# Held to the end of each migration's transaction, so that it works behind a transaction pool too.
+# Held to the end of each migration's transaction, so it works behind a transaction pooler too.
 _LOCK = 4_278_190_081
 OLDEST_POSTGRESQL = 15
 
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 class SchemaError(RuntimeError):
-    """The schema and this release do not fit; the text says what to do."""
+    """The schema and this release do not match; the text has the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Migration:
 
 
 def known_migrations() -> list[Migration]:
-    """Those of this release, in order."""
+    """Returns the migrations of this release, in order."""
     found = (f for f in files(migrations).iterdir() if f.name.endswith(".sql"))
     return sorted(
         (
@@ -67,10 +67,10 @@ def known_migrations() -> list[Migration]:
 
 
 async def migrate(url: str) -> list[Migration]:
-    """Applies what is missing, and returns it.
+    """Applies the missing migrations, and returns them.
 
-    Any number may run at once: each migration is applied by one of them. Raises SchemaError if an
-    applied file was changed since or Postgres refuses one, DatabaseUnavailable.
+    Concurrent runs are safe: each migration is applied by one of them. Raises SchemaError if an
+    applied file has changed since or PostgreSQL rejects one, DatabaseUnavailable.
     """
     address = read_database_url(url)
     log_parameters(address)
@@ -88,7 +88,7 @@ async def migrate(url: str) -> list[Migration]:
 
 
 async def schema_version(database: Database) -> int:
-    """The newest migration applied; 0 for an empty database."""
+    """Returns the newest applied migration; 0 for an empty database."""
     exists = await database.row("SELECT to_regclass('schema_migrations') IS NOT NULL AS prepared")
     if exists is None or not exists["prepared"]:
         return 0
@@ -98,7 +98,7 @@ async def schema_version(database: Database) -> int:
 
 
 async def require_schema(database: Database) -> int:
-    """The schema's version. Raises SchemaError if it, or the server, is older than this release."""
+    """Returns the schema's version. Raises SchemaError if it, or the server, is too old."""
     row = await database.row("SELECT current_setting('server_version_num')::int / 10000 AS major")
     _require_version(row["major"] if row else 0)
     version, needed = await schema_version(database), known_migrations()[-1].version

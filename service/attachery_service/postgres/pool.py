@@ -35,16 +35,16 @@ class Pool(ConnectionPool[Connection]):
         self._open_connection = connect
 
     def release(self, connection: Connection) -> None:
-        """Return a connection to the pool, reset first if a transaction is open on it."""
+        """Returns a connection to the pool, reset first if a transaction is open on it."""
         if connection.is_in_transaction() and not connection.is_closed():
             self.reset(connection)
         else:
             super().release(connection)
 
     def reset(self, connection: Connection) -> None:
-        """Cancel the connection's statement, roll back its transaction, then return it to the pool.
+        """Cancels the connection's statement and its transaction, then returns it to the pool.
 
-        It happens in the background: the caller does not wait for the server.
+        The pool does this in the background: the caller does not wait for the server.
         """
         self._spawn(self._reset(connection))
 

@@ -18,14 +18,14 @@ class RpcMetrics:
         )
         self._seconds = Histogram(
             "attachery_rpc_seconds",
-            "Time to the answer.",
+            "Time until a call is answered, in seconds.",
             ["method"],
             buckets=_BUCKETS,
             registry=registry,
         )
         self.in_flight = Gauge(
             "attachery_rpcs_in_flight",
-            "Calls at work.",
+            "Calls in progress.",
             multiprocess_mode="livesum",
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""The connection to the store: one long-lived client, and where needed one more for signing."""
+"""The connection to object storage: one long-lived client, and a second one if signing needs it."""
 
 from __future__ import annotations
 
@@ -33,23 +33,22 @@ if TYPE_CHECKING:
     from aiobotocore.credentials import AioCredentials
     from types_aiobotocore_s3 import S3Client
 
-# Looking for credentials may ask the machine's metadata service.
+# The lookup of credentials may query the machine's metadata service.
 _OPEN_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageOptions:
-    """Which bucket, where, and as whom.
+    """The bucket, its endpoint and the credentials.
 
-    `endpoint`: URL the service itself uses; None is AWS. `public_endpoint`: URL that uploaders and
-    downloaders reach, for signing only; None is the same. `access_key` with `secret_key`; None
-    is the usual AWS chain (environment, profile, web identity, container, instance), which also
-    knows temporary ones and refreshes them. `addressing`: None is path style at
-    an endpoint and virtual-hosted style at AWS. Timeouts in seconds: `operation_timeout` bounds
-    every call, `transfer_timeout` those that move a whole object (copy, digest).
-    `digest_concurrency`: objects being hashed at one time. `max_connections`: of the SDK; as many
-    beside it for HEADs, and for first bytes. `fast`: sign, and look at objects, past the SDK where
-    that comes to the same.
+    `endpoint`: URL that the service itself uses; None is AWS. `public_endpoint`: URL that uploaders
+    and downloaders use, for signing only; None is the same. `access_key` with `secret_key`; None is
+    the usual AWS chain (environment, profile, web identity, container, instance), which also finds
+    temporary credentials and refreshes them. `addressing`: None is path style with an endpoint and
+    virtual-hosted style at AWS. Timeouts in seconds: `operation_timeout` bounds every call,
+    `transfer_timeout` those that move a whole object (copy, digest). `digest_concurrency`: objects
+    hashed at a time. `max_connections`: of the SDK; as many again for HEADs, and for first bytes.
+    `fast`: sign URLs and read objects without the SDK where the result is the same.
     """
 
     bucket: str
@@ -67,20 +66,20 @@ class StorageOptions:
     fast: bool = True
 
     def __post_init__(self) -> None:
-        """Raises ValueError for half a pair of keys."""
+        """Raises ValueError if only one of the two keys is given."""
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key and secret_key come together")
 
     def key(self, *parts: str) -> str:
-        """The key of these parts under the prefix."""
+        """The key of these parts below the prefix."""
         return "/".join(part for part in (self.prefix.strip("/"), *parts) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """An open store. `signing` is `s3` unless uploaders reach the store by another URL.
+    """An open connection. `signing` is `s3` unless uploaders use another endpoint.
 
-    `ca_bundle`: path of the certificates that `s3` trusts; None are the SDK's own. `clients`: for
+    `ca_bundle`: path of the certificates that `s3` trusts; None: the SDK's own. `clients`: for
     requests without the SDK; None if they are switched off.
     """
 
@@ -94,24 +93,24 @@ class Storage:
 
 @asynccontextmanager
 async def open_storage(options: StorageOptions) -> AsyncIterator[Storage]:
-    """Holds the connections until the end of the context. Does not call the store.
+    """Opens the clients for the block, without a request to object storage.
 
-    Raises StorageMisconfigured when there are no credentials or an option is impossible.
+    Raises StorageMisconfigured if there are no credentials or an option is invalid.
     """
     async with AsyncExitStack() as stack:
         yield await _opened(stack, options)
 
 
 async def ping(storage: Storage) -> None:
-    """Asks for the bucket. Raises StorageUnavailable or StorageMisconfigured."""
+    """Sends a HEAD of the bucket. Raises StorageUnavailable or StorageMisconfigured."""
     with bounded(storage.options.operation_timeout):
         await storage.s3.head_bucket(Bucket=storage.options.bucket)
 
 
 async def ensure_bucket(storage: Storage) -> None:
-    """Makes the bucket, unversioned, if there is none; for development.
+    """Creates the bucket, unversioned, if it is missing; for development.
 
-    Leaves one that exists as it is. Raises StorageUnavailable or StorageMisconfigured.
+    Leaves an existing bucket unchanged. Raises StorageUnavailable or StorageMisconfigured.
     """
     with bounded(storage.options.operation_timeout):
         if not await _has_bucket(storage):
@@ -178,11 +177,11 @@ def _config(options: StorageOptions, endpoint: str | None) -> AioConfig:
         # The SDK's default for URLs is the old signature, which leaves headers unsigned.
         signature_version="s3v4",
         s3={"addressing_style": style},
-        # Else the SDK adds checksums of its own, of an empty body in a signed URL.
+        # By default, the SDK adds checksums of its own, of an empty body in a signed URL.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         connect_timeout=CONNECT_SECONDS,
-        # A connection that died in silence leaves time for another attempt within the bound.
+        # After a connection without a response, the limit leaves time for another attempt.
         read_timeout=options.operation_timeout / ATTEMPTS,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=options.max_connections,
@@ -193,7 +192,7 @@ def _config(options: StorageOptions, endpoint: str | None) -> AioConfig:
 
 @dataclass(frozen=True, slots=True)
 class _Patience:
-    """Gives one operation a read timeout of its own: these are silent until they are done."""
+    """Gives one operation a longer read timeout: object storage sends nothing until it is done."""
 
     seconds: float
 
@@ -202,7 +201,7 @@ class _Patience:
 
 
 def _add_content_md5(*, params: dict[str, Any], **_: object) -> None:
-    """Stores older than the SDK's own checksum of this request demand it."""
+    """Adds Content-MD5, which servers older than the SDK's own checksum require of this request."""
     digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
     params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
 
@@ -219,7 +218,7 @@ async def _has_bucket(storage: Storage) -> bool:
 
 async def _create_bucket(storage: Storage) -> None:
     options = storage.options
-    # At AWS a region other than the first must be named; other stores know only their own.
+    # AWS requires a location constraint outside us-east-1; other servers accept only their own.
     if options.endpoint is None and options.region != "us-east-1":
         await storage.s3.create_bucket(
             Bucket=options.bucket,

@@ -18,19 +18,19 @@ from attachery_service.aio.single_flight import SingleFlight
 if TYPE_CHECKING:
     from aiobotocore.credentials import AioCredentials
 
-# Seconds for one attempt, and from one attempt to the next while the credentials are still valid.
+# Seconds for one attempt, and between attempts while the credentials are still valid.
 _ATTEMPT_SECONDS: Final = 30.0
 _PAUSE: Final = 10.0
 
 
 def share_refresh(credentials: AioCredentials) -> None:
-    """Makes the callers of these credentials share their refresh; others are left as they are."""
+    """Makes all callers of these credentials share a refresh; ignores other credentials."""
     if hasattr(credentials, "_protected_refresh"):
         credentials._refresh = _SharedRefresh(credentials)  # type: ignore[attr-defined]
 
 
 class _SharedRefresh:
-    """Takes the place of `AioRefreshableCredentials._refresh`."""
+    """Replaces `AioRefreshableCredentials._refresh`."""
 
     def __init__(self, credentials: Any) -> None:
         self._credentials = credentials
@@ -38,7 +38,7 @@ class _SharedRefresh:
         self._next_attempt = -math.inf
 
     async def __call__(self) -> None:
-        """Returns once the credentials can be used. Raises what the refresh raises."""
+        """Returns once the credentials can be used. Raises the errors of the refresh."""
         credentials = self._credentials
         if not credentials.refresh_needed(credentials._advisory_refresh_timeout):
             return

@@ -1,4 +1,4 @@
-"""Many objects deleted in one request, where the store knows how."""
+"""Deletion of many objects, in one request if object storage supports that."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from attachery_service.s3.errors import code_of, fault_of, status_of, transferri
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import DeleteObjectsOutputTypeDef
 
-# What S3 takes in one request.
+# S3's limit of keys per request.
 _AT_ONCE: Final = 1000
-# Where each takes a request of its own.
+# Concurrent requests if each object takes its own.
 _AT_A_TIME: Final = 16
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchVersion"})
 _NO_SUCH_REQUEST: Final = frozenset({HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED})
@@ -27,10 +27,11 @@ Failed = dict[str, AttacheryError]
 
 
 async def delete_many(storage: Storage, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
-    """Deletes objects by key; those that may still be there, each with what went wrong.
+    """Deletes objects by key; returns the error of each object that may still exist.
 
-    One that is not there is no error. Takes `transfer_timeout` seconds at most.
-    Raises StorageUnavailable or StorageMisconfigured if the store refuses or leaves out an answer.
+    A missing object is no error. Takes at most `transfer_timeout` seconds. Raises
+    StorageUnavailable or StorageMisconfigured if object storage refuses the request, or its
+    response is incomplete.
     """
     failed: Failed = {}
     for start in range(0, len(keys), _AT_ONCE):
@@ -54,7 +55,7 @@ async def _delete_some(storage: Storage, keys: Sequence[str]) -> Failed:
 
 
 def _not_deleted(keys: Sequence[str], answer: DeleteObjectsOutputTypeDef) -> Failed:
-    """Every key that the store does not say is gone."""
+    """Every key that the response does not list as deleted."""
     gone = {entry.get("Key") for entry in answer.get("Deleted", [])}
     codes = {entry.get("Key"): entry.get("Code", "") for entry in answer.get("Errors", [])}
     gone |= {key for key, code in codes.items() if code in _GONE}

@@ -1,4 +1,4 @@
-"""What a refusal of the object store means to an operator, by its S3 error code."""
+"""Explains object storage's refusals to operators, by their S3 error code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MALFORMED: Final = (
     " ATTACHERY_S3_REGION right?"
 )
 
-# By the code, and where an answer has no body (HEAD) by the status.
+# By the error code, or by the HTTP status if the response has no body (HEAD).
 _DETAILS: Final = {
     "InvalidAccessKeyId": _UNKNOWN_KEY,
     "SignatureDoesNotMatch": _WRONG_SECRET,
@@ -52,17 +52,17 @@ _DETAILS: Final = {
     "501": "the store has not implemented this",
 }
 
-# A HEAD without rights and one with wrong keys look the same.
+# A HEAD without permission and one with wrong keys have the same response.
 DENIALS: Final = frozenset({"AccessDenied", "403"})
 
 
 def refusal_detail(code: str) -> str | None:
-    """What a refusal of this code is about, and what to correct."""
+    """Explains a refusal with this code, and its remedy."""
     return _DETAILS.get(code)
 
 
 def fault_detail(error: BaseException) -> str:
-    """Why the store gives no answer, or none that can be understood."""
+    """Explains a missing or malformed response."""
     if clause := network_fault(error):
         return f"{clause}: correct ATTACHERY_S3_ENDPOINT or AWS_CA_BUNDLE, or start the store"
     return (
@@ -71,7 +71,7 @@ def fault_detail(error: BaseException) -> str:
 
 
 def setting_detail(error: BaseException) -> str | None:
-    """What the SDK itself refuses to work with."""
+    """Explains an error of the SDK's own configuration."""
     match error:
         case ParamValidationError():
             return "ATTACHERY_S3_BUCKET cannot be the name of a bucket"

@@ -1,4 +1,4 @@
-"""Digests: Attachery's hexadecimal against S3's base64, and how they are computed."""
+"""Digests: conversion between Attachery's hexadecimal and S3's base64, and their computation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from attachery_service.domain.checksums import DIGITS, Algorithm
 
 
 def to_base64(digest: str) -> str:
-    """S3's spelling of a hexadecimal digest."""
+    """Converts a hexadecimal digest to S3's form."""
     return base64.b64encode(bytes.fromhex(digest)).decode()
 
 
 def to_hex(algorithm: Algorithm, value: str) -> str | None:
-    """Attachery's spelling of S3's; None if it is no digest of this algorithm.
+    """Converts S3's form to hexadecimal; None if it is no digest of this algorithm.
 
-    A composite checksum of a multipart upload (`…-N`) is none: it is a digest of digests.
+    The composite checksum of a multipart upload (`…-N`) is none: it is a digest of digests.
     """
     try:
         digest = base64.b64decode(value, validate=True).hex()
@@ -31,20 +31,20 @@ def to_hex(algorithm: Algorithm, value: str) -> str | None:
 
 
 class Hash(Protocol):
-    """A digest in the making."""
+    """A digest in progress."""
 
     def update(self, data: bytes, /) -> None:
-        """Takes in the next bytes."""
+        """Adds bytes."""
 
     def hexdigest(self) -> str:
-        """The digest of all bytes so far, in lower case."""
+        """Returns the digest of all bytes so far, in lower case."""
 
 
 def new_hash(algorithm: Algorithm) -> Hash:
-    """A digest of no bytes yet."""
+    """Creates a digest without bytes."""
     match algorithm:
         case Algorithm.MD5:
-            # Compared with what was declared, no protection: also where FIPS forbids MD5 for that.
+            # MD5 is compared with a declared digest and protects nothing, so FIPS mode permits it.
             return hashlib.md5(usedforsecurity=False)
         case Algorithm.SHA256:
             return hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Where the faults of the SDK, of HTTP and of the network become the two that Attachery knows."""
+"""Translates faults of the SDK, of HTTP and of the network into two errors of the service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from attachery_service.domain.errors import (
 )
 from attachery_service.s3.diagnosis import fault_detail, refusal_detail, setting_detail
 
-# No answer, half of one, or one that is not S3's. TimeoutError is an OSError.
+# Transient: no response, a partial one, or one that is not S3's. TimeoutError is an OSError.
 _PASSING: Final = (
     HTTPClientError,
     BotoConnectionError,
@@ -40,16 +40,16 @@ _PASSING: Final = (
     aiohttp.ClientError,
     OSError,
     EOFError,
-    # An answer without the fields S3 promises, or with others in their place.
+    # A response without the fields that S3 guarantees, or with other ones.
     KeyError,
     ValueError,
 )
 
-# The rest of the SDK's own errors tell of credentials, region, endpoint or bucket name. Credentials
-# that are expired even after their refresh come as a bare RuntimeError.
+# Permanent: the SDK's other errors concern credentials, region, endpoint or bucket name. If
+# credentials are expired even after their refresh, the SDK raises a bare RuntimeError.
 _STANDING: Final = (BotoCoreError, RuntimeError)
 
-# Refusals that pass: told by their name, for their status is one of a request that is wrong.
+# Transient refusals, recognized by code: their HTTP status is that of an invalid request.
 _PASSING_CODES: Final = frozenset({
     "BandwidthLimitExceeded",
     "ConditionalRequestConflict",
@@ -69,23 +69,25 @@ _PASSING_STATUSES: Final = frozenset({
     HTTPStatus.CONFLICT,
     HTTPStatus.TOO_MANY_REQUESTS,
 })  # fmt: skip
-# Redirections too: they tell of another region or endpoint.
+# Includes redirections, which name another region or endpoint.
 _REFUSALS: Final = range(300, 500)
 
 
 def bounded(limit: float) -> AbstractContextManager[None]:
-    """Bounds a short request to what the call's storage budget of `limit` seconds has left.
+    """Bounds a short request to the rest of the call's storage budget of `limit` seconds.
 
-    Raises StorageUnavailable for a fault that may pass, an exceeded limit included, and
-    StorageMisconfigured for one that needs an operator. Neither repeats any of the original text,
-    which may hold keys, hosts and key ids; that stays in `__cause__`. Cancellation passes through.
+    Raises StorageUnavailable for a transient fault, including an exceeded limit, and
+    StorageMisconfigured for one that requires an operator. Neither contains the original text,
+    which may quote keys, hosts and key ids; `__cause__` has it. Cancellation passes through.
     """
     return _bounded(limit, storage_budget())
 
 
 def transferring(limit: float, budget: WaitBudget | None = None) -> AbstractContextManager[None]:
-    """As `bounded`, for a copy or read of a whole object, from the call's transfer budget unless
-    another one is given."""
+    """Bounds a copy or read of a whole object, as `bounded` does.
+
+    Uses the call's transfer budget, or `budget` if given.
+    """
     return _bounded(limit, budget or transfer_budget())
 
 
@@ -96,7 +98,7 @@ def _bounded(limit: float, budget: WaitBudget) -> Iterator[None]:
             yield
     except ClientError as error:
         raise fault_of(code_of(error), status_of(error)) from error
-    except InvalidRegionError as error:  # a ValueError too
+    except InvalidRegionError as error:  # also a ValueError
         raise StorageMisconfigured(detail=setting_detail(error)) from error
     except _PASSING as error:
         raise StorageUnavailable(detail=fault_detail(error)) from error
@@ -105,29 +107,29 @@ def _bounded(limit: float, budget: WaitBudget) -> Iterator[None]:
 
 
 def code_of(error: ClientError) -> str:
-    """S3's name for the refusal; the status as text where the answer had no body (HEAD)."""
+    """S3's error code; the HTTP status as text if the response has no body (HEAD)."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def status_of(error: ClientError) -> int:
-    """The HTTP status of the refusal, 0 if the answer had none."""
+    """The HTTP status of the refusal; 0 if there was no response."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def is_changed(error: ClientError) -> bool:
-    """Whether the object asked for by key and ETag is gone or another one by now."""
+    """Whether the object with this key and ETag is missing or was replaced."""
     if status_of(error) == HTTPStatus.NOT_FOUND:
         return code_of(error) != "NoSuchBucket"
     return status_of(error) == HTTPStatus.PRECONDITION_FAILED
 
 
 def is_archived(error: ClientError) -> bool:
-    """Whether the object's storage class keeps its bytes from being read (S3 API, GetObject)."""
+    """Whether the object's storage class prevents reading its bytes (S3 API, GetObject)."""
     return code_of(error) == "InvalidObjectState"
 
 
 def fault_of(code: str, status: int = HTTPStatus.BAD_REQUEST) -> AttacheryError:
-    """Translates a refusal; one whose status is unknown counts as standing."""
+    """Translates a refusal; an unknown status counts as permanent."""
     if _passes(code, status):
         return StorageUnavailable()
     return StorageMisconfigured(detail=refusal_detail(code))
@@ -136,7 +138,7 @@ def fault_of(code: str, status: int = HTTPStatus.BAD_REQUEST) -> AttacheryError:
 def _passes(code: str, status: int) -> bool:
     if code in _PASSING_CODES:
         return True
-    # A server that has not implemented what we need will not have done so by the next attempt.
+    # A missing feature of the server is permanent, although its status is 5xx.
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return False
     return status in _PASSING_STATUSES or status not in _REFUSALS

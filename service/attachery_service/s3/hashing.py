@@ -18,14 +18,14 @@ from attachery_service.s3.reads import SdkReads, read
 if TYPE_CHECKING:
     from aiobotocore.response import StreamingBody
 
-# Bytes. Large enough that passing a piece to a thread costs little compared with hashing it.
+# Bytes. At this size, passing a piece to a thread costs little compared with hashing it.
 _PIECE: Final = 1024**2
 
 
 class ObjectHasher:
     """Hashes `digest_concurrency` objects at a time, each in constant memory.
 
-    `budget`: the budget of the call at hand that its reads share.
+    `budget`: returns the current call's budget, which its reads share.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class ObjectHasher:
     async def digest(
         self, source: StoredObject, algorithms: Sequence[Algorithm], **request: str
     ) -> Checksums:
-        """Read the object once and compute these checksums; `request` adds to the GET.
+        """Reads the object once and computes these checksums; `request` adds to the GET.
 
-        Takes at most what the call's budget has left of `transfer_timeout` seconds. Raises
+        Takes at most the rest of the call's budget of `transfer_timeout` seconds. Raises
         PreconditionChanged, StorageUnavailable, StorageMisconfigured.
         """
         if not algorithms:

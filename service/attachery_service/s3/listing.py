@@ -1,7 +1,6 @@
-"""What is in the bucket: the port `ObjectListing` on S3.
+"""Listings of the bucket: the port `ObjectListing` on S3.
 
-Listings come in the order of their keys, as S3 gives them; one in another order costs an audit
-time, and no truth.
+S3 lists objects in the order of their keys. Another order would make an audit slower, not wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _ID_AND_NONCE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class TenantPage:
-    """Names of tenants, and what asks for those after them; empty if there are none."""
+    """Names of tenants, and the token of the next page; empty on the last page."""
 
     names: Sequence[str]
     next_token: str
@@ -33,12 +32,15 @@ class TenantPage:
 
 @dataclass(frozen=True, slots=True)
 class S3ObjectListing:
-    """Objects by tenant in one bucket. All raise StorageUnavailable or StorageMisconfigured."""
+    """Lists the objects of one bucket by tenant.
+
+    All methods raise StorageUnavailable or StorageMisconfigured.
+    """
 
     storage: Storage
 
     async def tenants(self, token: str) -> TenantPage:
-        """Names under which there are objects; what cannot be a tenant's is left out."""
+        """Lists the names of tenants with objects; omits names that no tenant can have."""
         start = self._key("")
         page = await self._list(start, token, Delimiter="/")
         found = [entry["Prefix"] for entry in page.get("CommonPrefixes", [])]
@@ -47,7 +49,7 @@ class S3ObjectListing:
         return TenantPage([name for name in names if _is_tenant(name)], next_token)
 
     async def objects(self, tenant_id: str, after: str) -> ObjectPage:
-        """The next of a tenant after a path, in the order of their keys."""
+        """Lists a tenant's objects after a path, ordered by key."""
         start = self._key(f"{tenant_id}/")
         page = await self._list(start, "", **({"StartAfter": start + after} if after else {}))
         while page["IsTruncated"] and not page.get("Contents"):
@@ -56,7 +58,7 @@ class S3ObjectListing:
         return ObjectPage(found, more=page["IsTruncated"])
 
     async def keys_of(self, tenant_id: str, attachment_id: UUID) -> Sequence[str]:
-        """Whatever is there of one session, a thousand objects at most."""
+        """Lists the keys of one session's objects, up to 1,000."""
         page = await self._list(self._key(f"{tenant_id}/{attachment_id}/"), "")
         return [entry["Key"] for entry in page.get("Contents", [])]
 

@@ -1,4 +1,4 @@
-"""The objects themselves: described, copied, read and deleted through the service's own access."""
+"""Objects in the bucket: head, copy, read and delete with the service's own credentials."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ class S3ObjectStore:
         self._chosen: Reads | None = None
 
     async def head(self, key: str) -> StoredObject | None:
-        """Describe an object as the store does, with its checksums; None if it is missing."""
+        """Returns the object's metadata, with object storage's checksums; None if it is missing."""
         with bounded(self._operation_timeout):
             try:
                 headers = await (await self._reads()).head(key)
             except ClientError as error:
-                # The response to a HEAD has no body: only its status says what is wrong.
+                # The response to a HEAD has no body: only its status shows the cause.
                 if status_of(error) != HTTPStatus.BAD_REQUEST:
                     raise
                 return await S3SecondLook(self._storage).describe_unreadable(key, error)
             if headers is None:
-                # HEAD has no body to tell a missing object from a missing bucket.
+                # A HEAD response does not distinguish a missing object from a missing bucket.
                 await self._s3.head_bucket(Bucket=self._bucket)
                 return None
             return parse_head(key, headers)
 
     async def copy(self, source: StoredObject, key: str, content_type: str) -> None:
-        """Copies within the store, with this type and none of the uploader's other metadata.
+        """Copies within the bucket, with this type and none of the uploader's other metadata.
 
-        Raises PreconditionChanged if the source is gone or another object by now.
+        Raises PreconditionChanged if the source is missing or was replaced.
         """
         with transferring(self._transfer_timeout):
             try:
@@ -71,33 +71,33 @@ class S3ObjectStore:
                 )
             except ClientError as error:
                 raise changed_or(error) from error
-            # A store answers 200 before it copies; the ETag says that it has.
+            # Object storage answers 200 before it copies; only the ETag confirms the copy.
             if not answer.get("CopyObjectResult", {}).get("ETag"):
                 raise StorageUnavailable
 
     async def delete(self, key: str) -> None:
-        """Deletes an object; one that is not there is no error."""
+        """Deletes an object; a missing one is no error."""
         with bounded(self._operation_timeout):
             await self._s3.delete_object(Bucket=self._bucket, Key=key)
 
     async def delete_many(self, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
-        """Deletes objects; those that may still be there, each with what went wrong.
+        """Deletes objects; returns the error of each object that may still exist.
 
-        One that is not there is no error. Takes `transfer_timeout` seconds at most.
+        A missing object is no error. Takes at most `transfer_timeout` seconds.
         """
         return await delete_many(self._storage, keys)
 
     async def first_bytes(self, source: StoredObject, count: int) -> bytes:
-        """The first `count` bytes, fewer if there are fewer. Raises PreconditionChanged."""
+        """Reads the first `count` bytes, or all if there are fewer. Raises PreconditionChanged."""
         if count == 0 or source.size == 0:
-            # No range of an empty object can be asked for.
+            # An empty object has no range to request.
             return b""
         with bounded(self._operation_timeout):
             head = await (await self._reads()).first_bytes(source, count)
             return _whole(head, min(count, source.size))
 
     async def digest(self, source: StoredObject, algorithms: Sequence[Algorithm]) -> Checksums:
-        """The digests of the whole object, read once. Raises PreconditionChanged."""
+        """Computes digests of the whole object in one read. Raises PreconditionChanged."""
         return await self._hasher.digest(source, algorithms)
 
     async def _reads(self) -> Reads:

@@ -16,8 +16,8 @@ _OWN_KEY_ENCRYPTION: Final = frozenset({"aws:kms", "aws:kms:dsse"})
 _COMPUTED_BY_SERVERS: Final = (Algorithm.SHA256, Algorithm.CRC32C, Algorithm.CRC64NVME)
 
 
-# Storage classes whose objects must be restored before they can be read or copied (S3 User Guide,
-# "Understanding archival storage"); `x-amz-restore` shows whether one has been.
+# Storage classes whose objects must be restored before a read or copy (S3 User Guide,
+# "Understanding archival storage"); `x-amz-restore` shows whether an object was restored.
 _ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _RESTORED: Final = 'ongoing-request="false"'
 # Codings that leave the bytes unchanged (RFC 9110, section 8.4.1), and S3's framing of a request
@@ -28,7 +28,7 @@ _NO_CODINGS: Final = frozenset({"", "identity", "aws-chunked"})
 def parse_head(
     key: str, headers: Mapping[str, str], *, trust_checksums: bool = True
 ) -> StoredObject:
-    """Parse the headers of a HEAD or GET; without `trust_checksums`, ignore its checksums.
+    """Parses the headers of a HEAD or GET; without `trust_checksums`, ignores its checksums.
 
     Raises KeyError or ValueError for headers that S3 would not send.
     """
@@ -48,7 +48,7 @@ def parse_head(
 
 
 def _codings(content_encoding: str) -> str:
-    """The codings that a reader has to decode."""
+    """The codings that a reader must decode."""
     codings = (coding.strip().lower() for coding in content_encoding.split(","))
     return ", ".join(coding for coding in codings if coding not in _NO_CODINGS)
 
@@ -67,7 +67,7 @@ def _is_md5(etag: str, headers: Mapping[str, str]) -> bool:
 
 
 def _server_checksums(etag: str, headers: Mapping[str, str]) -> Checksums:
-    # Servers older than the header do not send it; there, an object of one part has a whole digest.
+    # Servers older than the header do not send it; their single-part objects have a whole digest.
     kind = headers.get("x-amz-checksum-type", "COMPOSITE" if "-" in etag else "FULL_OBJECT")
     if kind != "FULL_OBJECT":
         return NO_CHECKSUMS

@@ -1,4 +1,4 @@
-"""Two ways to look at an object: through the SDK, or over `pool` where the own signer is equal."""
+"""Reads of metadata and first bytes: through the SDK, or over the service's own connections."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class Reads(Protocol):
-    """Reads of one bucket that happen in every Complete. Raises what `bounded` knows."""
+    """The reads that every Complete makes. Raises the faults that `bounded` translates."""
 
     async def head(self, key: str) -> Mapping[str, str] | None:
-        """The headers of an object, their names in lower case; None if it is not there."""
+        """Returns the headers of the object, with lower-case names; None if it is missing."""
 
     async def first_bytes(self, source: StoredObject, count: int) -> bytes:
-        """As many as there are, but `count` at most. Raises PreconditionChanged."""
+        """Reads at most `count` bytes. Raises PreconditionChanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class SdkReads:
-    """With the SDK's attempts, and what it learns of regions on the way."""
+    """Reads through the SDK, with its attempts and its discovery of regions."""
 
     client: S3Client
     bucket: str
@@ -54,7 +54,10 @@ class SdkReads:
             return await read(body, count)
 
     async def open(self, source: StoredObject, **more: Any) -> StreamingBody:
-        """The body of exactly this object; left open, an unread one would leak its connection."""
+        """Opens the body of the object with this ETag.
+
+        The caller must close it: an unread body that stays open leaks its connection.
+        """
         try:
             answer = await self.client.get_object(
                 Bucket=self.bucket, Key=source.key, IfMatch=quoted(source.etag), **more
@@ -62,7 +65,7 @@ class SdkReads:
         except ClientError as error:
             raise changed_or(error) from error
         body, etag = answer["Body"], answer.get("ETag", "")
-        # Some stores ignore the condition.
+        # Some servers ignore the condition.
         if etag.strip('"') != source.etag:
             body.close()
             raise PreconditionChanged if etag else StorageUnavailable
@@ -76,7 +79,7 @@ class Readable(Protocol):
 
 
 async def read(body: Readable, count: int) -> bytes:
-    """The next `count` bytes of a body, fewer only at its end: one read returns what is there."""
+    """Reads `count` bytes of a body, fewer only at its end; a single `read` may return fewer."""
     taken = bytearray()
     while len(taken) < count and (more := await body.read(count - len(taken))):
         taken += more
@@ -84,7 +87,7 @@ async def read(body: Readable, count: int) -> bytes:
 
 
 def first(count: int) -> str:
-    """A Range header."""
+    """Builds a Range header for the first bytes."""
     return f"bytes=0-{count - 1}"
 
 
@@ -93,7 +96,7 @@ def quoted(etag: str) -> str:
 
 
 def changed_or(error: ClientError) -> Exception:
-    """The exception of the port for a refused read or copy; `error` if the port has none."""
+    """Returns the port's exception for a refused read or copy; `error` if the port has none."""
     if is_archived(error):
         return UnreadableObject(STORAGE_CLASS)
     return PreconditionChanged() if is_changed(error) else error

@@ -1,7 +1,7 @@
-"""The SDK's own description of S3, read without what nobody asks of it here.
+"""The SDK's description of S3, loaded without its documentation.
 
-The SDK reads it into ordered dicts with all of its manual, 11 MB in each process; as plain dicts,
-without the manual's text, it takes 6 MB. Everything else is in it, in the same order.
+The SDK loads it into ordered dicts with its whole manual: 11 MB in each process. As plain dicts
+without the manual, it takes 6 MB. All else is unchanged and in the same order.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _TEXT: Final = "documentation"
 
 
 class LeanModels(JSONFileLoader):
-    """What the SDK's loader reads its files with."""
+    """Replaces the reader of the SDK's loader."""
 
     def load_file(self, file_path: str) -> Any:
-        """What is in the file of this path without its ending; None if there is none."""
+        """Loads the file of this path, given without its extension; None if it is missing."""
         plain, packed = Path(f"{file_path}.json"), Path(f"{file_path}.json.gz")
         if plain.is_file():
             return _read(plain.read_bytes())
@@ -38,5 +38,5 @@ def _without_text(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_text(name: str, value: object) -> bool:
-    """A field of this name is described by a dict."""
+    """Whether the field is documentation. Under the same name, a dict describes a real field."""
     return name == _TEXT and isinstance(value, str)

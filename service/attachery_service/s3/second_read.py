@@ -1,9 +1,9 @@
-"""The same facts about an object by other requests: a GET instead of a HEAD, bytes instead of
-checksums that the object store reports.
+"""Second read of an object by other requests, before an upload is rejected.
 
-A session becomes FAILED and its object is deleted only when both looks agree. Object stores and
-what stands before them (caches, compressing proxies) are known to answer HEAD and GET differently.
-Used on the failure path only, so it goes through the SDK.
+A GET replaces the HEAD, and hashing replaces the checksums that object storage reports. A session
+becomes FAILED and its object is deleted only if both reads agree: object storage and its
+intermediaries (caches, compressing proxies) sometimes answer HEAD and GET differently. This is the
+failure path only, so it uses the SDK.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class S3SecondLook:
         self._hasher = ObjectHasher(storage, self._sdk, confirmation_budget)
 
     async def head(self, key: str) -> StoredObject | None:
-        """Describe an object by GET, or by listing it where its bytes cannot be read.
+        """Returns the metadata by GET, or by a listing if the bytes cannot be read.
 
-        The result attests no checksum, so that verification hashes the bytes. None: missing.
+        The result contains no checksums, so verification hashes the bytes. None: missing.
         """
         with bounded(self._timeout):
             try:
@@ -56,10 +56,10 @@ class S3SecondLook:
             return parse_head(key, headers, trust_checksums=False)
 
     async def describe_unreadable(self, key: str, refusal: ClientError) -> StoredObject | None:
-        """Describe an object from a listing after the object store refused to read it.
+        """Returns the metadata by a listing, after object storage refused to read the object.
 
-        The listing has shown that credentials and bucket are right: the cause is how the object
-        was uploaded. Raises `refusal` if the object is not listed.
+        A listed object proves that credentials and bucket are right: the upload caused the refusal.
+        Raises `refusal` if the object is not listed.
         """
         page = await self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1)
         found = [entry for entry in page.get("Contents", []) if entry["Key"] == key]
@@ -77,27 +77,27 @@ class S3SecondLook:
         )
 
     async def first_bytes(self, source: StoredObject, count: int) -> bytes:
-        """Read the first `count` bytes of a GET without a range. Raises PreconditionChanged."""
+        """Reads the first `count` bytes of a GET without a range. Raises PreconditionChanged."""
         with bounded(self._timeout):
             body = await self._sdk.open(source)
             async with body:
                 first = await read(body, min(count, source.size))
-                # Ends the connection: the rest of a large object is not worth reading.
+                # Closes the connection: the rest of a large object is not worth reading.
                 body.close()
         if len(first) != min(count, source.size):
             raise StorageUnavailable
         return first
 
     async def digest(self, source: StoredObject, algorithms: Sequence[Algorithm]) -> Checksums:
-        """Hash the object, read by a ranged GET. Raises PreconditionChanged.
+        """Hashes the object, read by a ranged GET. Raises PreconditionChanged.
 
-        Has `transfer_timeout` seconds of its own, whatever the first read took.
+        Has `transfer_timeout` seconds of its own, independent of the first read.
         """
         more = {"Range": _EVERYTHING} if source.size else {}
         return await self._hasher.digest(source, algorithms, **more)
 
     async def _get_headers(self, key: str) -> Mapping[str, str]:
-        """The headers of the object, with `content-length` of the whole object."""
+        """Returns the headers of the object, with `content-length` of the whole object."""
         try:
             return await self._headers_of_get(key, Range=_FIRST_BYTE)
         except ClientError as error:
@@ -115,5 +115,5 @@ class S3SecondLook:
 
 
 def _cause(refusal: ClientError) -> str:
-    """The upload header that keeps the bytes from being read."""
+    """The upload header that prevents reading the bytes."""
     return STORAGE_CLASS if is_archived(refusal) else CUSTOMER_KEY

@@ -1,4 +1,4 @@
-"""Rename former `ATTACHERY_*` variables and refuse unknown ones, so no misspelt one is ignored.
+"""Renames former `ATTACHERY_*` variables and refuses unknown ones, such as misspelt ones.
 
 Kubernetes adds variables of the same prefix to every pod, for each Service whose name begins with
 `attachery` (https://kubernetes.io/docs/tutorials/services/connect-applications-service/, under
@@ -25,7 +25,7 @@ _PREFIX: Final = "ATTACHERY_"
 # A misspelt prefix counts only before the name of a setting: other software has variables, too.
 _PREFIX_SIMILARITY: Final = 0.8
 
-# What callers' programs are told by; `attachery` itself reads none of them.
+# Variables of client programs; `attachery` itself reads none of them.
 _CLIENT_NAMES: Final = frozenset({"TARGET", "API_KEY", "TENANT", "TENANT_ID", "PROFILE"})
 _CLIENT_PREFIX: Final = "CLIENT_"
 
@@ -39,13 +39,13 @@ _ENDPOINT: Final = re.compile(r"(tcp|udp|sctp)://\S+")
 
 
 class UnknownSettingsError(ValueError):
-    """Variables that are meant as settings and are none; the text has their names only."""
+    """Unknown variables with the settings' prefix; the text has their names only."""
 
 
 def rename_former_variables(
     environ: MutableMapping[str, str], former_names: Mapping[str, str] = FORMER_NAMES
 ) -> None:
-    """Move the value of each former variable to its current name, with a warning in the log.
+    """Moves the value of each former variable to its current name, with a warning in the log.
 
     If both are set, the current name wins. Child processes inherit the current names.
     """
@@ -64,8 +64,8 @@ def rename_former_variables(
 def require_known_variables(environ: Mapping[str, str], settings: Collection[str]) -> None:
     """Refuses unknown `ATTACHERY_*` variables, all at once, each with the most similar setting.
 
-    `settings`: their names in lower case, without the prefix. A variable that is empty counts as
-    unset. Raises UnknownSettingsError.
+    `settings`: their names in lower case, without the prefix. An empty variable counts as unset.
+    Raises UnknownSettingsError.
     """
     known = {name.upper() for name in settings}
     given = {name.upper(): value for name, value in environ.items() if value}
@@ -83,7 +83,7 @@ def _client_names(names: Collection[str]) -> set[str]:
 
 
 def _injected(names: Collection[str]) -> set[str]:
-    """Those that Kubernetes adds: of `attachery`, and of each Service whose host is among them."""
+    """Returns the variables that Kubernetes adds for each Service, recognized by their host."""
     services = {"", *(name.removesuffix(_HOST) for name in names if name.endswith(f"_{_HOST}"))}
     return {
         name
@@ -111,6 +111,6 @@ def _complaint(name: str, known: Collection[str]) -> str:
 
 
 def _warn_of_port(value: str) -> None:
-    """Kubernetes's is a URL; a number is of somebody who means the address to listen on."""
+    """Warns of a PORT variable with a number, set by a user: Kubernetes's has a URL."""
     if value and not _ENDPOINT.fullmatch(value):
         _log.warning("ATTACHERY_PORT is ignored; the address to listen on is ATTACHERY_LISTEN")

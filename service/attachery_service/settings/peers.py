@@ -1,4 +1,4 @@
-"""Callers that are known by their certificate, from one TOML file.
+"""Callers identified by their client certificate, from one TOML file.
 
 ["spiffe://example.org/mailer"]     # the SPIFFE id or a DNS name of the certificate
 tenants = ["acme"]                  # or "*" for every tenant
@@ -18,7 +18,7 @@ from attachery_service.domain.identity import Principal, Scope
 from attachery_service.settings.toml import open_tables
 
 _LABEL = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*"
-# At most 128 bytes, for it is the principal's name; a wildcard is nobody's.
+# At most 128 bytes, the limit of a principal's name. A wildcard identifies no single caller.
 _NAME = re.compile(rf"(?=.{{1,128}}\Z)(spiffe://{_LABEL}(/[A-Za-z0-9._-]+)*|{_LABEL})")
 
 _Tenant = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}$")]
@@ -38,7 +38,7 @@ class PeerTable(BaseModel):
 
 
 def read_peers(path: Path | None) -> Mapping[str, Principal]:
-    """The principals by what their certificates name. Raises SettingsFileError, OSError."""
+    """Reads the principals by the names in certificates. Raises SettingsFileError, OSError."""
     if path is None:
         return {}
     file = open_tables(path)

@@ -41,7 +41,7 @@ _POSITIVE = Annotated[
 
 
 class RouteTable(BaseModel):
-    """A way for a file of at most `max_size` bytes, or of any size the purpose takes."""
+    """A route for files of at most `max_size` bytes, or of any size that the purpose permits."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -97,10 +97,9 @@ class PurposeTable(BaseModel):
 
 
 def read_policies(path: Path | None, built_in: Policy) -> Mapping[str, Policy]:
-    """The policies by purpose; `default` is always among them. What a table does not say is as in
-    the built-in policy.
+    """Reads the policies by purpose; `default` is always among them.
 
-    Raises SettingsFileError, OSError.
+    Omitted keys have the values of the built-in policy. Raises SettingsFileError, OSError.
     """
     if path is None:
         return {DEFAULT_PURPOSE: built_in}

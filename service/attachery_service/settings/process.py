@@ -29,15 +29,15 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 _EXPERIMENTS: Final = "GRPC_EXPERIMENTS"
 _LISTENER: Final = "event_engine_listener"
-# Served an echo without the listener; an experiment that gRPC no longer has would be logged by it.
+# Tested without the listener; other versions may lack the experiment, and would log that.
 _TESTED_WITHOUT_LISTENER: Final = ("1.80", "1.81", "1.82", "1.83", "1.84", "1.85")
 
-# Allocations before the garbage collector runs. The default of 700 is reached by a few calls.
+# Allocations before the garbage collector runs. A few calls reach the default of 700.
 _GC_THRESHOLD: Final = 10_000
 
 
 class ProcessSettings(BaseSettings):
-    """The settings that are read before all others."""
+    """Settings that are read before all others."""
 
     model_config = SettingsConfigDict(
         env_prefix="ATTACHERY_", extra="ignore", frozen=True, env_ignore_empty=True
@@ -72,7 +72,7 @@ def prepare() -> LoopFactory | None:
 
 
 def in_force() -> dict[str, object]:
-    """What the running process uses, for the log."""
+    """The optimizations that the running process uses, for the log."""
     return {
         "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
         "batch_scheduling": _is_batch(),
@@ -81,7 +81,7 @@ def in_force() -> dict[str, object]:
 
 
 def settle(settings: ProcessSettings) -> None:
-    """After start-up: exempt the objects that exist now from garbage collection.
+    """Exempts the objects that exist after start-up from garbage collection.
 
     Calls leave few reference cycles behind, so collections may be rare.
     """
@@ -100,7 +100,7 @@ def _uvloop() -> LoopFactory:
 
 
 def _schedule_in_batches() -> None:
-    """Set SCHED_BATCH for this thread and all that it starts, unless another class is set."""
+    """Sets SCHED_BATCH for this thread and all that it starts, unless another class is set."""
     with suppress(AttributeError, OSError):  # not Linux, or forbidden, for example by seccomp
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
@@ -113,7 +113,7 @@ def _is_batch() -> bool:
 
 
 def _disable_listener(environment: MutableMapping[str, str]) -> None:
-    """Keep the operator's own choice, if there is one."""
+    """Disables gRPC's listener unless the operator has configured the experiments."""
     chosen = environment.get(_EXPERIMENTS, "")
     if _LISTENER not in chosen:
         environment[_EXPERIMENTS] = f"{chosen},-{_LISTENER}" if chosen else f"-{_LISTENER}"

@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them: `150MiB`, `10GB`; `90s`, `1h30m`, `PT10M`."""
+"""Parses sizes and durations: `150MiB`, `10GB`; `90s`, `1h30m`, `PT10M`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _LONGEST: Final = timedelta(days=3650).total_seconds()
 
 
 def size(value: object) -> object:
-    """Bytes of a text such as `150 MiB` (1024 per step) or `10GB` (1000 per step), in any case.
+    """Parses a size such as `150 MiB` (1024 per step) or `10GB` (1000 per step), in any case.
 
-    What is no text is left to the field's own type. Raises ValueError.
+    Returns other types unchanged, for the field's own type. Raises ValueError.
     """
     if not isinstance(value, str):
         return value
@@ -38,9 +38,9 @@ def size(value: object) -> object:
 
 
 def duration(value: object) -> object:
-    """The timedelta of a text such as `90s`, `1h30m` or `PT10M`.
+    """Parses a duration such as `90s`, `1h30m` or `PT10M`.
 
-    A number is left to the field's own type, as seconds. Raises ValueError.
+    Returns a number unchanged: the field's own type takes it as seconds. Raises ValueError.
     """
     if not isinstance(value, str):
         return value
@@ -68,7 +68,7 @@ def _seconds(value: object) -> object:
 
 
 def folded(value: object) -> object:
-    """A word in any case, as one of the words a setting knows."""
+    """Matches a word in any case with one of the setting's words."""
     return value.strip().lower() if isinstance(value, str) else value
 
 

@@ -47,7 +47,7 @@ class QuotaTable(BaseModel):
 
 
 def read_quotas(path: Path | None, common: Limits) -> Quotas:
-    """The limits of every tenant. Raises SettingsFileError, OSError."""
+    """Reads the limits of every tenant. Raises SettingsFileError, OSError."""
     if path is None:
         return Quotas(common)
     file, base = open_tables(path), asdict(common)

@@ -36,7 +36,7 @@ _REDIS_URL = re.compile(
 
 
 def address(text: str) -> str:
-    """HOST:PORT. Raises ValueError."""
+    """Validates HOST:PORT. Raises ValueError."""
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match[2]) > _MAX_PORT:
         raise ValueError("must be HOST:PORT")
@@ -49,7 +49,7 @@ def _database_url(secret: SecretStr) -> SecretStr:
 
 
 def _algorithms(text: str) -> str:
-    """None of those that need no key, or the same one for signing as for verifying."""
+    """Permits public-key algorithms only: neither `none` nor a shared secret."""
     if unknown := set(text.split(",")) - _PUBLIC_KEY_ALGORITHMS:
         known = ", ".join(sorted(_PUBLIC_KEY_ALGORITHMS))
         raise ValueError(f"{min(unknown)!r} is none of {known}")
@@ -57,7 +57,7 @@ def _algorithms(text: str) -> str:
 
 
 def scope_map(text: str) -> dict[str, frozenset[Scope]]:
-    """Of comma-separated `THEIRS=OURS`, where one of theirs may stand twice. Raises ValueError."""
+    """Parses comma-separated `THEIRS=OURS`, in which a scope may occur twice. Raises ValueError."""
     granted: dict[str, frozenset[Scope]] = {}
     for pair in text.split(",") if text else ():
         theirs, _, ours = pair.strip().rpartition("=")

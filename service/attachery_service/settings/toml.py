@@ -1,4 +1,4 @@
-"""Settings that are a file of TOML tables: refused as a whole, with the line that is wrong."""
+"""Settings files with TOML tables: rejected as a whole, with the line of the error."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class SettingsFileError(ValueError):
-    """The file cannot be used; the text says where and why."""
+    """The file cannot be used; the text has the place and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """A file of tables, not looked into yet."""
+    """A file of tables that are not validated yet."""
 
     path: Path
     text: str
@@ -34,7 +34,10 @@ class TableFile:
     def read(
         self, name: str, model: type[M], names: re.Pattern[str], base: Mapping[str, object]
     ) -> M:
-        """A table by its model; what it does not say is as in `base`. Raises SettingsFileError."""
+        """Validates a table by its model; omitted keys are as in `base`.
+
+        Raises SettingsFileError.
+        """
         table = self.tables[name]
         if not names.fullmatch(name) or not isinstance(table, dict):
             where = f"{self.path}:{_line_of(self.text, name, None)}"
@@ -53,7 +56,7 @@ class TableFile:
 
 
 def open_tables(path: Path) -> TableFile:
-    """Raises SettingsFileError, OSError."""
+    """Reads the tables of a file. Raises SettingsFileError, OSError."""
     try:
         text = path.read_text(encoding="utf-8")
         return TableFile(path, text, tomllib.loads(text))
@@ -71,7 +74,7 @@ def _rule(found: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _keys(model: type[BaseModel]) -> set[str]:
-    """Those of the table and of the tables in it."""
+    """Returns the keys of the table and of its nested tables."""
     own = set(model.model_fields)
     parts = (part for field in model.model_fields.values() for part in get_args(field.annotation))
     tables = (part for part in parts if isinstance(part, type) and issubclass(part, BaseModel))
@@ -79,7 +82,7 @@ def _keys(model: type[BaseModel]) -> set[str]:
 
 
 def _line_of(text: str, table: str, key: str | None) -> int:
-    """The line of a key in its table, or of the table's header; the parser does not tell."""
+    """Finds the line of a key in its table, or of the table's header."""
     header = re.compile(rf"\s*\[\s*[\"']?{re.escape(table)}[\"']?\s*\]|\s*{re.escape(table)}\s*=")
     entry = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=") if key else None
     found, inside = 1, False

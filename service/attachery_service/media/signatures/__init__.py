@@ -1,4 +1,4 @@
-"""The formats that have a signature, and every type that honest files of them are declared as.
+"""The formats that have a signature, and all types that their files are honestly declared as.
 
 A type that is listed must show the signature of one of its formats. A type that is not listed never
 fails, so a format is listed only if its signatures cover all files that software takes for it.
@@ -21,9 +21,9 @@ from attachery_service.media.signatures.sound import SOUND
 
 FORMATS: Final[tuple[Format, ...]] = (*IMAGES, *SOUND, *DOCUMENTS, *ARCHIVES, *PROGRAMS)
 
-# Listed types whose honest files may show nothing: batch files and programs of DOS share types
-# with Windows programs, browsers take TypeScript for MPEG streams, and playlists, bare samples, XML
-# and records share their type with files that have a signature.
+# Listed types whose valid files may lack a signature: batch files and DOS programs share types with
+# Windows programs, browsers declare TypeScript as MPEG streams, and playlists, raw samples, XML and
+# records share their type with files that have a signature.
 LENIENT: Final = names("""
     application/x-msdownload application/x-msdos-program application/x-dosexec video/mp2t
     audio/x-pn-realaudio audio/basic image/fits application/dicom application/x-abiword
@@ -31,8 +31,8 @@ LENIENT: Final = names("""
     application/x-object application/x-netcdf
 """)
 
-# Listed types that honest texts are declared as: Windows takes CSV files for Excel's, and programs
-# export tables of HTML under this type.
+# Listed types that valid texts are declared as: Windows declares CSV files as Excel's, and programs
+# export HTML tables under this type.
 TEXT_TOO: Final = names("application/vnd.ms-excel application/msexcel application/excel")
 
 # Types of text outside `text/*` and the structured suffixes.

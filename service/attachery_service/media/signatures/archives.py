@@ -1,4 +1,4 @@
-"""Archives, compressed files, and what is an archive inside."""
+"""Archives, compressed files, and formats that are archives."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _OCTAL: Final = re.compile(rb"[0-7]+")
 
 
 def _is_tar(first_bytes: bytes) -> bool:
-    """`ustar`, or a header of the seventh edition with the right checksum (POSIX.1, pax)."""
+    """Whether the header has `ustar`, or a valid checksum of the seventh edition (POSIX.1, pax)."""
     header = first_bytes[:_TAR_HEADER]
     if header[257:262] == b"ustar":
         return True
     checksum = header[148:156].strip(b" \0")
     if len(header) < _TAR_HEADER or not _OCTAL.fullmatch(checksum):
         return False
-    # The checksum is taken with spaces in its own place.
+    # The checksum is computed with spaces in its own field.
     return int(checksum, 8) == sum(header[:148]) + 8 * ord(" ") + sum(header[156:])
 
 

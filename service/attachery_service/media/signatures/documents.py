@@ -1,4 +1,4 @@
-"""Documents of offices and printers, and fonts."""
+"""Office documents, documents for printers, and fonts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PDF_HEADER_WITHIN: Final = 1024
 
 
 def _has_pdf_header(first_bytes: bytes) -> bool:
-    """Adobe's readers take junk before it (PDF Reference 1.7, appendix H, note 13)."""
+    """Whether there is a PDF header, perhaps after junk (PDF Reference 1.7, appendix H, 13)."""
     return b"%PDF-" in first_bytes[:_PDF_HEADER_WITHIN]
 
 
@@ -62,7 +62,7 @@ DOCUMENTS: Final = (
                rb"SQLite format 3\0"),
     one_format("application/x-mobipocket-ebook application/vnd.amazon.mobi8-ebook",
                rb".{60}(?:BOOKMOBI|TEXtREAd)|TPZ"),
-    # Fonts. Programs read the one kind under the name of the other.
+    # Fonts. Programs accept one kind under the type of the other.
     one_format(_SFNT, rb"OTTO|\0\x01\0\0|true\0|typ1\0|ttcf\0"),
     one_format("font/woff application/font-woff application/x-font-woff font/woff2 "
                "application/font-woff2 application/x-font-woff2", rb"wOF[F2]"),

@@ -1,4 +1,4 @@
-"""What a format is, and how its signature is written."""
+"""The description of a format and its signature."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Matcher = Callable[[bytes], bool]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`types`: what its files are declared as, the plainest name first, in lower case.
+    """A file format. `types`: the types that its files are declared as, the usual one first.
 
-    `text`: its files may be all text. `weak`: the signature is so short that it says nothing of a
-    file that is not declared as one of the types.
+    The types are in lower case. `text`: its files may be plain text. `weak`: the signature is too
+    short to identify a file that is not declared as one of the types.
     """
 
     types: tuple[str, ...]
@@ -26,14 +26,17 @@ class Format:
 def one_format(
     types: str, signature: bytes | Matcher, *, text: bool = False, weak: bool = False
 ) -> Format:
-    """`types`: names between white space. `signature`: a regular expression for the first bytes, in
-    which a dot is any byte."""
+    """Describes a format.
+
+    `types`: names separated by white space. `signature`: a regular expression for the first bytes,
+    in which a dot matches any byte.
+    """
     matches = _begins(signature) if isinstance(signature, bytes) else signature
     return Format(tuple(types.split()), matches, text, weak)
 
 
 def names(text: str) -> frozenset[str]:
-    """The names between white space."""
+    """Splits names at white space."""
     return frozenset(text.split())
 
 

@@ -1,4 +1,4 @@
-"""Programs and data."""
+"""Programs and data files."""
 
 from __future__ import annotations
 

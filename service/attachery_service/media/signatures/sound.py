@@ -1,4 +1,4 @@
-"""Sound and moving pictures."""
+"""Audio and video."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MPEG_AUDIO: Final = (
     rf"\0*\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd\xe6\xe7\xf6\xf7\xff][{_VALID_RATES}]".encode()
 )
 
-# An ID3 tag may come before sound of these kinds.
+# An ID3 tag may precede audio of these types.
 _ID3_BEFORE: Final = """
     audio/mpeg audio/mp3 audio/aac audio/aacp audio/flac audio/x-ape audio/x-musepack audio/x-tta
     audio/x-wavpack audio/x-tak audio/x-ofr audio/ac3 video/mpeg

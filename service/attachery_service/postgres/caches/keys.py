@@ -1,7 +1,7 @@
 """Caches of keys, so that not every call reads its caller's key from the database.
 
-While the database does not answer, no key older than the cache time is used: a revoked key is
-refused within that time, in an outage too. Concurrent callers share one read and its failure.
+During a database outage, no key older than the cache time is used, so a revoked key is refused
+within that time. Concurrent callers share one read and its failure.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from attachery_service.postgres.repositories.api_keys import PostgresApiKeys, to
 from attachery_service.postgres.repositories.token_keys import PostgresTokenKeys
 from attachery_service.postgres.rows import Row
 
-# Unknown ids are kept too, so that guessing costs no statement each; this bounds what they take.
+# Unknown ids are cached too, so guessing does not cost a statement each; this bounds the memory.
 _MOST = 10_000
 
-# Beyond it, keys are looked up one by one. So many take 10 MB, and a statement of 50 ms.
+# Above this number, keys are looked up one by one. This many take 10 MB, and a statement of 50 ms.
 _MOST_AT_ONCE = 20_000
 
 _Key = TypeVar("_Key")
@@ -39,7 +39,7 @@ class _Entry(Generic[_Value]):
 
 
 class _Cache(Generic[_Key, _Value]):
-    """Keeps the results of `read` for `seconds`. A caller waits at most `timeout` seconds."""
+    """Caches the results of `read` for `seconds`. A caller waits at most `timeout` seconds."""
 
     def __init__(
         self, read: Callable[[_Key], Awaitable[_Value]], seconds: float, timeout: float
@@ -50,7 +50,7 @@ class _Cache(Generic[_Key, _Value]):
         self._entries: LruCache[_Key, _Entry[_Value]] = LruCache(_MOST)
 
     async def get(self, key: _Key) -> tuple[_Value, float]:
-        """The value, and how many seconds ago its read began. Raises DatabaseUnavailable."""
+        """Returns the value, and the seconds since its read began. Raises DatabaseUnavailable."""
         entry, now = self._entries.get(key), time.monotonic()
         if entry is not None and now < entry.read_at + self._seconds:
             return entry.value, now - entry.read_at
@@ -61,11 +61,11 @@ class _Cache(Generic[_Key, _Value]):
 
 
 class KeyCache:
-    """The port `ApiKeys` in front of those at rest. A revoked key works for `seconds` more.
+    """Caches API keys (the port `ApiKeys`). A revoked key works for up to `seconds` more.
 
-    As long as there are not too many, all of them are read in one statement, every `seconds` in
-    which there is a call: looking up ten thousand one by one adds a sixth to the calls that need
-    them. A key that is not among them, as one made since, is looked up by itself.
+    If there are not too many keys, one statement reads all of them, at most every `seconds` and
+    only for a call: looking up ten thousand keys one by one makes those calls a sixth more
+    expensive. A key that is missing, such as a new one, is looked up on its own.
     """
 
     def __init__(self, keys: PostgresApiKeys, seconds: float) -> None:
@@ -94,14 +94,16 @@ class KeyCache:
         """Raises DatabaseUnavailable."""
         with bounded(self._timeout):
             rows, began = await self._reads.get(_MOST_AT_ONCE + 1)
-        if began > self._read_at:  # the first of the callers who shared the read
+        if began > self._read_at:  # the first of the callers that shared the read
             self._rows = rows if len(rows) <= _MOST_AT_ONCE else {}
             self._read_at, self._stored = began, {}
 
 
 class TokenKeyCache:
-    """The port `TokenKeys` on those at rest. The database's clock ticks on while a key is kept, so
-    that no call has to ask for the time."""
+    """Caches signing keys (the port `TokenKeys`).
+
+    The database's time is extrapolated while a key is cached, so no call needs to query it.
+    """
 
     def __init__(self, keys: PostgresTokenKeys, seconds: float) -> None:
         self._cache: _Cache[str | None, TimedKey | None] = _Cache(

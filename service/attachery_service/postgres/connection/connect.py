@@ -26,7 +26,7 @@ async def connect(
 ) -> Connection:
     """Connects within `seconds`, unless the URL has a `connect_timeout`.
 
-    Raises DatabaseMisconfigured for what the driver cannot use, and what asyncpg does.
+    Raises DatabaseMisconfigured for unusable parameters, and asyncpg's errors.
     """
     prepares = prepared_statements and address.prepared_statements
     try:

@@ -1,6 +1,7 @@
-"""What a fault of PostgreSQL means to an operator: an outage, or something that is set up wrong.
+"""Explains faults of PostgreSQL to operators: an outage, or a configuration error.
 
-Callers get DATABASE_UNAVAILABLE for either, as a password or a grant may just be changing.
+Callers get DATABASE_UNAVAILABLE for either, since a password or a grant may be changing at that
+moment.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ UNUSABLE_URL: Final = f"the driver cannot use {_URL}, or a PG* variable beside i
 
 
 class DatabaseMisconfigured(DatabaseUnavailable):
-    """Operators must act; callers see a DatabaseUnavailable."""
+    """An operator must act; callers see a DatabaseUnavailable."""
 
     summary = "The service's own access to the database is wrong; its operators must act."
 
@@ -48,19 +49,19 @@ _STANDING: Final = (
     ),
 )
 
-# Poolers report most of what they refuse under a code that also stands for outages.
+# Poolers report most refusals with an error code that also stands for outages.
 _REFUSED_BY_POOLER: Final = re.compile(
     r"unsupported startup parameter|no such (user|database)|(user|tenant).* not found"
     r"|(password|SASL) authentication failed",
     re.IGNORECASE,
 )
-# What OpenSSL says of certificates and keys in files.
+# OpenSSL's messages about certificates and keys in files.
 _FILES: Final = re.compile(r"\[(X509|PEM)\b|PEM lib|KEY_VALUES_MISMATCH")
 _NO_TLS: Final = "rejected SSL upgrade"
 
 
 def explained(fault: BaseException) -> DatabaseUnavailable:
-    """The error for a fault, with a `detail` for operators."""
+    """Returns the error for a fault, with a `detail` for operators."""
     if detail := _standing(fault):
         return DatabaseMisconfigured(detail=detail)
     clause = network_fault(fault)

@@ -1,8 +1,8 @@
-"""Reads a database URL as hosting providers print it, and makes one that asyncpg understands.
+"""Parses a database URL of a hosting provider into parameters that asyncpg supports.
 
-asyncpg sends every parameter that it does not know to the server as one of its settings, and the
-server then refuses the connection. Here each known parameter is passed on, translated, or dropped
-and named for the log; an unknown one is refused by its name.
+asyncpg sends every unknown parameter to the server as a setting, and the server then refuses the
+connection. Here each known parameter is passed on, translated, or dropped and logged; an unknown
+one is refused by its name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _APPLICATION: Final = "attachery"
 
 # `postgresql+asyncpg` and the like are SQLAlchemy's.
 _SCHEME: Final = re.compile(r"postgres(ql)?(\+[a-z0-9_]+)?")
-# One of what may be a list, after the user and the password.
+# One entry of what may be a list of hosts, after the user and the password.
 _HOST: Final = re.compile(r"(?:\[[^\]]*\]|[^\s:\[\]]*)(?::([0-9]{1,5}))?")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
 _NO: Final = frozenset({"0", "false", "no", "off"})
@@ -31,10 +31,11 @@ _NO: Final = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseAddress:
-    """How to connect. `dsn` is for asyncpg and holds the password; `connect_timeout` in seconds.
+    """The address and options of a connection. `dsn` is for asyncpg and contains the password.
 
-    `dropped` and `unprotected` name the parameters that have no effect here; without those of
-    `unprotected` a connection is less protected than the URL demands.
+    `connect_timeout` in seconds. `dropped` and `unprotected` name the parameters that have no
+    effect here; without those of `unprotected`, a connection is less protected than the URL
+    requires.
     """
 
     dsn: str = field(repr=False)
@@ -48,10 +49,10 @@ class DatabaseAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """TLS that no parameter of asyncpg's stands for.
+    """TLS options that asyncpg has no parameter for.
 
-    `verified`: by the system's authorities and by host name (`sslrootcert=system`), else not at
-    all (`sslmode=no-verify`).
+    `verified`: by the system's authorities and by host name (`sslrootcert=system`), else not at all
+    (`sslmode=no-verify`).
     """
 
     verified: bool
@@ -60,7 +61,7 @@ class Tls:
     password: str = field(repr=False)
 
     def context(self) -> ssl.SSLContext:
-        """Raises OSError, as ssl.SSLError too, if the certificate or its key cannot be used."""
+        """Builds the context. Raises OSError or ssl.SSLError for an unusable certificate or key."""
         context = ssl.create_default_context()
         if not self.verified:
             context.check_hostname = False
@@ -73,7 +74,7 @@ class Tls:
 
 
 def read_database_url(url: str) -> DatabaseAddress:
-    """Raises ValueError, whose text names parameters and rules, and never a value."""
+    """Parses a URL. Raises ValueError, whose text has names and rules, never values."""
     parts = _split(url)
     given = _parameters(parts.query)
     tls = _tls(given)
@@ -89,7 +90,7 @@ def read_database_url(url: str) -> DatabaseAddress:
 
 
 def _split(url: str) -> SplitResult:
-    """Refuses what would be read wrongly, with pieces of the password as host or database name."""
+    """Splits the URL; rejects one in which parts of the password would become host or database."""
     try:
         parts = urlsplit(url.strip())
     except ValueError:
@@ -107,7 +108,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    """Those with a value; of several the last."""
+    """Returns the non-empty parameters; of repeated ones the last."""
     if not all("=" in part for part in query.split("&") if part):
         raise ValueError(_FORM)
     given = {name: value for name, value in parse_qsl(query) if value}
@@ -126,7 +127,7 @@ def _is_port(text: str) -> bool:
 
 
 def _unknown(name: str) -> str:
-    if not _NAME.fullmatch(name):  # perhaps a piece of a password
+    if not _NAME.fullmatch(name):  # the name may be a part of a password
         return _FORM
     if suggestion := similar(name, parameters.KNOWN):
         return f"unknown parameter {name} (did you mean {suggestion}?)"
@@ -134,7 +135,7 @@ def _unknown(name: str) -> str:
 
 
 def _dsn(parts: SplitResult, passed: Mapping[str, str]) -> str:
-    """User and password are quoted anew: asyncpg takes the first `@` for their end."""
+    """Builds asyncpg's URL, with user and password quoted: asyncpg splits them at the first `@`."""
     user_info, at, hosts = parts.netloc.rpartition("@")
     user, colon, password = user_info.partition(":")
     credentials = f"{quote(unquote(user), safe='')}{colon}{quote(unquote(password), safe='')}"
@@ -144,7 +145,7 @@ def _dsn(parts: SplitResult, passed: Mapping[str, str]) -> str:
 
 
 def _passed(given: Mapping[str, str], tls: Tls | None) -> dict[str, str]:
-    """Without the parameters of TLS where there is a context of our own instead."""
+    """Returns the passed parameters, without those of TLS if the service builds its own context."""
     passed = {name: value for name, value in given.items() if name in parameters.PASSED}
     if tls is not None:
         passed = {n: v for n, v in passed.items() if n == "sslnegotiation" or n[:3] != "ssl"}
@@ -167,7 +168,7 @@ def _ssl_mode(given: Mapping[str, str]) -> str | None:
 
 
 def _tls(given: Mapping[str, str]) -> Tls | None:
-    """libpq verifies in full whenever the authorities are the system's."""
+    """Reads the TLS parameters. As libpq, verifies in full with the system's authorities."""
     mode, roots = _ssl_mode(given), given.get("sslrootcert")
     strict = given.get("sslaccept") == "strict" and roots is None
     verified = mode != "disable" and (roots == "system" or strict)
@@ -182,7 +183,7 @@ def _tls(given: Mapping[str, str]) -> Tls | None:
 
 
 def _connect_timeout(given: Mapping[str, str]) -> float | None:
-    """None for the default; libpq's zero means for ever, which nobody here waits."""
+    """Returns None for the default, also instead of libpq's zero, which means no limit."""
     try:
         seconds = float(given.get("connect_timeout", "0"))
     except ValueError:

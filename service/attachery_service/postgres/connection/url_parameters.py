@@ -1,4 +1,4 @@
-"""The parameters of database URLs, by what becomes of them here.
+"""The parameters of database URLs, by their treatment.
 
 libpq's: https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS. Those of other
 drivers appear in the URLs that hosting providers print: Prisma (Supabase, Neon, Prisma Postgres),
@@ -17,7 +17,7 @@ PASSED: Final = frozenset({
     "target_session_attrs", "krbsrvname", "gsslib",
 })  # fmt: skip
 
-# Sent to the server as they are; `options` carries any other of its settings.
+# Sent to the server unchanged; `options` may carry any other setting.
 SERVER_SETTINGS: Final = frozenset({
     "options", "search_path", "statement_timeout", "lock_timeout", "timezone",
     "idle_in_transaction_session_timeout",
@@ -29,20 +29,20 @@ TRANSLATED: Final = frozenset({
     "ssl", "requiressl", "sslaccept", "schema", "currentSchema",
 })  # fmt: skip
 
-# With a form of "no" these switch prepared statements off.
+# A negative value of these switches prepared statements off.
 PREPARED: Final = frozenset({
     "prepared_statements", "statement_cache_size", "prepared_statement_cache_size",
     "statement_cache_capacity", "prepareThreshold", "prepare",
 })  # fmt: skip
 
-# With a form of "yes" this does: Prisma's name for any transaction-pooling proxy.
+# A positive value of this one does: Prisma's name for any transaction-pooling proxy.
 POOLED: Final = "pgbouncer"
 
-# pgx: with any other mode than these it keeps no prepared statement.
+# pgx: in every other mode it keeps no prepared statements.
 QUERY_MODES: Final = frozenset({"default_query_exec_mode", "statement_cache_mode"})
 PREPARING_MODES: Final = frozenset({"cache_statement", "prepare"})
 
-# Protections that asyncpg does not have, and the values that demand them; none: any value does.
+# Protections that asyncpg does not have, and the values that require them; empty: any value.
 PROTECTING: Final = {
     "channel_binding": frozenset({"require"}),
     "gssencmode": frozenset({"require"}),
@@ -52,7 +52,7 @@ PROTECTING: Final = {
     "sslcrldir": frozenset[str](),
 }
 
-# Without effect here, and harmless to leave out.
+# Ignored here without harm.
 DROPPED: Final = frozenset({
     "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
     "gssdelegation", "client_encoding", "load_balance_hosts", "sslcompression", "sslsni",
@@ -75,7 +75,7 @@ KNOWN: Final = (
     | PROTECTING.keys() | DROPPED
 )  # fmt: skip
 
-# The values of parameters with a list of them.
+# The permitted values of some parameters.
 VALUES: Final = {
     "sslmode": frozenset({
         "disable", "allow", "prefer", "require", "verify-ca", "verify-full", "no-verify",

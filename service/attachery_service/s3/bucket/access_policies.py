@@ -1,6 +1,6 @@
-"""Who may do what below the prefix, in the language of IAM policies, for an operator to install.
+"""IAM policies for the objects below the prefix, for an operator to install.
 
-Derived from what this package calls; the probe finds out whether it is enough.
+Derived from the requests of this package; the probe shows whether they suffice.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ Statement = dict[str, Any]
 
 _VERSION: Final = "2012-10-17"
 _PARTITIONS: Final = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
-# An account of twelve digits is one of AWS; other stores name theirs otherwise, or not at all.
+# A 12-digit account id belongs to AWS; other object storage uses other ids, or none.
 _AWS_PRINCIPAL: Final = re.compile(r"arn:aws[a-z-]*:(iam|sts)::[0-9]{12}:.+")
 _SHARING_ACLS: Final = ("public-read", "public-read-write", "authenticated-read", "aws-exec-read")
 
 
 def service_policy(options: StorageOptions) -> Policy:
-    """The least that the service's credentials must be allowed.
+    """Builds the least policy that the service's credentials need.
 
-    Listing is not bound to the prefix by a condition: a store asks for the same permission before
-    it answers 404 for a missing object, where no prefix is given that a condition could be about.
+    Listing is not restricted to the prefix by a condition: object storage checks the same
+    permission before it answers 404 for a missing object, and that request has no prefix to
+    compare.
     """
     return _policy(
         {
@@ -51,11 +52,11 @@ def service_policy(options: StorageOptions) -> Policy:
 
 
 def guard_policy(options: StorageOptions, principals: Sequence[str]) -> Policy:
-    """What the bucket refuses whoever asks, whatever else they are allowed; `principals`: ARNs of
-    all who may touch the objects, where those are to be bound too.
+    """Builds the bucket policy that denies unwanted requests to every identity.
 
-    It does not demand `If-None-Match` of a PUT: that is bound by each URL's signature, and neither
-    a form nor a copy could meet the demand.
+    `principals`: ARNs of all identities that may use the objects; empty: no such restriction. The
+    policy does not require `If-None-Match` of a PUT: the signature of each URL does, and neither a
+    form nor a copy could send the header.
     """
     everybody = {"Effect": "Deny", "Principal": "*", "Resource": _objects(options)}
     statements: list[Statement] = [
@@ -86,13 +87,13 @@ def guard_policy(options: StorageOptions, principals: Sequence[str]) -> Policy:
 
 
 def uses_tls(options: StorageOptions) -> bool:
-    """Whether everybody reaches the store by TLS, as far as the settings tell."""
+    """Whether all clients reach object storage over TLS, according to the settings."""
     urls = (options.endpoint, options.public_endpoint)
     return all(url is None or urlsplit(url).scheme == "https" for url in urls)
 
 
 def _all_but(principals: Sequence[str]) -> Statement:
-    """NotPrincipal does not know the sessions of a role, and only AWS knows the condition."""
+    """NotPrincipal does not match the sessions of a role, and only AWS has the condition key."""
     if all(_AWS_PRINCIPAL.fullmatch(principal) for principal in principals):
         return {
             "Principal": "*",

@@ -26,8 +26,10 @@ _MAX_PORT: Final = 65_535
 
 
 def parse_origin(text: str) -> str:
-    """The same text, if a browser can send it or it is a usable pattern; else raises ValueError,
-    which says what it must be."""
+    """Normalizes an origin that a browser can send, or a valid pattern.
+
+    Raises ValueError, whose text states the rule.
+    """
     if text == NULL:
         return text
     for problem in (_text_problem(text), _parts_problem(text)):

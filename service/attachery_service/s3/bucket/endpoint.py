@@ -1,8 +1,8 @@
-"""Where a bucket is: learnt from the SDK, which knows of regions, styles and the environment.
+"""Discovers a bucket's endpoint through the SDK, which resolves region, style and environment.
 
-The SDK is asked once to sign a URL and a form for a key, and both are signed here too. Where they
-are not the same (an access point of many regions, a bucket with sessions, an SDK told to sign
-otherwise), there is no endpoint and everything is left to the SDK.
+At start-up, the SDK and this package both sign a URL and a form for one key. If the results differ
+(a multi-region access point, a bucket with sessions, an SDK with another signature version), there
+is no BucketEndpoint, and all requests are left to the SDK.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 _KEY: Final = "key"
 _SECONDS: Final = 60
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
-# Of `access key/date/region/service/aws4_request`.
+# The region's position in `access key/date/region/service/aws4_request`.
 _REGION: Final = -3
 
 
 @dataclass(frozen=True, slots=True)
 class BucketEndpoint:
-    """`path` is what keys are appended to; a form is sent to `form_url`."""
+    """The address of a bucket. Keys are appended to `path`; forms are sent to `form_url`."""
 
     bucket: str
     origin: str
@@ -58,7 +58,7 @@ class BucketEndpoint:
 async def discover(
     client: S3Client, credentials: AioCredentials, bucket: str
 ) -> BucketEndpoint | None:
-    """The bucket as this client finds and signs it; None if only the SDK can."""
+    """Discovers the bucket's endpoint; None if only the SDK can sign for it."""
     frozen = await _frozen(credentials)
     url = await client.generate_presigned_url(
         "get_object", Params={"Bucket": bucket, "Key": _KEY}, ExpiresIn=_SECONDS
@@ -75,17 +75,17 @@ async def discover(
 async def signing_identity(
     credentials: AioCredentials, endpoint: BucketEndpoint
 ) -> SigningIdentity:
-    """Signs there now; credentials that are about to end are refreshed first."""
+    """The identity that signs now. Credentials that are about to expire are refreshed first."""
     return SigningIdentity(await _frozen(credentials), endpoint.region, int(time()))
 
 
 async def _frozen(credentials: AioCredentials) -> Credentials:
-    # Nothing is signed without a key, whatever the SDK's types allow.
+    # The SDK's types allow None, but no request is signed without credentials.
     return cast("Credentials", await credentials.get_frozen_credentials())
 
 
 def _told_by(url: str, bucket: str) -> BucketEndpoint | None:
-    """All but where forms go."""
+    """Parses a URL that the SDK has signed into an endpoint without its form URL."""
     parts = urlsplit(url)
     scope = dict(parse_qsl(parts.query)).get("X-Amz-Credential", "").split("/")
     if len(scope) < -_REGION:
@@ -108,7 +108,7 @@ def _signs_url(endpoint: BucketEndpoint, credentials: Credentials, url: str) -> 
     request = endpoint.request("GET", _KEY, {}, {})
     own = signed_url(request, SigningIdentity(credentials, endpoint.region, now), _SECONDS)
     own_path, _, own_query = own.partition("?")
-    # The SDK's order is another where it signs without awscrt.
+    # Without awscrt, the SDK orders the parameters differently.
     return (own_path, sorted(own_query.split("&"))) == (path, sorted(query.split("&")))
 
 
@@ -120,8 +120,8 @@ def _signs_form(
         return False
     form = Form(endpoint.bucket, _KEY, {}, [])
     identity = SigningIdentity(credentials, endpoint.region, now)
-    # The SDK reads the clock twice: for the expiration, then for the signature. A second may
-    # begin in between, and such a form expires one second earlier after its signature.
+    # The SDK reads the clock twice: for the expiration, then for the signature. If a second begins
+    # in between, the form expires one second earlier relative to its signature.
     return any(signed_form(form, identity, age) == fields for age in (_SECONDS, _SECONDS - 1))
 
 
@@ -134,7 +134,7 @@ def _seconds(basic_time: str) -> int | None:
 
 
 def _host(parts: SplitResult) -> str:
-    """The Host header: as HTTP has it, without a scheme's usual port."""
+    """The Host header: without the port if it is the scheme's default."""
     name = parts.hostname or ""
     host = f"[{name}]" if ":" in name else name
     if parts.port in (None, _USUAL_PORTS.get(parts.scheme)):

@@ -1,8 +1,8 @@
 """URLs of object storage, as operators write them.
 
-An endpoint may be below a path (`https://host/storage/v1/s3`, as Supabase has it). The path is part
-of what SigV4 signs: clients sign the path that they send, and whatever strips a prefix on the way
-tells the store of it (Supabase Storage reads `X-Forwarded-Prefix`).
+An endpoint may have a path (`https://host/storage/v1/s3`, as Supabase has it). SigV4 signs the
+path: clients sign the path that they send, and a proxy that strips a prefix reports the prefix to
+object storage (Supabase Storage reads `X-Forwarded-Prefix`).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from urllib.parse import SplitResult, urlsplit
 
 _SCHEMES: Final = ("http", "https")
 _MAX_PORT: Final = 65_535
-# As hosts files and container networks have them, with `_`; no label begins or ends with `-`.
+# As in hosts files and container networks, which allow `_`; no label begins or ends with `-`.
 _LABEL: Final = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _HOST: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?", re.IGNORECASE)
 _IP_V6: Final = re.compile(r"[0-9a-f:.]+", re.IGNORECASE)
-# What neither SigV4 nor an HTTP client writes in another way.
+# The characters that neither SigV4 nor an HTTP client escapes.
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
 def read_endpoint(text: str) -> str:
-    """Normalize the URL of an endpoint: scheme and host in lower case, no `/` at its end.
+    """Normalizes the URL of an endpoint: scheme and host in lower case, no `/` at its end.
 
-    Raises ValueError that says in words what is wrong, without repeating the text: it may hold a
+    Raises ValueError, whose text states the rule and does not repeat the URL, which may contain a
     password.
     """
     _require(text.isprintable() and " " not in text, "must not contain white space or controls")

@@ -1,7 +1,8 @@
-"""Finds out by trying what the bucket enforces, so that no seal rests on a promise.
+"""Probes the bucket to find out which S3 features it enforces.
 
-Stores that call themselves S3-compatible differ in exactly the features that seals are made of:
-some sign but do not verify headers, some accept `If-None-Match` and ignore it.
+S3-compatible object storage differs in the features that seals depend on: some servers sign headers
+but do not verify them, some accept `If-None-Match` and ignore it. At start-up the service probes
+the bucket instead of trusting its documentation.
 """
 
 from __future__ import annotations
@@ -40,21 +41,22 @@ from attachery_service.s3.http.clients import trust
 from attachery_service.s3.objects import S3ObjectStore
 from attachery_service.s3.signing.urls import S3TargetSigner
 
-# The whole probe; it takes some twenty calls.
+# The limit of the whole probe in seconds; it makes about twenty requests.
 PROBE_SECONDS: Final = 60.0
 _FOLDER: Final = ".probe"
 _TYPE: Final = "text/plain"
 _BYTES: Final = b"probe"
 _OTHER_BYTES: Final = b"other"
 _LIFETIME: Final = timedelta(minutes=5)
-# A signature is refused from fifteen minutes on; a download URL dated in the future, at once.
+# In seconds. A signature is refused if the clocks differ by fifteen minutes, and a download URL
+# dated in the future is refused at once.
 _CLOCK_TOLERANCE: Final = 5.0
 _NO_ETAG: Final = "0" * 32
 _REFUSALS: Final = range(400, 500)
 
 
 class Permission(StrEnum):
-    """What the service's credentials are allowed to do below the prefix."""
+    """A permission of the service's credentials below the prefix."""
 
     PUT = "put"
     GET = "get"
@@ -66,14 +68,14 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeReport:
-    """What trying has shown.
+    """The results of a probe.
 
-    `seal`: the one to use. `write_once`: a URL signed with `If-None-Match` writes its key once.
-    `signed_headers`: a URL lets no other length or type through. `conditional_copy`: a copy of a
-    source that has changed is refused. `versioned`: deleted and replaced bytes stay in the bucket.
-    `permitted`: LIST is what makes a store answer 404, not 403, for a missing object.
-    `clock_difference`: seconds the store's clock is ahead of this one, to about one second; None
-    if it did not tell. `notes`: a sentence for each thing an operator should know of.
+    `seal`: the seal to use. `write_once`: a URL signed with `If-None-Match` writes its key once.
+    `signed_headers`: a URL rejects any other length or type. `conditional_copy`: a copy is refused
+    if its source has changed. `versioned`: deleted and replaced bytes stay in the bucket.
+    `permitted`: with LIST, object storage answers 404 and not 403 for a missing object.
+    `clock_difference`: seconds by which object storage's clock is ahead, to about one second; None
+    if unknown. `notes`: one sentence for each fact that operators should know.
     """
 
     seal: Seal
@@ -87,10 +89,10 @@ class ProbeReport:
 
 
 async def probe(storage: Storage) -> ProbeReport:
-    """Tries the bucket with a few bytes, which it deletes, in PROBE_SECONDS at most.
+    """Probes the bucket with a few bytes, which it deletes, within PROBE_SECONDS.
 
-    Speaks to the internal endpoint only. Raises StorageUnavailable, and StorageMisconfigured when
-    the bucket cannot be reached or nothing can be put there; `facts["detail"]` says which.
+    Uses the internal endpoint only. Raises StorageUnavailable, and StorageMisconfigured if the
+    bucket cannot be reached or written to; `facts["detail"]` has the cause.
     """
     if wrong := await reach(storage):
         raise StorageMisconfigured(detail=wrong)
@@ -132,7 +134,7 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """A folder of its own in the bucket, and the ways to reach it: signed, and as the service."""
+    """A folder of its own in the bucket, with a signer and a client for it."""
 
     signer: S3TargetSigner
     objects: S3ObjectStore
@@ -165,7 +167,7 @@ class _Trial:
         instead: Mapping[str, str] | None = None,
         pause: Awaitable[None] | None = None,
     ) -> _Answer:
-        """Follows the target, but for what is said; with a pause, made within the body.
+        """Sends a PUT as the target says, apart from the given changes; `pause` delays the body.
 
         Raises StorageUnavailable.
         """
@@ -176,7 +178,7 @@ class _Trial:
         options = aiohttp_options(target.url, headers)
         async with self.http.put(target.url, data=data, **options) as response:
             await response.read()
-        # What is not implemented can be told apart from what fails.
+        # A missing feature is a result of the probe; any other server error is a fault.
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and (
             response.status != HTTPStatus.NOT_IMPLEMENTED
         ):
@@ -190,15 +192,15 @@ class _Trial:
 
     async def clean_up(self) -> None:
         for key in self.keys:
-            # What is left is a few bytes, and the report says that it cannot be deleted.
+            # A failed deletion leaves a few bytes, and the report shows the missing permission.
             with suppress(AttacheryError):
                 await self.objects.delete(key)
 
 
 async def reach(storage: Storage) -> str | None:
-    """Asks for the bucket; returns what is wrong with the credentials, None if nothing shows.
+    """Sends a HEAD of the bucket; returns the problem with the credentials, or None.
 
-    Credentials with narrow rights may put without being allowed to ask. Raises StorageUnavailable,
+    Credentials with narrow rights may permit a PUT but not this request. Raises StorageUnavailable,
     StorageMisconfigured.
     """
     try:
@@ -215,7 +217,7 @@ async def reach(storage: Storage) -> str | None:
 
 
 async def _refusal_of(storage: Storage, status: int, error: AttacheryError) -> str | None:
-    """Tells wrong keys from narrow rights by a request whose refusal has a body."""
+    """Distinguishes wrong keys from narrow rights by a request whose refusal has a body."""
     if status == HTTPStatus.NOT_FOUND:
         raise StorageMisconfigured(detail=NO_BUCKET) from error
     code = await _refusal_code(storage)
@@ -239,7 +241,7 @@ async def _trial(storage: Storage) -> AsyncIterator[_Trial]:
     connector = aiohttp.TCPConnector(ssl=await trust(storage.ca_bundle))
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
         trial = _Trial(
-            # Uploaders' endpoint may not be reachable from here.
+            # The service may be unable to reach the uploaders' endpoint.
             signer=S3TargetSigner(replace(storage, signing=storage.s3)),
             objects=S3ObjectStore(storage),
             http=http,
@@ -272,8 +274,11 @@ async def _look_at(trial: _Trial, key: str) -> StoredObject:
 
 
 async def _writes_once(trial: _Trial) -> bool:
-    """Whether the first PUT is taken, every later one answered with 412, and none without the
-    header that says so."""
+    """Whether `If-None-Match` is enforced.
+
+    The first PUT must succeed, a later one must be answered with 412, and one without the header
+    must be refused.
+    """
     key = trial.new_key()
     target = await trial.target(key, write_once=True)
     first = await trial.put(target)
@@ -290,9 +295,9 @@ async def _writes_once(trial: _Trial) -> bool:
 
 
 async def _refuses_overtaken(trial: _Trial, other_key: str) -> bool:
-    """Whether of two PUTs at a time the one that ends later is refused.
+    """Whether the later of two concurrent PUTs of one key is refused.
 
-    A store that looks only when a PUT begins would let it replace what was verified meanwhile.
+    A server that checks only at the beginning of a PUT would let it replace verified bytes.
     """
     key, begun, overtaken = trial.new_key(), asyncio.Event(), asyncio.Event()
     target = await trial.target(key, write_once=True)
@@ -304,7 +309,7 @@ async def _refuses_overtaken(trial: _Trial, other_key: str) -> bool:
     async with asyncio.TaskGroup() as group:
         late = group.create_task(trial.put(target, _OTHER_BYTES, pause=wait()))
         await begun.wait()
-        # A round trip, for the store to read what has been sent of the late one.
+        # One round trip, in which object storage reads the first part of the late PUT.
         await trial.objects.head(other_key)
         first = await trial.put(target)
         before = await trial.objects.head(key)
@@ -343,7 +348,7 @@ async def _refuses_changed_source(trial: _Trial, stored: StoredObject) -> bool:
 
 
 async def _permissions(trial: _Trial, stored: StoredObject) -> frozenset[Permission]:
-    """Those of the permissions that turned out to be there; `stored` is deleted."""
+    """Returns the permissions that the probe could use; deletes `stored`."""
     calls: dict[Permission, Callable[[], Awaitable[object]]] = {
         Permission.LIST: lambda: trial.objects.head(f"{trial.folder}/missing"),
         Permission.GET: lambda: trial.objects.first_bytes(stored, len(_BYTES)),
@@ -367,7 +372,7 @@ def _difference(date: str, now: float) -> float | None:
         told = parsedate_to_datetime(date).timestamp()
     except ValueError:
         return None
-    # It is cut to whole seconds, so on average half a second has gone by.
+    # The Date header is cut to whole seconds, so on average it is half a second late.
     return round(told + 0.5 - now, 1)
 
 

@@ -1,7 +1,8 @@
-"""Rules of the bucket: which ones the service needs there, and how they get there beside others.
+"""The bucket's lifecycle and CORS rules that the service needs, kept beside those of others.
 
-Ours are known by their ids, which name the prefix, so that several services may share a bucket. A
-store has no way to change one rule alone: all are read, ours put in their place, all written back.
+The service's rules have ids that contain the prefix, so several services may share a bucket. S3
+cannot change a single rule: all rules are read, the service's own are replaced, and all are written
+back.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from attachery_service.s3.signing.urls import MIN_LIFETIME
 Rule = Mapping[str, Any]
 
 _METHODS: Final = ("PUT", "POST", "GET", "HEAD")
-# How long a browser may keep what it was told, in seconds.
+# How long a browser may cache the response to a preflight request, in seconds.
 _MAX_AGE: Final = 3600
-# What is written with lifecycle rules, and falls back to a default unless it is.
+# Settings written together with lifecycle rules; an omitted one falls back to its default.
 _WITH_LIFECYCLE: Final = frozenset({"TransitionDefaultMinimumObjectSize"})
 _NONE_YET: Final = frozenset({"NoSuchLifecycleConfiguration", "NoSuchCORSConfiguration"})
 _UNKNOWN: Final = frozenset({HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED})
 
 
 class Outcome(StrEnum):
-    """What became of rules that should be there.
+    """The result of keeping rules.
 
-    NOT_KEPT: the store accepted them and does not have them. REFUSED: to these credentials, or in
-    this form.
+    NOT_KEPT: object storage accepted the rules and does not return them. REFUSED: object storage
+    rejected these credentials, or this form of the rules.
     """
 
     PRESENT = "present"
@@ -49,7 +50,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RuleReport:
-    """`rules`: all there are, those of others too. `code`: S3's name for a refusal."""
+    """The result for one kind of rules.
+
+    `rules`: all rules in the bucket, including those of others. `code`: S3's code of a refusal.
+    """
 
     outcome: Outcome
     rules: Sequence[Rule] = ()
@@ -58,25 +62,25 @@ class RuleReport:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """All rules of one kind, and what else is set with them."""
+    """All rules of one kind, and the settings written together with them."""
 
     rules: Sequence[Any] = ()
     rest: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RuleBook(Protocol):
-    """One kind of a bucket's rules. Both raise ClientError."""
+    """One kind of a bucket's rules. Both methods raise ClientError."""
 
     async def read(self) -> Configuration:
-        """As the store has it."""
+        """Reads the configuration from object storage."""
 
     async def write(self, configuration: Configuration) -> None:
-        """In place of what the store has."""
+        """Replaces the configuration in object storage."""
 
 
 @dataclass(frozen=True, slots=True)
 class LifecycleBook:
-    """What the store does by itself, when."""
+    """Lifecycle rules: actions that object storage performs by itself."""
 
     storage: Storage
 
@@ -97,7 +101,7 @@ class LifecycleBook:
 
 @dataclass(frozen=True, slots=True)
 class CorsBook:
-    """Which web pages may use the bucket from a browser."""
+    """CORS rules: the web pages that may use the bucket from a browser."""
 
     storage: Storage
 
@@ -113,10 +117,10 @@ class CorsBook:
 
 
 def lifecycle_rules(options: StorageOptions) -> list[Rule]:
-    """What no sweep can see ends after a day: parts of uploads, and versions that were replaced.
+    """Rules that delete, after a day, bytes invisible to the sweep: upload parts, old versions.
 
-    None ends current objects: how long an attachment lives is for policies and holds to say, which
-    may change after the rule was written, and a rule that is too short destroys what is READY.
+    No rule deletes current objects. Policies and holds decide how long an attachment lives, and may
+    change after the rule was written; a rule that is too short would delete READY attachments.
     """
     below = {"Prefix": _start(options)}
     return [
@@ -137,7 +141,7 @@ def lifecycle_rules(options: StorageOptions) -> list[Rule]:
 
 
 def cors_rule(options: StorageOptions, origins: Sequence[str], headers: Sequence[str]) -> Rule:
-    """Lets pages of these origins use targets and download URLs."""
+    """Builds the rule that lets pages of these origins use targets and download URLs."""
     return {
         "ID": rule_id("browsers", options),
         "AllowedOrigins": list(origins),
@@ -149,14 +153,14 @@ def cors_rule(options: StorageOptions, origins: Sequence[str], headers: Sequence
 
 
 def rule_id(purpose: str, options: StorageOptions) -> str:
-    """Of a rule for the objects below the prefix."""
+    """The id of the service's rule for the objects below the prefix."""
     return "-".join(part for part in ("attachery", purpose, options.key("")) if part)
 
 
 def ends_objects(rule: Rule, options: StorageOptions) -> int | None:
-    """After how many days a lifecycle rule deletes current objects below the prefix, if ever.
+    """Days after which a lifecycle rule deletes current objects below the prefix; None if never.
 
-    One for objects with a tag is none: ours have no tags.
+    Ignores rules for tagged objects: the service's objects have no tags.
     """
     days = rule.get("Expiration", {}).get("Days")
     chosen = rule.get("Filter", {})
@@ -169,7 +173,7 @@ def ends_objects(rule: Rule, options: StorageOptions) -> int | None:
 
 
 async def demanded_headers(signer: TargetSigner) -> list[str]:
-    """Every header that some target demands of its uploader, in lower case: found by signing."""
+    """Every header, in lower case, that some target requires of its uploader; found by signing."""
     targets = [await signer.sign_upload(request) for request in _demanding_requests()]
     return sorted({name.lower() for target in targets for name in target.headers})
 
@@ -194,7 +198,7 @@ def _demanding_requests() -> Iterable[TargetRequest]:
 
 
 async def look(storage: Storage, book: RuleBook, wanted: Sequence[Rule]) -> RuleReport:
-    """Whether all of the wanted rules are there, as far as they say.
+    """Compares the bucket's rules with the wanted ones, field by field.
 
     Raises StorageUnavailable, StorageMisconfigured.
     """
@@ -207,9 +211,9 @@ async def look(storage: Storage, book: RuleBook, wanted: Sequence[Rule]) -> Rule
 
 
 async def keep(storage: Storage, book: RuleBook, wanted: Sequence[Rule]) -> RuleReport:
-    """Puts the wanted rules there unless they are; WRITTEN once the store shows them.
+    """Writes the wanted rules unless they exist; WRITTEN once object storage returns them.
 
-    What somebody else writes between this call's reading and writing is lost. Raises
+    A concurrent change by another writer, between this call's read and its write, is lost. Raises
     StorageUnavailable, StorageMisconfigured.
     """
     with bounded(storage.options.operation_timeout):
@@ -247,12 +251,12 @@ def _compared(found: Configuration, wanted: Sequence[Rule]) -> RuleReport:
 
 
 def _says(found: Rule, wanted: Rule) -> bool:
-    """Stores add fields of their own."""
+    """Whether `found` contains the wanted fields: object storage may add fields of its own."""
     return all(_in_order(found.get(name)) == _in_order(value) for name, value in wanted.items())
 
 
 def _in_order(value: object) -> object:
-    """Stores keep lists in an order, and headers in a case, of their own."""
+    """Sorts lists and lower-cases headers: object storage may change their order and case."""
     return sorted(str(each).lower() for each in value) if isinstance(value, list) else value
 
 
@@ -260,7 +264,7 @@ def _refusal(error: ClientError) -> RuleReport:
     status = status_of(error)
     if status in _UNKNOWN:
         return RuleReport(Outcome.NOT_IMPLEMENTED, code=code_of(error))
-    # A bucket that is missing, or a store that is busy, is nothing about rules.
+    # A missing bucket or a busy server is a fault, not a refusal of the rules.
     if status not in (HTTPStatus.FORBIDDEN, HTTPStatus.BAD_REQUEST):
         raise error
     return RuleReport(Outcome.REFUSED, code=code_of(error))

@@ -69,7 +69,7 @@ async def open_clients(
 
 
 async def trust(ca_bundle: str | None) -> ssl.SSLContext:
-    """Trust the certificates that the SDK trusts."""
+    """Trusts the certificates that the SDK trusts."""
     cafile = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(verify=True)
     return await asyncio.to_thread(client_context, cafile)
 

@@ -1,15 +1,14 @@
-"""HEAD and the first bytes over connections of their own, signed by `sigv4`.
+"""HEAD and first bytes over the service's own connections, signed by `sigv4`.
 
-The SDK's way costs about eight times as much CPU. This one knows only the good answer and "there is
-no such object". Whatever else comes (a refusal, another region, an answer that is not S3's, a
-connection that breaks or is silent) is left to the SDK: it asks again, with its attempts within
-the time that is left, and its errors are those of the operation. A connection that the store has
-closed since its last use is replaced before that. Where the environment demands a proxy, the SDK
-does all of it.
+The SDK takes about eight times as much CPU time. This module handles two responses: success, and
+404 for a missing object. After any other result (a refusal, another region, a response that is not
+S3's, a broken or silent connection) the SDK repeats the request, with its own attempts within the
+remaining time, and its errors are reported. A connection that object storage has closed since its
+last use is replaced first. If the environment requires a proxy, the SDK makes all requests.
 
-The first bytes come over aiohttp; a HEAD, which has no body, over `connections`.
+The first bytes are read with aiohttp; HEADs, which have no body, use `HeadPool`.
 
-The signature is in the headers, which nobody logs; in the query it would cost the same.
+The signature is sent in the headers, because HTTP logs contain query strings.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _WITH_CHECKSUMS: Final = {"x-amz-checksum-mode": "ENABLED"}
 
 
 async def choose_reads(storage: Storage, sdk: SdkReads) -> Reads:
-    """The SDK, unless there is a pool and the own signer signs as the SDK does."""
+    """FastReads if there is a pool and `sigv4` signs as the SDK does; else SdkReads."""
     if storage.clients is None:
         return sdk
     endpoint = await discover(storage.s3, storage.credentials, storage.options.bucket)
@@ -55,7 +54,7 @@ async def choose_reads(storage: Storage, sdk: SdkReads) -> Reads:
 
 @dataclass(frozen=True, slots=True)
 class FastReads:
-    """`origin` is the endpoint's, parsed."""
+    """Reads over pooled connections. `origin`: the parsed origin of the endpoint."""
 
     sdk: SdkReads
     http: aiohttp.ClientSession
@@ -91,7 +90,7 @@ class FastReads:
     async def _signed(
         self, method: str, key: str, headers: Mapping[str, str]
     ) -> tuple[str, Mapping[str, str]]:
-        """The path and all headers to send."""
+        """Returns the path and all headers to send."""
         request = self.endpoint.request(method, key, {}, headers)
         return request.path, signed_headers(
             request, await signing_identity(self.credentials, self.endpoint)
@@ -99,7 +98,7 @@ class FastReads:
 
 
 def _is_described(headers: Mapping[str, str]) -> bool:
-    """Whether the answer is an object's, and not a page of something between here and there."""
+    """Whether the response describes an object, and is not an intermediary's page."""
     etag = _etag(headers)
     return bool(etag) and etag.isascii() and headers.get("content-length", "").isdecimal()
 

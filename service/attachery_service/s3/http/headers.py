@@ -12,7 +12,7 @@ from typing import Final
 
 ENCODING: Final = "latin-1"
 
-# With these, an uploader can store an object that the service cannot read.
+# With these headers, an uploader can store an object that the service cannot read.
 STORAGE_CLASS: Final = "x-amz-storage-class"
 CUSTOMER_KEY: Final = "x-amz-server-side-encryption-customer-algorithm"
 

@@ -1,8 +1,8 @@
-"""Host names with `_`, which container networks have and the SDK refuses.
+"""Host names with `_`, which container networks use and the SDK rejects.
 
-The SDK checks the endpoint once, when a client is made, and resolves it again for every call. The
-client is made for a stand-in, and a handler of the SDK's own event puts the real endpoint in its
-place before each resolution.
+The SDK checks the endpoint once, when a client is created, and resolves it again for every call.
+The client is created with a stand-in, and a handler of the SDK's own event restores the real
+endpoint before each resolution.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _ENDPOINT: Final = "SDK::Endpoint"
 
 
 def stand_in(endpoint: str) -> str:
-    """An endpoint that the SDK accepts; the same one if it accepts that."""
+    """Returns an endpoint that the SDK accepts: the same one, if it does."""
     return endpoint.replace("_", "x")
 
 
 def use_endpoint(client: S3Client, endpoint: str) -> None:
-    """Make every call and signature of this client use `endpoint` instead of its stand-in."""
+    """Makes every call and signature of this client use `endpoint` instead of its stand-in."""
     if stand_in(endpoint) != endpoint:
         client.meta.events.register(_EVENT, _Replacement(endpoint))
 

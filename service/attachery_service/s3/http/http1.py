@@ -35,13 +35,13 @@ class StaleConnection(ConnectionError):
 
 
 def head_request(path: str, headers: Mapping[str, str]) -> bytes:
-    """Encode a request. `path` is percent-encoded; `headers` are complete, Host included."""
+    """Encodes a request. `path` is percent-encoded; `headers` are complete, Host included."""
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     return f"HEAD {path} HTTP/1.1\r\n{fields}\r\n".encode()
 
 
 def parse_response(response: bytes) -> HeadResponse:
-    """Parse a whole response to a HEAD. Raises ValueError if it is not exactly one."""
+    """Parses a whole response to a HEAD. Raises ValueError if it is not exactly one."""
     head = _Head()
     parser = HttpResponseParser(head)
     try:
@@ -112,7 +112,7 @@ class HeadConnection(asyncio.Protocol):
         return self._response
 
     def abort(self) -> None:
-        """Close the connection at once, also in the middle of a response."""
+        """Closes the connection at once, also in the middle of a response."""
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:

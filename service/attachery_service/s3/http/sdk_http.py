@@ -1,8 +1,7 @@
-"""The SDK's HTTP session, made safe against what uploaders write into headers.
+"""The SDK's HTTP session, made robust against headers that uploaders have written.
 
-As shipped, it decodes every response header as strict UTF-8 and takes 8,190 bytes of one header
-and 128 headers. One byte of Latin-1 in a Content-Disposition makes each HEAD and GET of that
-object fail.
+By default, it decodes every response header as strict UTF-8 and accepts 8,190 bytes per header and
+128 headers. One Latin-1 byte in a Content-Disposition makes each HEAD and GET of that object fail.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ _RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 class _Response(aiohttp.ClientResponse):
-    """Shows the SDK only headers it can use, in UTF-8 whatever bytes they are."""
+    """Passes the SDK only the headers that it can use, re-encoded as UTF-8."""
 
     @property
     def raw_headers(self) -> _RawHeaders:
-        """Names in lower case."""
+        """Returns the headers with lower-case names."""
         headers = [(n.decode(ENCODING).lower(), v) for n, v in super().raw_headers]
         return tuple(
             (name.encode(), value.decode(ENCODING).encode())
@@ -39,7 +38,7 @@ class _Response(aiohttp.ClientResponse):
 
 
 class SdkHttpSession(AIOHTTPSession):
-    """Overrides how the SDK makes its client sessions, for which it has no setting."""
+    """Overrides how the SDK creates its client sessions, for which it has no setting."""
 
     # Attributes of the superclass that its type stubs leave out (aiobotocore 3.9 and 3.10).
     _sessions: dict[str | None, aiohttp.ClientSession]

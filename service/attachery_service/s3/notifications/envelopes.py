@@ -1,4 +1,4 @@
-"""Takes a notification out of the envelopes in which it may be delivered.
+"""Unwraps a notification from the envelopes in which it may be delivered.
 
 Object storage posts its events itself, or publishes them to Amazon SNS, EventBridge or SQS, or to
 Google Pub/Sub, which post them in an envelope of their own. Envelopes nest: an event may go to a
@@ -34,7 +34,7 @@ class Notification:
 
 
 def unwrap(body: object, depth: int = 0) -> Iterator[Notification]:
-    """Every notification in a decoded JSON body; UNKNOWN for what has no known form."""
+    """Returns every notification in a decoded JSON body; UNKNOWN for an unrecognized form."""
     if depth > _MAX_DEPTH:
         yield Notification(NotificationKind.UNKNOWN, None)
     elif isinstance(body, list):
@@ -71,7 +71,7 @@ def _unwrap_text(text: str, depth: int) -> Iterator[Notification]:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        body = None  # anybody may publish any text to a topic
+        body = None  # an untrusted publisher may send any text to a topic
     yield from unwrap(body, depth)
 
 

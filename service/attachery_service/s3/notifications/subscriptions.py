@@ -1,8 +1,8 @@
-"""SNS's confirmations of a subscription, as an operator may see them.
+"""SNS's subscription confirmations, as shown to operators.
 
-A confirmation holds a URL whose token confirms the subscription, for three days. The operator
-needs it, and it gives access to nothing else, so it is logged. Only a URL of SNS is logged:
-otherwise any sender could show operators a link of its choice. The service never opens it.
+A confirmation has a URL whose token confirms the subscription, for three days. The operator needs
+the URL, and it gives access to nothing else, so it is logged. Only URLs of SNS are logged:
+otherwise any sender could show operators a link of its choice. The service never opens the URL.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _URL: Final = re.compile(
 
 
 def subscription(content: Mapping[str, Any], *, has_ended: bool) -> Subscription:
-    """Of a confirmation's body; what is not of the form that SNS sends is left out."""
+    """Parses a confirmation's body; omits fields that SNS would not send in this form."""
     return Subscription(
         topic=_matching(_TOPIC, content.get("TopicArn")),
         confirm_url=_matching(_URL, content.get("SubscribeURL")),

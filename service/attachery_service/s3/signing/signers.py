@@ -1,7 +1,7 @@
-"""Two ways to sign for uploaders and downloaders: with the SDK, or with `sigv4` where it is equal.
+"""Signers of presigned URLs and forms: the SDK, or `sigv4` if its signatures are equal.
 
-Both give the same URLs and forms. With all that is around it, the SDK's way costs some fifteen
-times as much CPU for a URL, and five times as much for a form.
+Both produce the same URLs and forms. The SDK takes about fifteen times as much CPU time for a URL,
+and five times as much for a form.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aiobotocore.credentials import AioCredentials
     from types_aiobotocore_s3 import S3Client
 
-# The SDK's names for headers of a PUT and for the headers a GET is to be answered with.
+# The SDK's parameters for headers of a PUT, and for response headers of a GET.
 _PARAMETERS: Final = {
     "content-length": "ContentLength",
     "content-type": "ContentType",
@@ -37,30 +37,29 @@ _PARAMETERS: Final = {
 
 
 class SignedForm(NamedTuple):
-    """Where to send a form, and the fields before the file."""
+    """The URL for a form, and the fields that precede the file."""
 
     url: str
     fields: dict[str, str]
 
 
 class UrlSigner(Protocol):
-    """Signs for one bucket, for so many seconds. Names of headers are in lower case."""
+    """Signs for one bucket; lifetimes are in seconds. Names of headers are in lower case."""
 
     async def put(self, key: str, headers: Mapping[str, str], seconds: int) -> str:
-        """A URL for a PUT with these headers."""
+        """Signs a URL for a PUT with these headers."""
 
     async def get(self, key: str, answer_with: Mapping[str, str], seconds: int) -> str:
-        """A URL for a GET that is answered with these, such as `response-content-type`."""
+        """Signs a URL for a GET with these response headers, such as `response-content-type`."""
 
     async def form(
         self, key: str, fields: Mapping[str, str], sizes: tuple[int, int], seconds: int
     ) -> SignedForm:
-        """A form with these fields for a file of `sizes` bytes: at least the first, at most the
-        second."""
+        """Signs a form for a file whose size in bytes is within `sizes`, minimum and maximum."""
 
 
 async def choose_signer(storage: Storage) -> UrlSigner:
-    """The SDK, unless `fast` is set and the own signer signs as it does."""
+    """Chooses OwnSigner if `fast` is set and its signatures equal the SDK's; else SdkSigner."""
     bucket = storage.options.bucket
     if storage.options.fast:
         endpoint = await discover(storage.signing, storage.credentials, bucket)
@@ -71,7 +70,7 @@ async def choose_signer(storage: Storage) -> UrlSigner:
 
 @dataclass(frozen=True, slots=True)
 class OwnSigner:
-    """Signs at the endpoint that the SDK has told."""
+    """Signs for the discovered endpoint, without the SDK."""
 
     endpoint: BucketEndpoint
     credentials: AioCredentials
@@ -94,7 +93,7 @@ class OwnSigner:
 
 @dataclass(frozen=True, slots=True)
 class SdkSigner:
-    """Signs as the SDK is configured, and looks at what it has signed."""
+    """Signs with the SDK's configuration, and checks the result."""
 
     client: S3Client
     bucket: str
@@ -138,9 +137,9 @@ def _conditions(fields: Mapping[str, str], sizes: tuple[int, int]) -> list[Any]:
 
 
 def _require_signed(url: str, headers: Iterable[str]) -> None:
-    """Raises StorageMisconfigured unless these headers, and only they, bind whoever uses the URL.
+    """Raises StorageMisconfigured unless the URL signs exactly these headers.
 
-    An SDK that is configured to sign otherwise would hand out URLs that let anything through.
+    An SDK with another signature configuration would produce URLs that permit any upload.
     """
     signed = parse_qs(urlsplit(url).query).get("X-Amz-SignedHeaders", [""])[0]
     if set(signed.split(";")) != {"host", *headers}:

@@ -1,10 +1,10 @@
-"""AWS Signature Version 4 as S3 takes it: in the query of a URL, in a form, in a header.
+"""AWS Signature Version 4 for S3: in the query of a URL, in a form, or in a header.
 
 Pure functions: the same credentials, region and time give the same signature. It equals the SDK's
-byte for byte, which tests compare in thousands of generated cases. The SDK makes a general request
-and a signer anew for each URL; here a URL costs about a twentieth of that and a form about a tenth.
-In the middle of other work code that is seldom run costs five times what a tight loop shows, so
-what stays the same for a day is kept: the key, as an HMAC that has already taken it in.
+byte for byte; tests compare thousands of generated cases. The SDK builds a general request and a
+new signer for each URL; here a URL takes about a twentieth of that CPU time, and a form about a
+tenth. Values that stay the same for a day are cached, such as the key as a keyed HMAC: between
+other work, rarely executed code takes five times as long as in a tight loop.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _SERVICE: Final = "s3"
 _UNSIGNED_BODY: Final = "UNSIGNED-PAYLOAD"
 _NO_BODY: Final = sha256(b"").hexdigest()
-# Under load, many signatures are made in the same second.
+# Under load, many signatures have the same second.
 _KEPT_TIMES: Final = 4
-# Around midnight and a change of credentials there are two of each.
+# Around midnight, and at a change of credentials, two of each are in use.
 _KEPT_KEYS: Final = 16
-# Most words of a query are the same in the next one, a long session token among them.
+# Most words of a query recur in the next one, including a long session token.
 _KEPT_WORDS: Final = 128
 
 
 class Credentials(Protocol):
-    """What the SDK calls frozen credentials; only temporary ones have a token."""
+    """The SDK's frozen credentials; only temporary ones have a token."""
 
     @property
     def access_key(self) -> str: ...
@@ -43,19 +43,19 @@ class Credentials(Protocol):
 
 
 class SigningIdentity(NamedTuple):
-    """Who signs, where, and when, in seconds since 1970."""
+    """The credentials, region and time (seconds since 1970) of a signature."""
 
     credentials: Credentials
     region: str
     now: int
 
     def __repr__(self) -> str:
-        """Without the secret."""
+        """Omits the secret."""
         return f"SigningIdentity(region={self.region!r}, now={self.now})"
 
 
 class Request(NamedTuple):
-    """What is to be signed.
+    """The parts of a request that a signature covers.
 
     `origin`: scheme, host and port. `host`: the Host header, without a scheme's usual port.
     `path`: percent-encoded, as it is sent. `query`: not encoded. `headers`: names in lower case,
@@ -71,7 +71,7 @@ class Request(NamedTuple):
 
 
 class Form(NamedTuple):
-    """An upload to one key. `conditions` must let in every field."""
+    """An upload to one key. `conditions` must permit every field."""
 
     bucket: str
     key: str
@@ -80,12 +80,12 @@ class Form(NamedTuple):
 
 
 def encoded_path(text: str) -> str:
-    """A path as S3 signs it: everything is encoded but letters, digits and `-._~/`."""
+    """A path as S3 signs it: percent-encoded except letters, digits and `-._~/`."""
     return quote(text, safe="/~")
 
 
 def signed_url(request: Request, identity: SigningIdentity, seconds: int) -> str:
-    """A URL for whoever sends exactly these headers within so many seconds."""
+    """Signs a URL that is valid for `seconds`, for requests with exactly these headers."""
     key, time = _key_and_time(identity)
     headers = {**request.headers, "host": request.host}
     parameters = {
@@ -105,7 +105,7 @@ def signed_url(request: Request, identity: SigningIdentity, seconds: int) -> str
 
 
 def signed_headers(request: Request, identity: SigningIdentity) -> dict[str, str]:
-    """All headers to send with a request that has no body."""
+    """Returns all headers to send with a request without a body."""
     key, time = _key_and_time(identity)
     headers = {
         **request.headers,
@@ -125,7 +125,7 @@ def signed_headers(request: Request, identity: SigningIdentity) -> dict[str, str
 
 
 def signed_form(form: Form, identity: SigningIdentity, seconds: int) -> dict[str, str]:
-    """All fields to send before the file within so many seconds."""
+    """Returns all fields that precede the file, valid for `seconds`."""
     key, time = _key_and_time(identity)
     stamp = {
         "x-amz-algorithm": ALGORITHM,
@@ -151,7 +151,7 @@ def signed_form(form: Form, identity: SigningIdentity, seconds: int) -> dict[str
 
 
 class _Key(NamedTuple):
-    """What signs on one day in one region, and its name in full."""
+    """The signing key of one day and region, and its scope."""
 
     scope: str
     credential: str

@@ -1,4 +1,4 @@
-"""URLs that carry their own permission, each for one object and nothing but what was signed."""
+"""Signs URLs and forms that each permit one operation on one object."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from attachery_service.s3.digests import to_base64
 from attachery_service.s3.errors import bounded
 from attachery_service.s3.signing.signers import UrlSigner, choose_signer
 
-# Longer is refused by the store, not by the SDK.
+# Object storage refuses a longer lifetime; the SDK does not.
 MAX_LIFETIME: Final = timedelta(days=7)
 MIN_LIFETIME: Final = timedelta(seconds=1)
 _NONCE_BYTES: Final = 16
-# What was verified may still be deleted, or belong to one reader only.
+# Verified bytes may be deleted later, or be meant for one reader only.
 _CACHE_CONTROL: Final = "private, no-store"
-# Stores take one of them in a request, so the strongest one that was declared.
+# A request may have one of them, so the strongest declared one is used.
 _BY_STRENGTH: Final = (Algorithm.SHA256, Algorithm.CRC32C, Algorithm.CRC64NVME)
 
 
 @dataclass(slots=True)
 class S3TargetSigner:
-    """Signs for the endpoint that uploaders reach. Raises StorageMisconfigured.
+    """Signs for the public endpoint. Raises StorageMisconfigured.
 
-    Lifetimes are in whole seconds, 1 s at least and at most MAX_LIFETIME or what the credentials
-    have left; temporary credentials given by hand do not tell, and may end before.
+    Lifetimes are whole seconds, from 1 s to MAX_LIFETIME or the rest of the credentials' lifetime.
+    Temporary credentials given as settings have no known end, and may expire earlier.
     """
 
     storage: Storage
     _chosen: UrlSigner | None = field(default=None, init=False)
 
     def new_key(self, tenant_id: str, attachment_id: UUID) -> str:
-        """A key that was never used before: 128 bits of it are random."""
+        """Generates a unique key with 128 random bits."""
         nonce = secrets.token_urlsafe(_NONCE_BYTES)
         return self.storage.options.key(tenant_id, str(attachment_id), nonce)
 
     async def sign_upload(self, request: TargetRequest) -> UploadTarget:
-        """A PUT of exactly this size, or a form for `min_size` to `max_size` bytes.
+        """Signs a PUT of exactly this size, or a form for `min_size` to `max_size` bytes.
 
-        Raises ValueError for a form that should write once.
+        Raises ValueError for a write-once form.
         """
         if request.size is None and request.write_once:
             raise ValueError("a form cannot demand to be the first to write")
@@ -59,7 +59,7 @@ class S3TargetSigner:
     async def sign_download(
         self, sealed: SealedObject, lifetime: timedelta, content_type: str, disposition: str
     ) -> DownloadUrl:
-        """A GET of the sealed key that answers with these headers, whatever the object has."""
+        """Signs a GET of the sealed key with response headers that replace the object's own."""
         with bounded(self.storage.options.operation_timeout):
             shortened = await self._lifetime(lifetime)
             signer = await self._signer()
@@ -98,9 +98,9 @@ class S3TargetSigner:
 
     async def _lifetime(self, asked: timedelta) -> timedelta:
         credentials = self.storage.credentials
-        # Refreshes those that are about to end.
+        # Refreshes credentials that are about to expire.
         await credentials.get_frozen_credentials()
-        # Only credentials that end have this; the SDK offers no public way to ask.
+        # Only temporary credentials have this attribute; the SDK has no public one.
         seconds_left = getattr(credentials, "_seconds_remaining", None)
         longest = MAX_LIFETIME if seconds_left is None else timedelta(seconds=seconds_left())
         shortened = min(asked, longest, MAX_LIFETIME)
@@ -108,7 +108,7 @@ class S3TargetSigner:
 
 
 def _headers(request: TargetRequest) -> Iterator[tuple[str, str]]:
-    """What the uploader must send as it is."""
+    """The headers that the uploader must send unchanged."""
     if request.size is not None:
         yield "Content-Length", str(request.size)
     yield "Content-Type", _one_line(request.content_type)
@@ -120,7 +120,7 @@ def _headers(request: TargetRequest) -> Iterator[tuple[str, str]]:
 
 
 def _checksum(checksums: Checksums) -> list[tuple[str, str]]:
-    """The strongest declared digest, and the header without which some stores ignore it."""
+    """The strongest declared digest, and the header without which some servers ignore it."""
     for algorithm in _BY_STRENGTH:
         if (digest := checksums.get(algorithm)) is not None:
             return [
@@ -131,7 +131,7 @@ def _checksum(checksums: Checksums) -> list[tuple[str, str]]:
 
 
 def _one_line(content_type: str) -> str:
-    # Signatures fold white space, and stores do not agree on which of it.
+    # Signatures fold white space, and servers disagree about which characters it contains.
     return " ".join(content_type.split())
 
 
