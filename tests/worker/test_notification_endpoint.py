@@ -60,7 +60,7 @@ async def test_a_door_that_cannot_be_opened_is_told(service: ServiceUnderTest) -
         other.listen()
         taken = f"127.0.0.1:{other.getsockname()[1]}"
         settings = service.settings.model_copy(update={"notifications_listen": taken})
-        with pytest.raises(OSError, match=f"cannot take notifications on {taken}: "):
+        with pytest.raises(OSError, match=f"cannot accept notifications on {taken}: "):
             async with open_worker(settings):
                 pass
 

@@ -34,7 +34,7 @@ from attachery_service.usecases.maintenance.sweep import RETRY, Sweep
 from attachery_service.usecases.uploads.auto_complete import AutoComplete
 from attachery_service.usecases.uploads.complete_upload_session import CompleteUploadSession
 from attachery_service.worker.loop import repeating
-from attachery_service.worker.object_created_queue import Arrivals, NotificationMetrics
+from attachery_service.worker.object_created_queue import NotificationMetrics, ObjectCreatedQueue
 from attachery_service.worker.sweep import SweepMetrics, SweepWork
 
 _log = structlog.get_logger("attachery.app")
@@ -99,15 +99,17 @@ async def notified(core: Core) -> AsyncIterator[str | None]:
         yield None
         return
     # Imported here: the HTTP server takes 2 MB that a worker without notifications saves.
-    from attachery_service.worker.notification_endpoint import Door, open_door  # noqa: PLC0415
-
-    arrivals = _arrivals(core)
-    door = Door(
-        arrivals, EventReader(core.storage.options), token.get_secret_value() if token else None
+    from attachery_service.worker.notification_endpoint import (  # noqa: PLC0415
+        NotificationEndpoint,
+        open_notification_endpoint,
     )
+
+    queue = _object_created_queue(core)
+    events = EventReader(core.storage.options)
+    endpoint = NotificationEndpoint(queue, events.read, token.get_secret_value() if token else None)
     async with (
-        arrivals.being_looked_at(),
-        open_door(door, settings.notifications_listen) as address,
+        queue.processing(),
+        open_notification_endpoint(endpoint, settings.notifications_listen) as address,
     ):
         yield address
 
@@ -125,9 +127,9 @@ def sweep_of(core: Core, metrics: SweepMetrics) -> Sweep:
     )
 
 
-def _arrivals(core: Core) -> Arrivals:
-    notice = HandleObjectCreated(PostgresSessions(core.database), _auto_complete(core))
-    return Arrivals(notice, NotificationMetrics(core.registry))
+def _object_created_queue(core: Core) -> ObjectCreatedQueue:
+    handle = HandleObjectCreated(PostgresSessions(core.database), _auto_complete(core))
+    return ObjectCreatedQueue(handle, NotificationMetrics(core.registry))
 
 
 def _auto_complete(core: Core) -> AutoComplete:

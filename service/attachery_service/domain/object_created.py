@@ -51,7 +51,7 @@ class Subscription(Struct, frozen=True):
 class Events(Struct, frozen=True):
     """The content of one message. `ignored`: the number of events about other things."""
 
-    arrivals: Sequence[ObjectCreated]
+    created: Sequence[ObjectCreated]
     ignored: int
     kinds: Mapping[NotificationKind, int]
     subscriptions: Sequence[Subscription]

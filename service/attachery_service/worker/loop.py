@@ -1,4 +1,4 @@
-"""One piece of work, again and again."""
+"""Repeats one background job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attachery_service.domain.errors import AttacheryError
 
 _log = structlog.get_logger("attachery.worker")
 
-# Of the interval: so that of many processes that began together not all come at once.
+# A share of the interval: random pauses spread processes that started at the same time.
 _LEAST_PAUSE = 0.5
 
 Work = Callable[[], Awaitable[bool]]
@@ -23,11 +23,11 @@ Work = Callable[[], Awaitable[bool]]
 async def repeating(
     name: str, work: Work, interval: float, drain_time: float
 ) -> AsyncIterator[None]:
-    """Does `work` for as long as the block runs, at least every `interval` seconds.
+    """Repeats `work` during the block, at least every `interval` seconds.
 
-    `work` answers whether all of it is done; if not, it is done again at once. Its errors end
-    nothing: they are logged when they begin and when they are over. At the end of the block it is
-    cancelled, and again after `drain_time` seconds if it has not ended by then.
+    `work` returns whether it is done; if not, it is repeated at once. Its errors are logged, when
+    they begin and when they end, and do not end the loop. At the end of the block it is cancelled,
+    and again after `drain_time` seconds if it is still running.
     """
     task = asyncio.create_task(_repeat(name, work, interval))
     try:
@@ -44,7 +44,7 @@ async def _repeat(name: str, work: Work, interval: float) -> None:
             is_done = await work()
         except AttacheryError as error:
             trouble = _noted(name, trouble, error.reason)
-        except Exception as error:  # the next round may do better
+        except Exception as error:  # the next round may succeed
             trouble = _noted(name, trouble, type(error).__name__, bug=error)
         else:
             if trouble:

@@ -1,4 +1,4 @@
-"""Arrivals that wait to be looked at: so many at most, and none twice."""
+"""A bounded queue of notifications about created objects, without duplicates."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _log = structlog.get_logger("attachery.notifications")
 
 _MOST_WAITING = 10_000
 _AT_A_TIME = 4
-# As the sweep gives a session: past it, the sweep may come to it itself.
+# The sweep's limit for one session: after that, the sweep may process it itself.
 _SECONDS_EACH = 30.0
 
 
 class NotificationMetrics:
-    """What notifications come to, for Prometheus."""
+    """Counts the results of notifications, for Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._notifications = Counter(
             "attachery_notifications",
-            "What became of the store's notifications, by object or by refused message.",
+            "Results of object storage's notifications, by object or by refused message.",
             ["outcome"],
             registry=registry,
         )
@@ -54,39 +54,39 @@ class NotificationMetrics:
         self._notifications.labels(outcome).inc(by)
 
 
-class Arrivals:
-    """Looked at a few at a time, in the order in which they came.
+class ObjectCreatedQueue:
+    """Processes notifications in their order of arrival, a few at a time.
 
-    What still waits when the process ends is not lost: the sweep completes those sessions.
+    Those in the queue when the process stops are not lost: the sweep completes their sessions.
     """
 
     def __init__(
         self,
-        notice: HandleObjectCreated,
+        handle: HandleObjectCreated,
         metrics: NotificationMetrics,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
         self.metrics = metrics
-        self._notice = notice
+        self._handle = handle
         self._most_waiting = most_waiting
         self._queue = asyncio.Queue[ObjectCreated]()
         self._waiting = set[ObjectCreated]()
 
-    def take(self, arrivals: Sequence[ObjectCreated]) -> bool:
-        """Whether there was room for all; if not, none was taken."""
-        new = [arrival for arrival in dict.fromkeys(arrivals) if arrival not in self._waiting]
+    def put(self, notifications: Sequence[ObjectCreated]) -> bool:
+        """Queues all notifications, or returns False if there is not enough room for them."""
+        new = [each for each in dict.fromkeys(notifications) if each not in self._waiting]
         if len(self._waiting) + len(new) > self._most_waiting:
             return False
-        for arrival in new:
-            self._queue.put_nowait(arrival)
+        for notification in new:
+            self._queue.put_nowait(notification)
         self._waiting.update(new)
-        self.metrics.count(NotificationOutcome.DUPLICATE, len(arrivals) - len(new))
+        self.metrics.count(NotificationOutcome.DUPLICATE, len(notifications) - len(new))
         return True
 
     @asynccontextmanager
-    async def being_looked_at(self) -> AsyncIterator[None]:
-        """For as long as the block runs."""
-        tasks = [asyncio.create_task(self._work()) for _ in range(_AT_A_TIME)]
+    async def processing(self) -> AsyncIterator[None]:
+        """Processes the queue during the block."""
+        tasks = [asyncio.create_task(self._process_all()) for _ in range(_AT_A_TIME)]
         try:
             yield
         finally:
@@ -94,19 +94,21 @@ class Arrivals:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    async def _look_at(self, arrival: ObjectCreated) -> None:
-        """Completes its session, if that waits for it, in its own time."""
+    async def _process(self, notification: ObjectCreated) -> None:
+        """Completes the session, if it is waiting for the object, within its own time limit."""
         set_time_left(_SECONDS_EACH)
-        outcome = await self._notice(arrival)
+        outcome = await self._handle(notification)
         self.metrics.count(outcome)
-        _log.debug("notification", outcome=outcome.value, attachment_id=str(arrival.attachment_id))
+        _log.debug(
+            "notification", outcome=outcome.value, attachment_id=str(notification.attachment_id)
+        )
 
-    async def _work(self) -> None:
+    async def _process_all(self) -> None:
         while True:
-            arrival = await self._queue.get()
-            # What is said of it from now on may be about other bytes.
-            self._waiting.discard(arrival)
+            notification = await self._queue.get()
+            # A later notification may be about other bytes.
+            self._waiting.discard(notification)
             try:
-                await self._look_at(arrival)
-            except Exception as error:  # the next one may do better
+                await self._process(notification)
+            except Exception as error:  # the next notification may succeed
                 _log.error("bug", exc_info=error)

@@ -1,4 +1,4 @@
-"""The sweep as a worker's work: its rounds measured, and what they left logged."""
+"""The sweep as a background job, with its metrics and its log."""
 
 from __future__ import annotations
 
@@ -17,28 +17,31 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class SweepMetrics:
-    """What sweeps come to, for Prometheus."""
+    """The results of sweeps, for Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._sessions = Counter(
             "attachery_sweep_sessions",
-            "What happened to sessions with time; failed_deletes counts objects.",
+            "Changes of sessions by the sweep; failed_deletes counts objects.",
             ["what"],
             registry=registry,
         )
         for event in SweepEvent:
             self._sessions.labels(event)
         self.round_seconds = Histogram(
-            "attachery_sweep_round_seconds", "A round.", buckets=_BUCKETS, registry=registry
+            "attachery_sweep_round_seconds",
+            "Duration of a round.",
+            buckets=_BUCKETS,
+            registry=registry,
         )
         self.lag = Gauge(
             "attachery_sweep_lag_seconds",
-            "How long ago the longest due session was due, when a round began.",
+            "Delay of the longest due session at the beginning of a round.",
             registry=registry,
         )
         self.last_success = Gauge(
             "attachery_sweep_last_success_timestamp_seconds",
-            "When a round last went through the database.",
+            "Time at which a round last completed in the database.",
             registry=registry,
         )
 
@@ -48,13 +51,13 @@ class SweepMetrics:
 
 @dataclass(frozen=True, slots=True)
 class SweepWork:
-    """One round of the sweep."""
+    """Runs one round of the sweep."""
 
     sweep: Sweep
     metrics: SweepMetrics
 
     async def __call__(self) -> bool:
-        """Whether nothing more is due. Raises DatabaseUnavailable."""
+        """Returns whether nothing more is due. Raises DatabaseUnavailable."""
         with self.metrics.round_seconds.time():
             done = await self.sweep()
         self.metrics.lag.set(done.lag.total_seconds())

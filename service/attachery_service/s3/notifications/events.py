@@ -20,7 +20,7 @@ from attachery_service.s3.client import StorageOptions
 from attachery_service.s3.notifications.envelopes import Notification, unwrap
 from attachery_service.s3.notifications.subscriptions import subscription
 
-# As AWS and Ceph name it; MinIO and others put the name of the service before it.
+# As AWS and Ceph name it; MinIO and others prepend the name of the service.
 _CREATED: Final = ("ObjectCreated:", "s3:ObjectCreated:")
 # A tenant, an attachment and a nonce.
 _PARTS: Final = 3
@@ -31,18 +31,18 @@ _EXPECTED: Final = (NotificationKind.TEST, *_CONFIRMATIONS)
 
 @dataclass(frozen=True, slots=True)
 class EventReader:
-    """Finds the arrivals below the prefix of one bucket."""
+    """Finds notifications about created objects below the prefix of one bucket."""
 
     options: StorageOptions
 
-    def __call__(self, message: bytes) -> Events:
+    def read(self, message: bytes) -> Events:
         """Reads a message in any of the forms of `envelopes`. Raises MalformedEventsError."""
         notifications = _notifications(message)
-        arrivals = [found for n in notifications if (found := self._arrival(n)) is not None]
+        created = [found for n in notifications if (found := self._created(n)) is not None]
         about_objects = [n for n in notifications if n.kind not in _EXPECTED]
         return Events(
-            arrivals,
-            ignored=len(about_objects) - len(arrivals),
+            created,
+            ignored=len(about_objects) - len(created),
             kinds=Counter(n.kind for n in notifications),
             subscriptions=[
                 subscription(n.content, has_ended=n.kind is NotificationKind.UNSUBSCRIPTION)
@@ -51,14 +51,15 @@ class EventReader:
             ],
         )
 
-    def _arrival(self, notification: Notification) -> ObjectCreated | None:
+    def _created(self, notification: Notification) -> ObjectCreated | None:
         bucket = self.options.bucket
         match notification.kind, notification.content:
             case NotificationKind.S3, {
                 "eventName": str(name),
                 "s3": {"bucket": {"name": str(found)}, "object": {"key": str(key)}},
             } if found == bucket and name.startswith(_CREATED):
-                # AWS encodes the key as in a form, Ceph does not; ours differ by their prefix only.
+                # AWS form-encodes the key, Ceph does not; the service's own keys differ by their
+                # prefix only.
                 return self._of_key(key) or self._of_key(unquote_plus(key))
             case NotificationKind.EVENTBRIDGE, {
                 "detail-type": "Object Created",

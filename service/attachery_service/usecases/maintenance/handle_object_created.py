@@ -18,13 +18,13 @@ class HandleObjectCreated:
     sessions: SessionStore
     auto_complete: AutoComplete
 
-    async def __call__(self, arrival: ObjectCreated) -> NotificationOutcome:
+    async def __call__(self, notification: ObjectCreated) -> NotificationOutcome:
         """Returns COMPLETED, UNFINISHED, IGNORED or POSTPONED. Raises no temporary error."""
         try:
-            found = await self.sessions.find(arrival.tenant_id, arrival.attachment_id)
-            if found is None or not _waits_for(found.session, arrival.key):
+            found = await self.sessions.find(notification.tenant_id, notification.attachment_id)
+            if found is None or not _waits_for(found.session, notification.key):
                 return NotificationOutcome.IGNORED
-            completed = await self.auto_complete(arrival.tenant_id, arrival.attachment_id)
+            completed = await self.auto_complete(notification.tenant_id, notification.attachment_id)
         except (Unavailable, Internal):
             return NotificationOutcome.POSTPONED
         return NotificationOutcome.COMPLETED if completed else NotificationOutcome.UNFINISHED
