@@ -76,10 +76,10 @@ class StoredObject(Struct, frozen=True, kw_only=True):
     """The metadata of an object in object storage.
 
     `etag` without quotes. `server_checksums`: digests of the whole object that object storage
-    computed itself. `etag_is_md5`: a single-part object without KMS or customer-key encryption, whose
-    ETag is the MD5 of the bytes (S3 API reference, "Common response headers"). `content_encoding`:
-    codings that a reader must undo. `unreadable`: the upload header that prevents the service from
-    reading the bytes, empty if it can.
+    computed itself. `etag_is_md5`: a single-part object without KMS or customer-key encryption,
+    whose ETag is the MD5 of the bytes (S3 API reference, "Common response headers").
+    `content_encoding`: codings that a reader must undo. `unreadable`: the upload header
+    that prevents the service from reading the bytes, empty if it can.
     """
 
     key: str
