@@ -27,38 +27,38 @@ FAMILIES: Final = {
     "INVALID_ARGUMENT": Family(
         INVALID_REQUEST, note="the request itself; has one violation per field"
     ),
-    "UNAUTHENTICATED": Family("Unauthenticated", "The caller is not known."),
-    "PERMISSION_DENIED": Family("PermissionDenied", "The caller may not do this."),
-    "NOT_FOUND": Family("NotFound", "There is no such thing."),
+    "UNAUTHENTICATED": Family("Unauthenticated", "The credential is missing or invalid."),
+    "PERMISSION_DENIED": Family("PermissionDenied", "The credential does not permit this call."),
+    "NOT_FOUND": Family("NotFound", "The attachment or hold does not exist."),
     "FAILED_PRECONDITION": Family(
         "FailedPrecondition",
-        "The state does not allow this.",
+        "The state of the session or attachment does not allow this call.",
         "the state of the session or attachment",
     ),
     "RESOURCE_EXHAUSTED": Family(
         "ResourceExhausted",
-        "The caller may not have more; nothing happened.",
-        "a limit of the caller or tenant; nothing happened",
+        "A limit is exceeded; nothing was changed.",
+        "a limit of the caller or tenant; nothing was changed",
     ),
-    "ABORTED": Family("Aborted", "The call was given up; it may be repeated."),
+    "ABORTED": Family("Aborted", "The call was aborted; retry it."),
     "UNAVAILABLE": Family(
         "Unavailable",
-        "The service cannot answer right now; nothing was lost, try again.",
-        "nothing was lost, the same call may succeed later",
+        "The service cannot answer now; retry the call.",
+        "the same call may succeed later",
     ),
     "DEADLINE_EXCEEDED": Family("DeadlineExceeded"),
     "INTERNAL": Family(
-        "Internal", "The service failed; its operators find the cause by the request id."
+        "Internal", "The service failed; its log has the cause under the request id."
     ),
     "UNIMPLEMENTED": Family("Unimplemented"),
     "DATA_LOSS": Family(
-        "DataLoss", "Verified bytes are gone or changed; the service's operators must act."
+        "DataLoss", "Verified bytes are missing or changed; the service's operators must act."
     ),
 }
 VERIFICATION: Final = Family(
     "VerificationFailed",
-    "What arrived in storage is not what was declared.",
-    "the bytes that arrived; the session is FAILED",
+    "The uploaded object differs from its declaration.",
+    "the uploaded bytes; the session is FAILED",
 )
 
 

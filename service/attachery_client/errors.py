@@ -25,21 +25,21 @@ AttacheryError
 │   ├── AttachmentHeld
 │   ├── HoldExpired
 │   ├── HoldReleased
-│   └── VerificationFailed      the bytes that arrived; the session is FAILED
+│   └── VerificationFailed      the uploaded bytes; the session is FAILED
 │       ├── SizeMismatch
 │       ├── EmptyObject
 │       ├── ObjectTooLarge
 │       ├── ChecksumMismatch
 │       ├── ContentTypeMismatch
 │       └── ObjectUnreadable
-├── ResourceExhausted           a limit of the caller or tenant; nothing happened
+├── ResourceExhausted           a limit of the caller or tenant; nothing was changed
 │   ├── PendingSessionsLimit
 │   ├── StorageQuotaExceeded
 │   └── RateLimited
 ├── Aborted
 │   ├── ObjectChanging
 │   └── BatchAborted
-├── Unavailable                 nothing was lost, the same call may succeed later
+├── Unavailable                 the same call may succeed later
 │   ├── StorageUnavailable
 │   ├── DatabaseUnavailable
 │   ├── Overloaded
@@ -134,7 +134,7 @@ class RequestIdReused(InvalidRequest):
 
 
 class Unauthenticated(AttacheryError):
-    summary = "The caller is not known."
+    summary = "The credential is missing or invalid."
     code = StatusCode.UNAUTHENTICATED
 
 
@@ -153,7 +153,7 @@ class CredentialsInvalid(Unauthenticated):
 
 
 class PermissionDenied(AttacheryError):
-    summary = "The caller may not do this."
+    summary = "The credential does not permit this call."
     code = StatusCode.PERMISSION_DENIED
 
 
@@ -170,7 +170,7 @@ class ScopeMissing(PermissionDenied):
 
 
 class NotFound(AttacheryError):
-    summary = "There is no such thing."
+    summary = "The attachment or hold does not exist."
     code = StatusCode.NOT_FOUND
 
 
@@ -193,7 +193,7 @@ class HoldNotFound(NotFound):
 
 
 class FailedPrecondition(AttacheryError):
-    summary = "The state does not allow this."
+    summary = "The state of the session or attachment does not allow this call."
     code = StatusCode.FAILED_PRECONDITION
 
 
@@ -228,7 +228,7 @@ class UploadExpired(FailedPrecondition):
 class ObjectNotUploaded(FailedPrecondition):
     """Object storage does not have the object yet; the session stays PENDING."""
 
-    summary = "Nothing has arrived in storage yet; upload the bytes, then complete."
+    summary = "The object is not in storage yet; upload the bytes, then complete."
     reason = "OBJECT_NOT_UPLOADED"
 
 
@@ -242,7 +242,7 @@ class UploadNotReady(FailedPrecondition):
 class ObjectPurged(FailedPrecondition):
     """The bytes have been deleted; the metadata remains. Metadata: `objectPurgeTime`."""
 
-    summary = "The bytes are gone, their time has passed; the metadata remains."
+    summary = "The object was deleted at the end of its retention; the metadata remains."
     reason = "OBJECT_PURGED"
 
 
@@ -258,7 +258,7 @@ class HoldExpired(FailedPrecondition):
     `expireTime`.
     """
 
-    summary = "The hold has ended; what it held may be gone."
+    summary = "The hold has expired; its attachments may have been deleted."
     reason = "HOLD_EXPIRED"
 
 
@@ -267,32 +267,32 @@ class HoldReleased(FailedPrecondition):
     `releaseTime`.
     """
 
-    summary = "The hold was released; what it held may be gone."
+    summary = "The hold was released; its attachments may have been deleted."
     reason = "HOLD_RELEASED"
 
 
 class VerificationFailed(FailedPrecondition):
-    summary = "What arrived in storage is not what was declared."
+    summary = "The uploaded object differs from its declaration."
 
 
 class SizeMismatch(VerificationFailed):
     """The stored object has another size than declared. Metadata: `expectedSize`, `actualSize`."""
 
-    summary = "What arrived in storage has another size than declared."
+    summary = "The uploaded object has another size than declared."
     reason = "SIZE_MISMATCH"
 
 
 class EmptyObject(VerificationFailed):
     """No size was declared and the object is empty. Metadata: `actualSize`."""
 
-    summary = "What arrived in storage is empty."
+    summary = "The uploaded object is empty."
     reason = "EMPTY_OBJECT"
 
 
 class ObjectTooLarge(VerificationFailed):
     """The object is larger than the policy allows. Metadata: `maxSize`, `actualSize`."""
 
-    summary = "What arrived in storage is larger than allowed."
+    summary = "The uploaded object is larger than the purpose allows."
     reason = "OBJECT_TOO_LARGE"
 
 
@@ -301,7 +301,7 @@ class ChecksumMismatch(VerificationFailed):
     `actual`.
     """
 
-    summary = "What arrived in storage has another checksum than declared."
+    summary = "The uploaded object has another checksum than declared."
     reason = "CHECKSUM_MISMATCH"
 
 
@@ -311,7 +311,7 @@ class ContentTypeMismatch(VerificationFailed):
     `detectedContentType`.
     """
 
-    summary = "What arrived in storage has another content type than declared."
+    summary = "The uploaded object has another content type than declared."
     reason = "CONTENT_TYPE_MISMATCH"
 
 
@@ -327,7 +327,7 @@ class ObjectUnreadable(VerificationFailed):
 
 
 class ResourceExhausted(AttacheryError):
-    summary = "The caller may not have more; nothing happened."
+    summary = "A limit is exceeded; nothing was changed."
     code = StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -356,12 +356,12 @@ class RateLimited(ResourceExhausted):
     Metadata: `limit`, `category`.
     """
 
-    summary = "Too many calls in too short a time; the next one may be made after a while."
+    summary = "The rate limit is exceeded; retry after the given delay."
     reason = "RATE_LIMITED"
 
 
 class Aborted(AttacheryError):
-    summary = "The call was given up; it may be repeated."
+    summary = "The call was aborted; retry it."
     code = StatusCode.ABORTED
 
 
@@ -370,7 +370,7 @@ class ObjectChanging(Aborted):
     PENDING.
     """
 
-    summary = "The object was replaced again and again while it was being verified."
+    summary = "The object was replaced repeatedly during verification."
     reason = "OBJECT_CHANGING"
 
 
@@ -382,21 +382,21 @@ class BatchAborted(Aborted):
 
 
 class Unavailable(AttacheryError):
-    summary = "The service cannot answer right now; nothing was lost, try again."
+    summary = "The service cannot answer now; retry the call."
     code = StatusCode.UNAVAILABLE
 
 
 class StorageUnavailable(Unavailable):
     """Object storage does not respond as it should; nothing was lost."""
 
-    summary = "Object storage does not answer right now; nothing was lost, try again."
+    summary = "Object storage does not answer; retry the call."
     reason = "STORAGE_UNAVAILABLE"
 
 
 class DatabaseUnavailable(Unavailable):
     """The database does not respond as it should; nothing was lost."""
 
-    summary = "The database does not answer right now; nothing was lost, try again."
+    summary = "The database does not answer; retry the call with the same request id."
     reason = "DATABASE_UNAVAILABLE"
 
 
@@ -421,21 +421,23 @@ class DeadlineExceeded(AttacheryError):
 
 
 class Internal(AttacheryError):
-    summary = "The service failed; its operators find the cause by the request id."
+    summary = "The service failed; its log has the cause under the request id."
     code = StatusCode.INTERNAL
 
 
 class StorageMisconfigured(Internal):
     """The service's own credentials for object storage, or its bucket, are wrong."""
 
-    summary = "The service's own access to object storage is wrong; its operators must act."
+    summary = (
+        "The service's access to object storage is misconfigured; its operators must correct it."
+    )
     reason = "STORAGE_MISCONFIGURED"
 
 
 class UnexpectedError(Internal):
     """A bug in the service; the request id leads its operators to it."""
 
-    summary = "The service failed; its operators find the cause by the request id."
+    summary = "The service failed; its log has the cause under the request id."
     reason = "INTERNAL"
 
 
@@ -448,19 +450,19 @@ class Unimplemented(AttacheryError):
 
 
 class DataLoss(AttacheryError):
-    summary = "Verified bytes are gone or changed; the service's operators must act."
+    summary = "Verified bytes are missing or changed; the service's operators must act."
     code = StatusCode.DATA_LOSS
 
 
 class ObjectMissing(DataLoss):
     """The attachment is READY, but object storage has lost its object."""
 
-    summary = "The attachment is ready, but its object is not in storage any more."
+    summary = "The attachment is READY, but its object is missing in storage."
     reason = "OBJECT_MISSING"
 
 
 class ObjectChanged(DataLoss):
     """The attachment is READY, but its object is not the one that was verified."""
 
-    summary = "The attachment is ready, but its object is not the one that was verified."
+    summary = "The attachment is READY, but its object is not the verified one."
     reason = "OBJECT_CHANGED"

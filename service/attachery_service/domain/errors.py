@@ -72,7 +72,7 @@ class RequestIdReused(InvalidRequest):
 
 
 class Unauthenticated(AttacheryError):
-    summary = "The caller is not known."
+    summary = "The credential is missing or invalid."
     code = "UNAUTHENTICATED"
     http_status = 401
 
@@ -88,7 +88,7 @@ class CredentialsInvalid(Unauthenticated):
 
 
 class PermissionDenied(AttacheryError):
-    summary = "The caller may not do this."
+    summary = "The credential does not permit this call."
     code = "PERMISSION_DENIED"
     http_status = 403
 
@@ -104,7 +104,7 @@ class ScopeMissing(PermissionDenied):
 
 
 class NotFound(AttacheryError):
-    summary = "There is no such thing."
+    summary = "The attachment or hold does not exist."
     code = "NOT_FOUND"
     http_status = 404
 
@@ -120,7 +120,7 @@ class HoldNotFound(NotFound):
 
 
 class FailedPrecondition(AttacheryError):
-    summary = "The state does not allow this."
+    summary = "The state of the session or attachment does not allow this call."
     code = "FAILED_PRECONDITION"
     http_status = 409
 
@@ -147,7 +147,7 @@ class UploadExpired(FailedPrecondition):
 
 
 class ObjectNotUploaded(FailedPrecondition):
-    summary = "Nothing has arrived in storage yet; upload the bytes, then complete."
+    summary = "The object is not in storage yet; upload the bytes, then complete."
     reason = "OBJECT_NOT_UPLOADED"
     http_status = 422
 
@@ -158,7 +158,7 @@ class UploadNotReady(FailedPrecondition):
 
 
 class ObjectPurged(FailedPrecondition):
-    summary = "The bytes are gone, their time has passed; the metadata remains."
+    summary = "The object was deleted at the end of its retention; the metadata remains."
     reason = "OBJECT_PURGED"
     http_status = 410
 
@@ -169,43 +169,43 @@ class AttachmentHeld(FailedPrecondition):
 
 
 class HoldExpired(FailedPrecondition):
-    summary = "The hold has ended; what it held may be gone."
+    summary = "The hold has expired; its attachments may have been deleted."
     reason = "HOLD_EXPIRED"
     http_status = 410
 
 
 class HoldReleased(FailedPrecondition):
-    summary = "The hold was released; what it held may be gone."
+    summary = "The hold was released; its attachments may have been deleted."
     reason = "HOLD_RELEASED"
 
 
 class VerificationFailed(FailedPrecondition):
-    summary = "What arrived in storage is not what was declared."
+    summary = "The uploaded object differs from its declaration."
     http_status = 422
 
 
 class SizeMismatch(VerificationFailed):
-    summary = "What arrived in storage has another size than declared."
+    summary = "The uploaded object has another size than declared."
     reason = "SIZE_MISMATCH"
 
 
 class EmptyObject(VerificationFailed):
-    summary = "What arrived in storage is empty."
+    summary = "The uploaded object is empty."
     reason = "EMPTY_OBJECT"
 
 
 class ObjectTooLarge(VerificationFailed):
-    summary = "What arrived in storage is larger than allowed."
+    summary = "The uploaded object is larger than the purpose allows."
     reason = "OBJECT_TOO_LARGE"
 
 
 class ChecksumMismatch(VerificationFailed):
-    summary = "What arrived in storage has another checksum than declared."
+    summary = "The uploaded object has another checksum than declared."
     reason = "CHECKSUM_MISMATCH"
 
 
 class ContentTypeMismatch(VerificationFailed):
-    summary = "What arrived in storage has another content type than declared."
+    summary = "The uploaded object has another content type than declared."
     reason = "CONTENT_TYPE_MISMATCH"
 
 
@@ -217,7 +217,7 @@ class ObjectUnreadable(VerificationFailed):
 
 
 class ResourceExhausted(AttacheryError):
-    summary = "The caller may not have more; nothing happened."
+    summary = "A limit is exceeded; nothing was changed."
     code = "RESOURCE_EXHAUSTED"
     http_status = 402
 
@@ -235,21 +235,21 @@ class StorageQuotaExceeded(ResourceExhausted):
 
 
 class RateLimited(ResourceExhausted):
-    summary = "Too many calls in too short a time; the next one may be made after a while."
+    summary = "The rate limit is exceeded; retry after the given delay."
     reason = "RATE_LIMITED"
     http_status = 429
     retryable = True
 
 
 class Aborted(AttacheryError):
-    summary = "The call was given up; it may be repeated."
+    summary = "The call was aborted; retry it."
     code = "ABORTED"
     http_status = 409
     retryable = True
 
 
 class ObjectChanging(Aborted):
-    summary = "The object was replaced again and again while it was being verified."
+    summary = "The object was replaced repeatedly during verification."
     reason = "OBJECT_CHANGING"
 
 
@@ -259,19 +259,19 @@ class BatchAborted(Aborted):
 
 
 class Unavailable(AttacheryError):
-    summary = "The service cannot answer right now; nothing was lost, try again."
+    summary = "The service cannot answer now; retry the call."
     code = "UNAVAILABLE"
     http_status = 503
     retryable = True
 
 
 class StorageUnavailable(Unavailable):
-    summary = "Object storage does not answer right now; nothing was lost, try again."
+    summary = "Object storage does not answer; retry the call."
     reason = "STORAGE_UNAVAILABLE"
 
 
 class DatabaseUnavailable(Unavailable):
-    summary = "The database does not answer right now; nothing was lost, try again."
+    summary = "The database does not answer; retry the call with the same request id."
     reason = "DATABASE_UNAVAILABLE"
 
 
@@ -293,18 +293,20 @@ class DeadlineExceeded(AttacheryError):
 
 
 class Internal(AttacheryError):
-    summary = "The service failed; its operators find the cause by the request id."
+    summary = "The service failed; its log has the cause under the request id."
     code = "INTERNAL"
     http_status = 500
 
 
 class StorageMisconfigured(Internal):
-    summary = "The service's own access to object storage is wrong; its operators must act."
+    summary = (
+        "The service's access to object storage is misconfigured; its operators must correct it."
+    )
     reason = "STORAGE_MISCONFIGURED"
 
 
 class UnexpectedError(Internal):
-    summary = "The service failed; its operators find the cause by the request id."
+    summary = "The service failed; its log has the cause under the request id."
     reason = "INTERNAL"
 
 
@@ -316,16 +318,16 @@ class Unimplemented(AttacheryError):
 
 
 class DataLoss(AttacheryError):
-    summary = "Verified bytes are gone or changed; the service's operators must act."
+    summary = "Verified bytes are missing or changed; the service's operators must act."
     code = "DATA_LOSS"
     http_status = 500
 
 
 class ObjectMissing(DataLoss):
-    summary = "The attachment is ready, but its object is not in storage any more."
+    summary = "The attachment is READY, but its object is missing in storage."
     reason = "OBJECT_MISSING"
 
 
 class ObjectChanged(DataLoss):
-    summary = "The attachment is ready, but its object is not the one that was verified."
+    summary = "The attachment is READY, but its object is not the verified one."
     reason = "OBJECT_CHANGED"
