@@ -14,7 +14,7 @@ from attachery_service.domain.sessions import Seal
 from attachery_service.ports.credentials import TokenVerifier
 from attachery_service.ports.rates import RateLimiter
 from attachery_service.postgres.caches.keys import KeyCache, TokenKeyCache
-from attachery_service.postgres.caches.sessions import KnownSessions
+from attachery_service.postgres.caches.sessions import SessionCache
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
 from attachery_service.postgres.repositories.batches import PostgresBatches
 from attachery_service.postgres.repositories.holds import PostgresHolds
@@ -71,6 +71,7 @@ class Parts:
 class _Adapters:
     """Adapters and values that several use cases share."""
 
+    session_cache: SessionCache | None
     sessions: PostgresSessions
     holds: PostgresHolds
     objects: S3ObjectStore
@@ -93,7 +94,7 @@ def wire(parts: Parts) -> ServerParts:
         pipeline=_pipeline(parts, adapters.tokens),
         health=parts.health,
         bucket=settings.s3_bucket,
-        reuse_encoded=settings.resolve_reuse,
+        results=adapters.session_cache,
         reflection=settings.reflection,
         accept_prefetch=settings.grpc_accept_prefetch,
         max_streams=settings.grpc_max_streams,
@@ -102,10 +103,11 @@ def wire(parts: Parts) -> ServerParts:
 
 def _adapters(core: Core) -> _Adapters:
     settings, policies = core.settings, policies_of(core.settings)
-    known = KnownSessions() if settings.resolve_reuse else KnownSessions(0)
+    cache = SessionCache() if settings.resolve_reuse else None
     return _Adapters(
-        sessions=PostgresSessions(core.database, known, coalesce=settings.database_coalesce),
-        holds=PostgresHolds(core.database, known),
+        session_cache=cache,
+        sessions=PostgresSessions(core.database, cache, coalesce=settings.database_coalesce),
+        holds=PostgresHolds(core.database, cache),
         objects=S3ObjectStore(core.storage),
         signer=S3TargetSigner(core.storage),
         policies=policies,

@@ -17,7 +17,6 @@ from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.declarations import Declaration
@@ -161,8 +160,7 @@ class ReadySession(Attachment, frozen=True, kw_only=True):
 
     def deleted_at(self, time: datetime) -> DeletedSession:
         """Returns the attachment as another call has deleted it."""
-        values = asdict(self)
-        del values["is_claimable"]
+        values = {name: getattr(self, name) for name in DeletedSession.__struct_fields__}
         values["object_purge_time"] = time
         return DeletedSession(**values)
 

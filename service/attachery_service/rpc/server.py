@@ -17,7 +17,12 @@ from attachery_service.rpc.accept.accept_prefetch import (
 )
 from attachery_service.rpc.handlers import add_service, add_unknown_methods
 from attachery_service.rpc.messages.attachment_view import AttachmentView
-from attachery_service.rpc.messages.resolutions import Encode, JoinedEncoding, MessageEncoding
+from attachery_service.rpc.messages.resolutions import (
+    Encode,
+    JoinedEncoding,
+    MessageEncoding,
+    ResultCache,
+)
 from attachery_service.rpc.methods import (
     ADMIN,
     ATTACHMENTS,
@@ -64,8 +69,8 @@ _OPTIONS = (
 class ServerParts:
     """The use cases and settings of a server.
 
-    `bucket`: of all attachments. `reuse_encoded`: Resolve joins its responses from attachments that
-    it has encoded before. `max_streams`: calls at a time on one connection.
+    `bucket`: of all attachments. `results`: a cache from which Resolve joins its responses; None:
+    every response is encoded anew. `max_streams`: calls at a time on one connection.
     """
 
     uploads: UploadSessionUseCases
@@ -74,7 +79,7 @@ class ServerParts:
     pipeline: PipelineParts
     health: Health
     bucket: str
-    reuse_encoded: bool
+    results: ResultCache | None
     reflection: bool
     accept_prefetch: bool
     max_streams: int
@@ -153,7 +158,7 @@ def _add_open_services(server: grpc.aio.Server, parts: ServerParts) -> None:
 
 
 def _encode(parts: ServerParts, view: AttachmentView) -> Encode:
-    return JoinedEncoding(view) if parts.reuse_encoded else MessageEncoding(view)
+    return JoinedEncoding(view, parts.results) if parts.results else MessageEncoding(view)
 
 
 def _bind(server: grpc.aio.Server, listen: str, tls: TlsFiles | None) -> int:

@@ -1,4 +1,4 @@
-"""What is known is not read again, and never believed longer than the database agrees."""
+"""Resolve reads a cached session again once its row has another version or it is not READY."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from attachery_service.aio.lru import LruCache
 from attachery_service.app.options import database_options
-from attachery_service.domain.sessions import SessionState, UploadSession, require_bytes
-from attachery_service.postgres.caches.sessions import KnownSessions
+from attachery_service.domain.sessions import SessionState, UploadSession
+from attachery_service.postgres.caches.sessions import SessionCache, VersionedSession
 from attachery_service.postgres.database import Database, open_database
 from attachery_service.postgres.repositories.sessions import PostgresSessions
 from support.service_fixtures import TENANT, ServiceUnderTest
@@ -36,10 +36,10 @@ async def version_of(service: ServiceUnderTest, attachment_id: str) -> int:
     return version
 
 
-async def test_what_has_not_changed_is_not_read_again_but_the_time_is(
+async def test_an_unchanged_row_is_served_from_the_cache_with_a_new_read_time(
     service: ServiceUnderTest, database: Database
 ) -> None:
-    sessions = PostgresSessions(database, KnownSessions())
+    sessions = PostgresSessions(database, SessionCache())
     attachment_id = await service.ready()
     first, second = await resolve(sessions, attachment_id), await resolve(sessions, attachment_id)
     assert second.declaration is first.declaration
@@ -51,20 +51,21 @@ async def test_what_has_not_changed_is_not_read_again_but_the_time_is(
     assert third.create_time == first.create_time - timedelta(minutes=1)
 
 
-async def test_bytes_whose_time_passes_are_gone_though_nothing_is_written(
+async def test_a_cached_session_is_deleted_once_its_purge_time_passes_without_a_write(
     service: ServiceUnderTest, database: Database
 ) -> None:
-    known = KnownSessions()
-    sessions = PostgresSessions(database, known)
+    cache = SessionCache()
+    sessions = PostgresSessions(database, cache)
     attachment_id = await service.ready()
     before = await resolve(sessions, attachment_id)
     await service.age(attachment_id, timedelta(hours=1))
     # As if the row had been read before its time came.
     version = await version_of(service, attachment_id)
-    known.keep(version, require_bytes(before))
-    (found,) = known.find(TENANT, [UUID(attachment_id)])
+    assert isinstance(before, VersionedSession)
+    cache.put(replace(before, row_version=version))
+    (found,) = cache.find(TENANT, [UUID(attachment_id)])
     assert found
-    assert found.version == version
+    assert found.row_version == version
     assert (await resolve(sessions, attachment_id)).state is SessionState.DELETED
 
 
@@ -73,27 +74,27 @@ async def test_bytes_whose_time_passes_are_gone_though_nothing_is_written(
     [{f"key-{n}": "" for n in range(20)}, {"key": "v" * 512, "other": "v" * 10}],
     ids=["many_pairs", "long_values"],
 )
-async def test_what_would_take_much_memory_is_read_again(
+async def test_a_session_with_much_metadata_is_not_cached(
     service: ServiceUnderTest, database: Database, metadata: dict[str, str]
 ) -> None:
-    sessions = PostgresSessions(database, KnownSessions())
+    sessions = PostgresSessions(database, SessionCache())
     attachment_id = await service.ready(metadata=metadata)
     first, second = await resolve(sessions, attachment_id), await resolve(sessions, attachment_id)
     assert second.declaration is not first.declaration
     assert second == replace(first, read_time=second.read_time)
 
 
-async def test_what_may_still_become_an_attachment_is_read_again(
+async def test_a_pending_session_is_not_cached(
     service: ServiceUnderTest, database: Database
 ) -> None:
-    known = KnownSessions()
+    cache = SessionCache()
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id
-    pending = await resolve(PostgresSessions(database, known), attachment_id)
+    pending = await resolve(PostgresSessions(database, cache), attachment_id)
     assert pending.state is SessionState.PENDING
-    assert known.find(TENANT, [UUID(attachment_id)]) == [None]
+    assert cache.find(TENANT, [UUID(attachment_id)]) == [None]
 
 
-async def test_nothing_is_kept_where_none_may_be(
+async def test_without_a_cache_every_row_is_read(
     service: ServiceUnderTest, database: Database
 ) -> None:
     sessions = PostgresSessions(database)
@@ -102,7 +103,7 @@ async def test_nothing_is_kept_where_none_may_be(
     assert second.declaration is not first.declaration
 
 
-def test_what_was_used_last_is_kept() -> None:
+def test_the_least_recently_used_value_is_evicted() -> None:
     recent = LruCache[str, int](2)
     recent.put("a", 1)
     recent.put("b", 2)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from uuid import UUID
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from attachery.v1 import attachments_pb2
 from attachery.v1 import resources_pb2 as pb
@@ -33,12 +35,17 @@ from attachery_service.domain.sessions import (
     UploadSession,
 )
 from attachery_service.domain.transfers import DownloadUrl
-from attachery_service.postgres.caches.sessions import KnownSessions, without_holds
+from attachery_service.postgres.caches import sessions as caches
+from attachery_service.postgres.caches.sessions import (
+    SessionCache,
+    VersionedSession,
+    rebuild,
+    without_holds,
+)
 from attachery_service.rpc.context import CallContext
-from attachery_service.rpc.messages import protobuf_wire as encoded
 from attachery_service.rpc.messages.attachment_view import AttachmentView
 from attachery_service.rpc.messages.convert import DISPOSITIONS, STATES
-from attachery_service.rpc.messages.protobuf_wire import EncodedResults, field_of
+from attachery_service.rpc.messages.protobuf_wire import length_delimited
 from attachery_service.rpc.messages.resolutions import JoinedEncoding, MessageEncoding
 from attachery_service.rpc.messages.sessions import session_message
 from attachery_service.usecases.attachments.resolve_attachments import Resolution, Resolved
@@ -54,7 +61,6 @@ TIMES = [
     "metadata_purge_time",
     "read_time",
 ]
-SHOWN = [name for name in ReadySession.__struct_fields__ if name != "read_time"]
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
@@ -105,6 +111,10 @@ deleted_sessions = st.builds(DeletedSession, **attachment)
 
 def ready_sessions(**fields: st.SearchStrategy[object]) -> st.SearchStrategy[ReadySession]:
     return st.builds(ReadySession, **{**attachment, "is_claimable": st.booleans(), **fields})
+
+
+def versioned(session: ReadySession, version: int) -> VersionedSession:
+    return VersionedSession(**asdict(session), row_version=version)
 
 
 def sessions() -> st.SearchStrategy[UploadSession]:
@@ -252,70 +262,96 @@ def test_an_attachment_is_told_as_by_keywords(
 
 
 @given(st.lists(st.tuples(resolutions, st.booleans()), min_size=1, max_size=4))
-def test_joined_answers_are_those_of_the_message_whatever_was_answered_before(
+def test_joined_responses_equal_the_encoded_message_whatever_is_cached(
     answers: list[tuple[Resolution, bool]],
 ) -> None:
-    whole, joined = MessageEncoding(VIEW), JoinedEncoding(VIEW)
+    cache, versions = SessionCache(), count()
+    whole, joined = MessageEncoding(VIEW), JoinedEncoding(VIEW, cache)
+    answers = [(cached(each, cache, versions), sees_storage) for each, sees_storage in answers]
     for resolution, sees_storage in [*answers, *answers]:
         context = called_by(sees_storage=sees_storage)
         expected, answer = whole(resolution, context), joined(resolution, context)
         assert read(answer) == read(expected)
-        # What may be sent is decided by this.
+        # The limit of a response's size applies to this length.
         assert len(answer) == len(expected)
 
 
-@given(ready_sessions(), st.data())
-def test_no_change_of_a_session_goes_unseen(session: ReadySession, data: st.DataObject) -> None:
-    changed = replace(data.draw(ready_sessions()), attachment_id=IDS[0])
-    session = replace(session, attachment_id=IDS[0])
-    joined = JoinedEncoding(VIEW)
-    context = called_by(sees_storage=True)
-    for each in (session, changed, session):
-        (result,) = read(joined(Resolution([Resolved("", each)], None), context)).results
-        assert result.attachment == told_attachment(each, sees_storage=True)
+def cached(resolution: Resolution, cache: SessionCache, versions: Iterator[int]) -> Resolution:
+    """Gives each session a row version of its own; the cache keeps the last one of an id."""
+    results = []
+    for resolved in resolution.results:
+        if resolved.session is not None:
+            session = versioned(resolved.session, next(versions))
+            cache.put(session)
+            resolved = replace(resolved, session=session)  # noqa: PLW2901
+        results.append(resolved)
+    return Resolution(results, resolution.hold)
 
 
-@given(ready_sessions(), ready_sessions())
-def test_bytes_are_used_again_only_where_every_field_is_the_same(
-    session: ReadySession, other: ReadySession
+rows = ready_sessions(
+    tenant_id=st.just("acme"), attachment_id=st.just(IDS[0]), held_until=st.none()
+)
+
+
+@given(rows, rows, times)
+def test_a_change_of_a_row_or_of_its_holds_is_shown(
+    before: ReadySession, after: ReadySession, hold_end: datetime
 ) -> None:
-    results = EncodedResults()
-    results.put(session, b"bytes")
-    assert results.get(replace(session, read_time=other.read_time)) == b"bytes"
-    for name in SHOWN:
-        changed = replace(session, **{name: getattr(other, name)})
-        assert results.get(changed) == (b"bytes" if changed == session else None)
-
-
-def test_what_is_kept_is_bounded_in_number_and_size() -> None:
-    session = example()
-    results = EncodedResults(most=2)
-    for attachment_id in IDS:
-        results.put(replace(session, attachment_id=attachment_id), b"bytes")
-    kept = [results.get(replace(session, attachment_id=each)) for each in IDS]
-    assert kept == [None, b"bytes", b"bytes"]
-    results.put(session, b"x" * (encoded._MOST_BYTES + 1))
-    assert results.get(session) is None
+    cache = SessionCache()
+    joined, context = JoinedEncoding(VIEW, cache), called_by(sees_storage=True)
+    first, second = versioned(before, 1), versioned(after, 2)
+    for row in (first, second, first):
+        cache.put(row)
+        for shown in (row, rebuild(row, row.read_time, hold_end), row):
+            (result,) = read(joined(Resolution([Resolved("", shown)], None), context)).results
+            assert result.attachment == told_attachment(shown, sees_storage=True)
 
 
 @given(ready_sessions(), times, times)
-def test_a_known_session_is_what_replace_makes_of_it(
+def test_a_result_is_used_again_only_for_the_same_row_version_holds_and_view(
+    session: ReadySession, now: datetime, hold_end: datetime
+) -> None:
+    cache, held = SessionCache(), replace(session, held_until=hold_end)
+    cache.put(versioned(session, 1))
+    cache.put_result(versioned(held, 1), b"bytes", shows_storage=True)
+
+    def found(each: ReadySession, *, shows_storage: bool = True) -> bytes | None:
+        return cache.get_result(each, shows_storage=shows_storage)
+
+    assert found(versioned(replace(held, read_time=now), 1)) == b"bytes"
+    assert found(versioned(held, 1), shows_storage=False) is None
+    assert found(versioned(held, 2)) is None
+    assert found(versioned(replace(held, held_until=None), 1)) is None
+    assert found(versioned(replace(held, tenant_id="another"), 1)) is None
+    assert found(held) is None
+
+
+def test_the_cache_is_bounded_in_number_and_size() -> None:
+    cache = SessionCache(2)
+    sessions = [versioned(replace(example(), attachment_id=each), 1) for each in IDS]
+    for session in sessions:
+        cache.put(session)
+        cache.put_result(session, b"bytes", shows_storage=True)
+    kept = [cache.get_result(each, shows_storage=True) for each in sessions]
+    assert kept == [None, b"bytes", b"bytes"]
+    cache.put_result(sessions[1], b"x" * (caches._MAX_RESULT_BYTES + 1), shows_storage=False)
+    assert cache.get_result(sessions[1], shows_storage=False) is None
+
+
+@given(ready_sessions(), times, times)
+def test_a_rebuilt_session_differs_in_its_times_only(
     session: ReadySession, own: datetime, now: datetime
 ) -> None:
-    small = replace(session, declaration=replace(session.declaration, metadata={}))
-    known = KnownSessions()
-    known.keep(7, without_holds(small, own, own))
-    (found,) = known.find(small.tenant_id, [small.attachment_id])
-    assert found
-    assert found.version == 7
-    bare = replace(small, read_time=now)
-    if small.held_until is None:
-        assert found.read_at(now, None) == bare
+    row = versioned(session, 7)
+    found = without_holds(row, own, own)
+    bare = replace(row, read_time=now)
+    if row.held_until is None:
+        assert rebuild(found, now, None) == bare
         return
     bare = replace(bare, held_until=None, object_purge_time=own, metadata_purge_time=own)
-    assert found.read_at(now, None) == bare
+    assert rebuild(found, now, None) == bare
     later = max(own, now)
-    assert found.read_at(now, now) == replace(
+    assert rebuild(found, now, now) == replace(
         bare, held_until=now, object_purge_time=later, metadata_purge_time=later
     )
 
@@ -324,7 +360,7 @@ def test_a_known_session_is_what_replace_makes_of_it(
 def test_a_field_is_encoded_as_the_library_does(length: int) -> None:
     result = attachments_pb2.ResolveAttachmentResult(attachment_id="x" * length)
     whole = attachments_pb2.ResolveAttachmentsResponse(results=[result])
-    assert field_of(1, result.SerializeToString()) == whole.SerializeToString()
+    assert length_delimited(1, result.SerializeToString()) == whole.SerializeToString()
 
 
 def example() -> ReadySession:

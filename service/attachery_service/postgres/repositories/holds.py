@@ -12,7 +12,7 @@ from attachery_service.domain.holds import MAX_ATTACHMENTS, Hold, NewHold
 from attachery_service.domain.lookups import HoldResult
 from attachery_service.domain.sessions import ReadySession, UploadSession
 from attachery_service.domain.validation import invalid
-from attachery_service.postgres.caches.sessions import KnownSession, KnownSessions
+from attachery_service.postgres.caches.sessions import SessionCache, VersionedSession
 from attachery_service.postgres.database import Database, Transaction
 from attachery_service.postgres.queries import query
 from attachery_service.postgres.rows import to_hold
@@ -25,17 +25,17 @@ class PostgresHolds:
     """`take` and `extend` are one statement each, which touches only the attachments asked for.
 
     The first renewal of a hold, and one after its end, needs two statements more, in a transaction.
-    `known`: what `take` need not read again.
+    `cache`: spares `take` unchanged rows.
     """
 
-    def __init__(self, database: Database, known: KnownSessions | None = None) -> None:
+    def __init__(self, database: Database, cache: SessionCache | None = None) -> None:
         self.database = database
-        self._known = known or KnownSessions(0)
+        self._cache = cache or SessionCache(0)
 
     async def take(
         self, new: NewHold, attachment_ids: Sequence[UUID], *, all_or_nothing: bool
     ) -> HoldResult:
-        taking = _Taking(new, attachment_ids, all_or_nothing, self._known)
+        taking = _Taking(new, attachment_ids, all_or_nothing, self._cache)
         held = await taking.run(self.database)
         for _ in range(_MOST_TRIES):
             if held is not None:
@@ -91,7 +91,7 @@ class _Taking:
     new: NewHold
     attachment_ids: Sequence[UUID]
     all_or_nothing: bool
-    cache: KnownSessions
+    cache: SessionCache
 
     async def run(
         self, database: Database | Transaction, count: int | None = None
@@ -101,8 +101,8 @@ class _Taking:
         `count`: of the attachments of the owner's hold, which this transaction has settled. None:
         the hold must be settled, or another call of the owner was faster to take one.
         """
-        known = self.cache.find(self.new.tenant_id, self.attachment_ids)
-        rows = await database.rows(query("take_hold"), *self._values(count, known))
+        cached = self.cache.find(self.new.tenant_id, self.attachment_ids)
+        rows = await database.rows(query("take_hold"), *self._values(count, cached))
         summary = next(row for row in rows if not row["place"])
         if summary["wanted"] > MAX_ATTACHMENTS:
             raise _too_many()
@@ -113,14 +113,14 @@ class _Taking:
         sessions = dict[UUID, UploadSession]()
         for row in rows:
             if place := row["place"]:
-                session = self.cache.resolved(row, known[place - 1], time)
+                session = self.cache.resolve(row, cached[place - 1], time)
                 sessions[self.attachment_ids[place - 1]] = _as_locked(
                     session, usable=row["can_be_held"]
                 )
         return HoldResult(sessions, hold)
 
     def _values(
-        self, count: int | None, known: Sequence[KnownSession | None]
+        self, count: int | None, cached: Sequence[VersionedSession | None]
     ) -> tuple[object, ...]:
         new = self.new
         return (
@@ -133,7 +133,7 @@ class _Taking:
             new.ttl,
             MAX_ATTACHMENTS,
             count,
-            [each and each.version for each in known],
+            [each and each.row_version for each in cached],
         )
 
 

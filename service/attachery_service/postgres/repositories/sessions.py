@@ -14,7 +14,7 @@ from attachery_service.domain.pages import PageCursor
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import Session, SessionFilter, UploadSession
 from attachery_service.domain.transitions import Claim, Completion, Rejection
-from attachery_service.postgres.caches.sessions import KnownSessions
+from attachery_service.postgres.caches.sessions import SessionCache
 from attachery_service.postgres.coalescing.batch_statements import (
     Beginning,
     Ending,
@@ -44,15 +44,15 @@ from attachery_service.postgres.rows import (
 class PostgresSessions:
     """Each method runs the statement of its name.
 
-    `known`: what `resolve` need not read again. `coalesce`: calls of `start`, `find` and `complete`
+    `cache`: spares `resolve` unchanged rows. `coalesce`: calls of `start`, `find` and `complete`
     in the same moment share statements.
     """
 
     def __init__(
-        self, database: Database, known: KnownSessions | None = None, *, coalesce: bool = True
+        self, database: Database, cache: SessionCache | None = None, *, coalesce: bool = True
     ) -> None:
         self.database = database
-        self._known = known or KnownSessions(0)
+        self._cache = cache or SessionCache(0)
         self._start: Callable[[Beginning], Awaitable[SessionLookup | None]] = self._start_one
         self._find: Callable[[Wanted], Awaitable[SessionLookup | None]] = self._find_one
         self._complete: Callable[[Ending], Awaitable[UploadSession | None]] = self._complete_one
@@ -155,14 +155,14 @@ class PostgresSessions:
     async def resolve(
         self, tenant_id: str, attachment_ids: Sequence[UUID]
     ) -> Mapping[UUID, UploadSession]:
-        known = self._known.find(tenant_id, attachment_ids)
-        versions = [each and each.version for each in known]
+        cached = self._cache.find(tenant_id, attachment_ids)
+        versions = [each and each.row_version for each in cached]
         rows = await self.database.rows(
             query("resolve_attachments"), tenant_id, attachment_ids, versions
         )
         places = [row["place"] - 1 for row in rows]
         return {
-            attachment_ids[place]: self._known.resolved(row, known[place], row["call_time"])
+            attachment_ids[place]: self._cache.resolve(row, cached[place], row["call_time"])
             for place, row in zip(places, rows, strict=True)
         }
 

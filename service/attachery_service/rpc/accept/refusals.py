@@ -22,7 +22,7 @@ from attachery_service.domain.errors import (
     ShuttingDown,
 )
 from attachery_service.rpc.context import REQUEST_ID_KEY
-from attachery_service.rpc.messages.protobuf_wire import field_of
+from attachery_service.rpc.messages.protobuf_wire import length_delimited
 from attachery_service.rpc.status import code_of, to_status
 from attachery_service.rpc.trailers import STATUS_DETAILS_KEY, Trailers
 
@@ -34,7 +34,9 @@ _TYPE_URL_FIELD, _VALUE_FIELD = 1, 2  # of google.protobuf.Any
 _REQUEST_ID_FIELD: Final = 1  # of google.rpc.RequestInfo
 _REQUEST_INFO: Final = error_details_pb2.RequestInfo.DESCRIPTOR.full_name
 _RETRY_INFO: Final = error_details_pb2.RetryInfo.DESCRIPTOR.full_name
-_TYPE_URL: Final = field_of(_TYPE_URL_FIELD, f"type.googleapis.com/{_REQUEST_INFO}".encode())
+_TYPE_URL: Final = length_delimited(
+    _TYPE_URL_FIELD, f"type.googleapis.com/{_REQUEST_INFO}".encode()
+)
 
 
 class Refusal:
@@ -55,8 +57,8 @@ class Refusal:
 
     def trailers(self, request_id: str) -> Trailers:
         """The trailing metadata for a call with this request id of at most 64 characters."""
-        info = field_of(_REQUEST_ID_FIELD, request_id.encode())
-        details = field_of(_DETAILS_FIELD, _TYPE_URL + field_of(_VALUE_FIELD, info))
+        info = length_delimited(_REQUEST_ID_FIELD, request_id.encode())
+        details = length_delimited(_DETAILS_FIELD, _TYPE_URL + length_delimited(_VALUE_FIELD, info))
         pushback, status = next(self._prepared)
         return (
             (REQUEST_ID_KEY, request_id),
