@@ -1,4 +1,7 @@
-"""Commands of UploadSessionService from their messages. All functions raise InvalidRequest."""
+"""Commands of UploadSessionService from their messages; `sessions` has that of Start.
+
+All functions raise InvalidRequest.
+"""
 
 from __future__ import annotations
 
