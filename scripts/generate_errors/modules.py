@@ -112,8 +112,15 @@ def _docstring(error: ErrorClass) -> list[str]:
     line = f'{_INDENT}"""{comment}"""'
     if len(line) <= _LINE:
         return [line, ""]
-    lines = textwrap.wrap(f'"""{comment}', _LINE - len(_INDENT) - len('"""'))
-    return [*(_INDENT + line for line in lines), f'{_INDENT}"""', ""]
+    first, end, details = comment.partition(". ")
+    lines = textwrap.wrap(details, _LINE - len(_INDENT))
+    return [
+        f'{_INDENT}"""{first}{end.rstrip()}',
+        *([""] if lines else []),
+        *(_INDENT + line for line in lines),
+        f'{_INDENT}"""',
+        "",
+    ]
 
 
 def _assignment(name: str, text: str) -> str:

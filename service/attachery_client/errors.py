@@ -175,8 +175,9 @@ class NotFound(AttacheryError):
 
 
 class AttachmentNotFound(NotFound):
-    """The tenant has no such attachment; an id of another tenant gets the same answer. Metadata:
-    `attachmentId`.
+    """The tenant has no such attachment; an id of another tenant gets the same answer.
+
+    Metadata: `attachmentId`.
     """
 
     summary = "There is no attachment of this id in this tenant."
@@ -184,8 +185,9 @@ class AttachmentNotFound(NotFound):
 
 
 class HoldNotFound(NotFound):
-    """The tenant has no such hold; an id of another tenant gets the same answer. Metadata:
-    `holdId`.
+    """The tenant has no such hold; an id of another tenant gets the same answer.
+
+    Metadata: `holdId`.
     """
 
     summary = "There is no such hold."
@@ -254,8 +256,9 @@ class AttachmentHeld(FailedPrecondition):
 
 
 class HoldExpired(FailedPrecondition):
-    """The hold has ended, and its attachments may have been deleted. Metadata: `holdId`,
-    `expireTime`.
+    """The hold has ended, and its attachments may have been deleted.
+
+    Metadata: `holdId`, `expireTime`.
     """
 
     summary = "The hold has expired; its attachments may have been deleted."
@@ -263,8 +266,9 @@ class HoldExpired(FailedPrecondition):
 
 
 class HoldReleased(FailedPrecondition):
-    """The hold was released, and its attachments may have been deleted. Metadata: `holdId`,
-    `releaseTime`.
+    """The hold was released, and its attachments may have been deleted.
+
+    Metadata: `holdId`, `releaseTime`.
     """
 
     summary = "The hold was released; its attachments may have been deleted."
@@ -297,8 +301,9 @@ class ObjectTooLarge(VerificationFailed):
 
 
 class ChecksumMismatch(VerificationFailed):
-    """The stored object has another checksum than declared. Metadata: `algorithm`, `expected`,
-    `actual`.
+    """The stored object has another checksum than declared.
+
+    Metadata: `algorithm`, `expected`, `actual`.
     """
 
     summary = "The uploaded object has another checksum than declared."
@@ -306,9 +311,9 @@ class ChecksumMismatch(VerificationFailed):
 
 
 class ContentTypeMismatch(VerificationFailed):
-    """The stored type is not the declared one, or the first bytes contradict it where the policy
-    enforces that. Metadata: `expectedContentType`, and `actualContentType` or
-    `detectedContentType`.
+    """The stored type is not the declared one, or a policy rejects it by the first bytes.
+
+    Metadata: `expectedContentType`, and `actualContentType` or `detectedContentType`.
     """
 
     summary = "The uploaded object has another content type than declared."
@@ -316,8 +321,9 @@ class ContentTypeMismatch(VerificationFailed):
 
 
 class ObjectUnreadable(VerificationFailed):
-    """The uploader sent a header that prevents the service from reading the bytes, such as an
-    archive storage class. Metadata: `uploadHeader`.
+    """A header of the upload prevents reading the bytes, such as an archive storage class.
+
+    Metadata: `uploadHeader`.
     """
 
     summary = (
@@ -332,8 +338,9 @@ class ResourceExhausted(AttacheryError):
 
 
 class PendingSessionsLimit(ResourceExhausted):
-    """The tenant has too many pending sessions; complete or cancel some. Metadata: `tenantId`,
-    `quota`, `limit`, `used`, `asked`.
+    """The tenant has too many pending sessions; complete or cancel some.
+
+    Metadata: `tenantId`, `quota`, `limit`, `used`, `asked`.
     """
 
     summary = (
@@ -343,8 +350,9 @@ class PendingSessionsLimit(ResourceExhausted):
 
 
 class StorageQuotaExceeded(ResourceExhausted):
-    """The tenant's pending or stored bytes would exceed its quota. Metadata: `tenantId`,
-    `quota`, `limit`, `used`, `asked`.
+    """The tenant's pending or stored bytes would exceed its quota.
+
+    Metadata: `tenantId`, `quota`, `limit`, `used`, `asked`.
     """
 
     summary = "The tenant's pending or stored bytes would exceed its quota."
@@ -353,6 +361,7 @@ class StorageQuotaExceeded(ResourceExhausted):
 
 class RateLimited(ResourceExhausted):
     """The caller makes too many calls; `RetryInfo` has the time to wait before the next one.
+
     Metadata: `limit`, `category`.
     """
 
@@ -366,9 +375,7 @@ class Aborted(AttacheryError):
 
 
 class ObjectChanging(Aborted):
-    """The uploader replaced the object repeatedly during verification; the session stays
-    PENDING.
-    """
+    """The uploader replaced the object during each verification; the session stays PENDING."""
 
     summary = "The object was replaced repeatedly during verification."
     reason = "OBJECT_CHANGING"

@@ -65,8 +65,10 @@ def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None
 
 
 def aiohttp_options(url: str, headers: Mapping[str, str] = _NO_HEADERS) -> dict[str, Any]:
-    """Arguments for a request of aiohttp with these headers: `headers`, and for a proxied request
-    `proxy` and `proxy_headers`. Raises UnusableProxy."""
+    """Returns arguments for a request of aiohttp with these headers.
+
+    `headers`, and for a proxied request `proxy` and `proxy_headers`. Raises UnusableProxy.
+    """
     proxy = proxy_for(url)
     if proxy is None:
         return {"headers": headers}

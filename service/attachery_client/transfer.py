@@ -21,15 +21,15 @@ Digest = Literal["md5", "sha256"]
 DEFAULT_DIGESTS: tuple[Digest, ...] = ("sha256",)
 
 _CHUNK = 1024 * 1024
-# Extensions that files of another kind have too: subtitles (for AAC), catalogues of translations
-# (for PowerPoint), pictures (for mail). The service may refuse a wrong type, but not a generic one.
+# Extensions that files of another type share: subtitles (AAC), translation catalogues (PowerPoint),
+# pictures (mail). The service may refuse a wrong type, but not a generic one.
 _AMBIGUOUS_EXTENSIONS = (".ass", ".pot", ".art")
 
 _COMPRESSED_TYPES = {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}
 
 
 class MissingExtra(ImportError):
-    """A part of the client was used that the base install leaves out."""
+    """An optional part of the client was used whose dependencies are not installed."""
 
 
 class TransferFailed(AttacheryError):
@@ -79,11 +79,13 @@ class Body:
 
 
 class Transfer(Protocol):
-    """Transfers bytes by signed URL. Both methods retry transient failures, and raise
-    TransferFailed."""
+    """Transfers bytes by signed URL.
+
+    Both methods retry transient failures, and raise TransferFailed.
+    """
 
     async def send(self, target: UploadTarget, body: Body) -> None:
-        """Sends the bytes exactly as the target says."""
+        """Sends the bytes as the target requires."""
 
     async def fetch(self, url: str, sink: BinaryIO) -> None:
         """Writes the bytes to the sink, from its beginning."""
@@ -138,7 +140,7 @@ def verify(file: BinaryIO, attachment: Attachment) -> None:
 
 @asynccontextmanager
 async def replacing(destination: Path) -> AsyncIterator[BinaryIO]:
-    """A file that becomes `destination` if the block succeeds, and is gone if it does not."""
+    """Writes a file that replaces `destination` if the block succeeds, else is removed."""
     # Beside the destination, so that the last step is a rename within one file system.
     part = destination.with_name(f".{uuid4().hex}.part")
     try:

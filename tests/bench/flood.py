@@ -1,5 +1,4 @@
-"""`python -m bench.flood`: calls a server at a fixed rate, however it answers, and reports what
-became of each call, as JSON.
+"""`python -m bench.flood`: calls a server at a fixed rate, and reports the results as JSON.
 
 A process of its own, so that nothing else delays its calls. It speaks HTTP/2 like `bench.http2`,
 with any number of calls at a time on each connection. It ignores the server's limit of concurrent
@@ -45,8 +44,11 @@ GOOD, SHED, REFUSED_STREAM, LATE = "good", "shed", "refused stream", "late"
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the calls of a phase, which `began` then and took so many `seconds` and `cpu`
-    seconds; latencies in seconds since each call was due, by outcome."""
+    """The results of the calls of a phase.
+
+    `began`: its start. `seconds` and `cpu` (in seconds): its duration and CPU time. Latencies are
+    in seconds since each call was due, by outcome.
+    """
 
     began: float
     calls: int = 0

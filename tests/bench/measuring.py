@@ -60,9 +60,12 @@ class Fresh:
 
 @dataclass(slots=True)
 class Calls:
-    """A server under load. `worth`: operations per call; `rest`: HTTP/1.1, not gRPC;
-    `connections`: at most so many are shared by the callers; `rate`: of calls, as fast as possible
-    if 0; `seconds`: of a round, if other than usual."""
+    """A server under load.
+
+    `worth`: operations per call; `rest`: HTTP/1.1, not gRPC; `connections`: the maximum that the
+    callers share; `rate`: calls per second, unlimited if 0; `seconds`: of a round, if other than
+    usual.
+    """
 
     name: str
     server: ServerProcess

@@ -38,8 +38,10 @@ class ServerFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A server that is ready. `port`: on loopback, 0 if it serves nobody; `start_seconds`: until
-    it was ready."""
+    """A server that is ready.
+
+    `port`: on loopback, 0 if it does not listen; `start_seconds`: until it was ready.
+    """
 
     name: str
     popen: subprocess.Popen[bytes]

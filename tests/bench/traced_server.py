@@ -31,8 +31,10 @@ _LAYERS: Final = {
 
 
 class FrameCount:
-    """Counts frames that begin while it is installed as the profile function. Resumptions of a
-    coroutine are no new frames."""
+    """Counts frames that begin while it is installed as the profile function.
+
+    Resumptions of a coroutine are no new frames.
+    """
 
     def __init__(self) -> None:
         self._known: set[int] = set()

@@ -128,12 +128,14 @@ class World:
         runner: Sequence[str] = ("attachery_service",),
         **settings: object,
     ) -> Service:
-        """Starts the service with these settings; by default on the stand-in, sealing by
-        write-once, without sniffing, so that the same steps are compared, and with long timeouts,
-        as the machine is busy.
+        """Starts the service with these settings, by default with the fake object storage.
+
+        By default it seals by write-once and does not sniff, so that the same steps are compared,
+        and has long timeouts, as the machine is busy.
 
         One process runs on the measured core, several on all; `spread`: one on all, too.
-        `runner`: the module, with its first arguments, that runs `serve`."""
+        `runner`: the module, with its first arguments, that runs `serve`.
+        """
         database = database or await self.database()
         store = store or await self.stand_in()
         patience = {"database_timeout": 30.0, "s3_timeout": 30.0}

@@ -236,8 +236,10 @@ async def test_a_call_with_less_time_than_the_timeout_is_refused_before_its_dead
 async def test_the_statements_of_one_call_share_one_timeout_and_the_outcome_is_not_lost(
     make_service: MakeService,
 ) -> None:
-    """The read of a Complete waits for 2 of 3 s. Its change, which waits for a row, has 1 s left
-    for the caller, and goes on afterwards."""
+    """The read of a Complete waits for 2 of 3 s, and its change for a row.
+
+    The caller waits for the remaining second; the change continues afterwards.
+    """
     service = await make_service(database_timeout=3.0, key_cache_time=60.0)
     started = await service.start(size_bytes=6)
     assert await service.send(started.target, b"hello\n") < 300

@@ -618,8 +618,7 @@ async def test_a_store_that_hangs_is_asked_for_as_many_items_as_run_at_a_time(
     store_proxy: Proxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """So that the batch takes one storage timeout, or two where the first ones do not end together,
-    and not one per turn."""
+    """The batch takes one storage timeout, or two if the first ones do not end together."""
     service = await make_service(
         s3_endpoint=store_proxy.in_front_of(object_store.endpoint),
         s3_public_endpoint=object_store.endpoint,

@@ -41,8 +41,11 @@ class Pair:
 
 
 class Authority:
-    """Signs certificates; its own is `pem`. Those of an `old` one lack what RFC 5280 demands of
-    authorities (key identifiers and key usage), as those of many private authorities do."""
+    """Signs certificates; its own is `pem`.
+
+    Those of an `old` one lack fields that RFC 5280 requires of authorities (key identifiers and key
+    usage), as those of many private authorities do.
+    """
 
     def __init__(self, name: str, *, old: bool = False) -> None:
         self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])

@@ -1,5 +1,7 @@
-"""An object store below a path, as Supabase has it: the gateway strips a prefix from the path, and
-the signature is of the path that the client has sent."""
+"""Object storage below a path, as Supabase has it.
+
+The gateway strips a prefix from the path; the signature covers the path that the client sent.
+"""
 
 from __future__ import annotations
 

@@ -133,13 +133,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     `actual`.
     """
     ERROR_REASON_CONTENT_TYPE_MISMATCH: _ErrorReason.ValueType  # 74
-    """The stored type is not the declared one, or the first bytes contradict it where the policy
-    enforces that. Metadata: `expectedContentType`, and `actualContentType` or
-    `detectedContentType`.
+    """The stored type is not the declared one, or a policy rejects it by the first bytes. Metadata:
+    `expectedContentType`, and `actualContentType` or `detectedContentType`.
     """
     ERROR_REASON_OBJECT_UNREADABLE: _ErrorReason.ValueType  # 75
-    """The uploader sent a header that prevents the service from reading the bytes, such as an archive
-    storage class. Metadata: `uploadHeader`.
+    """A header of the upload prevents reading the bytes, such as an archive storage class. Metadata:
+    `uploadHeader`.
     """
     ERROR_REASON_PENDING_SESSIONS_LIMIT: _ErrorReason.ValueType  # 60
     """The tenant has too many pending sessions; complete or cancel some. Metadata: `tenantId`,
@@ -158,7 +157,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_INVALID_HOLD_ID: _ErrorReason.ValueType  # 121
     """`hold_id` is not the id of a hold."""
     ERROR_REASON_OBJECT_CHANGING: _ErrorReason.ValueType  # 80
-    """The uploader replaced the object repeatedly during verification; the session stays PENDING."""
+    """The uploader replaced the object during each verification; the session stays PENDING."""
     ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 81
     """Another item of an all-or-nothing call failed."""
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 90
@@ -304,13 +303,12 @@ ERROR_REASON_CHECKSUM_MISMATCH: ErrorReason.ValueType  # 73
 `actual`.
 """
 ERROR_REASON_CONTENT_TYPE_MISMATCH: ErrorReason.ValueType  # 74
-"""The stored type is not the declared one, or the first bytes contradict it where the policy
-enforces that. Metadata: `expectedContentType`, and `actualContentType` or
-`detectedContentType`.
+"""The stored type is not the declared one, or a policy rejects it by the first bytes. Metadata:
+`expectedContentType`, and `actualContentType` or `detectedContentType`.
 """
 ERROR_REASON_OBJECT_UNREADABLE: ErrorReason.ValueType  # 75
-"""The uploader sent a header that prevents the service from reading the bytes, such as an archive
-storage class. Metadata: `uploadHeader`.
+"""A header of the upload prevents reading the bytes, such as an archive storage class. Metadata:
+`uploadHeader`.
 """
 ERROR_REASON_PENDING_SESSIONS_LIMIT: ErrorReason.ValueType  # 60
 """The tenant has too many pending sessions; complete or cancel some. Metadata: `tenantId`,
@@ -329,7 +327,7 @@ ERROR_REASON_INVALID_HOLD_OWNER: ErrorReason.ValueType  # 120
 ERROR_REASON_INVALID_HOLD_ID: ErrorReason.ValueType  # 121
 """`hold_id` is not the id of a hold."""
 ERROR_REASON_OBJECT_CHANGING: ErrorReason.ValueType  # 80
-"""The uploader replaced the object repeatedly during verification; the session stays PENDING."""
+"""The uploader replaced the object during each verification; the session stays PENDING."""
 ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 81
 """Another item of an all-or-nothing call failed."""
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 90

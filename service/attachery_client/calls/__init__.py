@@ -8,7 +8,9 @@ from attachery_client.calls.upload_sessions import UploadSessionCalls
 
 
 class Calls(UploadSessionCalls, AttachmentCalls, AdminCalls):
-    """The plain RPCs. Every method
+    """The plain RPCs.
+
+    Every method
 
     - returns the response message of its RPC, documented in `attachery.v1` (typed stubs), so a
       field that a newer service adds is available as soon as the stubs are updated;

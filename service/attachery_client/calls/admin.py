@@ -18,8 +18,9 @@ class AdminCalls(CallsBase):
         page_token: str = "",
         timeout: float | None = None,
     ) -> admin.AuditAttachmentsResponse:
-        """Compares a tenant's rows with its objects in storage, page by page: `.findings`, and the
-        cursor `.next_page_token`, which fetches the next page and is empty at the end.
+        """Compares a tenant's rows with its objects in storage, page by page: `.findings`.
+
+        The cursor `.next_page_token` fetches the next page and is empty at the end.
 
         `page_size` sessions and objects at most, 1,000 if 0 and no more than 10,000; fewer when
         the deadline is near. Changes nothing. Raises InvalidRequest, also for a token of another

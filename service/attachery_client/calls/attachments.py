@@ -18,8 +18,10 @@ class AttachmentCalls(CallsBase):
     async def get_attachment(
         self, attachment_id: str, *, tenant_id: str, timeout: float | None = None
     ) -> attachments.GetAttachmentResponse:
-        """Returns an attachment: `.attachment`. Raises UploadNotReady, UploadFailed,
-        UploadCancelled, UploadExpired and AttachmentNotFound."""
+        """Returns an attachment: `.attachment`.
+
+        Raises UploadNotReady, UploadFailed, UploadCancelled, UploadExpired and AttachmentNotFound.
+        """
         request = attachments.GetAttachmentRequest(tenant_id=tenant_id, attachment_id=attachment_id)
         call = self._connection.stubs.attachments.GetAttachment
         return await self._connection.call(call, request, timeout)
@@ -73,8 +75,10 @@ class AttachmentCalls(CallsBase):
     async def release_hold(
         self, hold_id: str, *, tenant_id: str, consumed: bool = False, timeout: float | None = None
     ) -> attachments.ReleaseHoldResponse:
-        """Releases a hold: `.hold`. Expired attachments without another hold are deleted, and
-        `consumed` ones where the policy has that rule. Releasing it again changes nothing.
+        """Releases a hold: `.hold`.
+
+        Expired attachments without another hold are deleted, and `consumed` ones where the policy
+        has that rule. Releasing it again changes nothing.
 
         Raises HoldNotFound and the errors of every call.
         """
@@ -118,8 +122,9 @@ class AttachmentCalls(CallsBase):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> attachments.DeleteAttachmentResponse:
-        """Deletes the bytes of an attachment now: `.attachment`; its metadata remains. Deleting it
-        again changes nothing. `force`: even while it is held.
+        """Deletes the bytes of an attachment now: `.attachment`; its metadata remains.
+
+        Deleting it again changes nothing. `force`: even while it is held.
 
         Raises AttachmentHeld, UploadNotReady, UploadFailed, UploadCancelled, UploadExpired,
         AttachmentNotFound and the errors of every call.

@@ -113,12 +113,12 @@ class UploadSessionCalls(CallsBase):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> sessions.BatchCompleteUploadSessionsResponse:
-        """Completes 1..100 sessions: `.results`, one per item in their order, each with the
-        response of `complete_upload_session` in `.response`.
+        """Completes 1..100 sessions: `.results`, one per item in their order.
 
-        An item is an id, or a BatchItem with further requirements. A failed item does not fail the
-        call: `from_status(result.status)` is its error or None. `atomic`: if one item fails, no
-        other becomes READY. The default deadline is `complete_timeout`.
+        Each `.response` is that of `complete_upload_session`. An item is an id, or a BatchItem with
+        further requirements. A failed item does not fail the call: `from_status(result.status)` is
+        its error or None. `atomic`: if one item fails, no other becomes READY. The default deadline
+        is `complete_timeout`.
 
         Raises InvalidRequest, also for a duplicate id, RequestIdReused and the errors of every
         call.
@@ -141,8 +141,9 @@ class UploadSessionCalls(CallsBase):
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> sessions.CancelUploadSessionResponse:
-        """Cancels a PENDING session: `.session`; its target can still write until the session's
-        `upload_url_expire_time`.
+        """Cancels a PENDING session: `.session`.
+
+        Its target can still write until the session's `upload_url_expire_time`.
 
         Raises UploadAlreadyCompleted, UploadFailed, UploadExpired, AttachmentNotFound and the
         errors of every call.
@@ -175,10 +176,10 @@ class UploadSessionCalls(CallsBase):
         page_token: str = "",
         timeout: float | None = None,
     ) -> sessions.ListUploadSessionsResponse:
-        """Lists sessions, the newest first: `.sessions`, and the cursor `.next_page_token`, which
-        fetches the next page with the same arguments and is empty at the end.
+        """Lists sessions, the newest first: `.sessions`.
 
-        `page_size` is at most 1,000, 50 if 0. An omitted filter does not restrict. Raises
+        The cursor `.next_page_token` fetches the next page with the same arguments and is empty at
+        the end. `page_size` is at most 1,000, 50 if 0. An omitted filter does not restrict. Raises
         InvalidRequest, also for a token of another listing.
         """
         request = sessions.ListUploadSessionsRequest(
@@ -203,8 +204,9 @@ class UploadSessionCalls(CallsBase):
         size: int | None = None,
         timeout: float | None = None,
     ) -> sessions.GetUploadPolicyResponse:
-        """Returns the limits of a tenant and purpose: `.policy`, and in `.usage` the tenant's
-        quotas and their use over all purposes. For a file of `size` bytes, `.route` is the
+        """Returns the limits of a tenant and purpose: `.policy`, and the tenant's quotas: `.usage`.
+
+        The usage is the sum over all purposes. For a file of `size` bytes, `.route` is the
         recommended upload route, if the policy has one.
 
         Raises InvalidRequest, also for an unknown purpose.

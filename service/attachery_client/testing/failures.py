@@ -76,8 +76,10 @@ class Failures:
 
 
 def as_received(error: AttacheryError) -> AttacheryError:
-    """A copy with the values that the service adds: a request id, an HTTP status, and a delay for a
-    retryable error."""
+    """Returns a copy with the values that the service adds.
+
+    A request id, an HTTP status, and a delay for a retryable error.
+    """
     received, defined = copy.copy(error), _definition_of(error)
     received.request_id = error.request_id or str(uuid4())
     if defined is not None:

@@ -15,7 +15,7 @@ from attachery_client.fields import duration
 from attachery_client.status import DOMAIN
 from attachery_client.testing.upload import TTL, Upload
 
-# Of the URLs that FakeAttachery signs.
+# The scheme of the URLs that FakeAttachery signs.
 SCHEME = "in-memory:"
 
 

@@ -234,8 +234,9 @@ class InMemoryService:
         return result
 
     def _once(self, request: Any, act: Callable[[], Any], part: str = "") -> Any:
-        """Replays the outcome of an earlier request with the same id: a success or a failed
-        verification. Each `part` of a batch has an outcome of its own.
+        """Replays the outcome of an earlier request with the same id.
+
+        An outcome is a success or a failed verification. Each `part` of a batch has its own.
         """
         key = _key(request, part)
         payload = request.SerializeToString(deterministic=True)

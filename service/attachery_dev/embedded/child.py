@@ -49,7 +49,7 @@ def checked(result: int) -> None:
 
 
 def prctl(option: int, first: int, second: int = 0) -> None:
-    """Calls prctl(2); raises OSError if it fails."""
+    """Calls the C function of this name; raises OSError if it fails."""
     arguments = (ctypes.c_ulong(value) for value in (first, second, 0, 0))
     checked(libc.prctl(ctypes.c_int(option), *arguments))
 

@@ -13,14 +13,14 @@ class ApiKeys(Protocol):
     """API keys in the database. Raises DatabaseUnavailable."""
 
     async def find(self, key_id: str) -> StoredKey | None:
-        """Returns a key that is not revoked, or None if there is no such id."""
+        """Returns a key that is not revoked, or None for an unknown id."""
 
 
 class TokenVerifier(Protocol):
     """Verifies tokens of an external issuer."""
 
     async def verify(self, token: str) -> Principal:
-        """Raises CredentialsInvalid, the same for every cause."""
+        """Returns the principal of a token. Raises CredentialsInvalid, the same for every cause."""
 
 
 class TokenKeys(Protocol):
@@ -30,4 +30,4 @@ class TokenKeys(Protocol):
         """Returns the key to sign with, or None if all keys are revoked."""
 
     async def find(self, key_id: str) -> TimedKey | None:
-        """Returns a key that is not revoked, or None if there is no such id."""
+        """Returns a key that is not revoked, or None for an unknown id."""

@@ -16,7 +16,7 @@ class ObjectReads(Protocol):
     """Reads objects by key. All methods raise StorageUnavailable or StorageMisconfigured."""
 
     async def head(self, key: str) -> StoredObject | None:
-        """Returns the object's metadata, or None if there is no such object."""
+        """Returns the object's metadata, or None if it is missing."""
 
     async def first_bytes(self, source: StoredObject, count: int) -> bytes:
         """Reads the first `count` bytes, or all if there are fewer.
@@ -41,7 +41,7 @@ class ObjectStore(ObjectReads, Protocol):
         """
 
     async def delete(self, key: str) -> None:
-        """Deletes an object. Succeeds if there is no such object."""
+        """Deletes an object. Succeeds if it is missing."""
 
     async def delete_many(self, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
         """Deletes objects. Returns the error of each object that may still exist."""

@@ -1,4 +1,4 @@
-"""Sizes of responses, which a use case must know before it changes anything."""
+"""Sizes of responses, which a use case needs before it changes anything."""
 
 from __future__ import annotations
 

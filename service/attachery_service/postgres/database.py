@@ -137,7 +137,6 @@ async def open_database(options: DatabaseOptions) -> AsyncIterator[Database]:
     Raises DatabaseUnavailable if Postgres cannot be reached, ValueError for a URL that no
     setting can hold.
     """
-
     address = read_database_url(options.url)
     log_parameters(address)
 

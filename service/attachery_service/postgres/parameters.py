@@ -1,4 +1,4 @@
-"""Domain to the values of statements."""
+"""Converts domain values to the parameters of statements."""
 
 from __future__ import annotations
 

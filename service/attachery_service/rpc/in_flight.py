@@ -51,7 +51,7 @@ class InFlight:
                 ending.set()
 
     def cut_off(self) -> None:
-        """Cancels all calls in progress; `is_cut_off` tells it from a cancellation by a caller."""
+        """Cancels all calls in progress; `is_cut_off` marks them as cut off by the server."""
         self.is_cut_off = True
         for task, _ in self._calls.values():
             if task is not None:

@@ -26,7 +26,7 @@ class BackgroundTasks:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run_to_completion(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return the result of `work`, which continues when its caller is cancelled.
+        """Returns the result of `work`, which continues if its caller is cancelled.
 
         `work` waits for the database only. It has a database budget of its own, so a slow database
         does not lose the outcome; the caller waits no longer than the rest of its own budget.
@@ -40,11 +40,11 @@ class BackgroundTasks:
             raise DatabaseUnavailable from error
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` in the background. It must handle its own errors."""
+        """Runs `work` in the background. It must handle its own errors."""
         self._start(work)
 
     async def drain(self, seconds: float) -> bool:
-        """Wait for all tasks, and for those they start; False if some are left after `seconds`."""
+        """Waits for all tasks, and for those they start; False if some are left after `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 while self._tasks:

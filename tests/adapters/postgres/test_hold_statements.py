@@ -131,8 +131,7 @@ class World:
         return await PostgresSessions(self.database).resolve(TENANT, ids)
 
     async def wrongly_held(self) -> list[object]:
-        """Attachments that are read with another end than their holds have, or whose rows tell a
-        later one."""
+        """Returns attachments whose end differs from that of their holds, as read or as stored."""
         rows = await self.raw.fetch(_BY_HOLDS)
         sessions = await self.read([row["attachment_id"] for row in rows])
         return [row for row in rows if _is_wrong(row, sessions[row["attachment_id"]])]

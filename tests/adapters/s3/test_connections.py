@@ -246,7 +246,7 @@ async def test_an_answer_in_time_is_not_given_up_later() -> None:
 
 
 async def test_an_answer_whose_caller_has_just_left_is_nobodys() -> None:
-    """uvloop may read before the caller's task has heard that it is cancelled."""
+    """Uvloop may read before the caller's task has heard that it is cancelled."""
     loop = asyncio.get_running_loop()
     async with scripted_store(echo) as store:
         url = URL(store.endpoint)

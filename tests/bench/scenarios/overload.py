@@ -40,8 +40,11 @@ _LEAST: Final = {3: 0.8, 10: 0.6}
 
 @dataclass(slots=True)
 class Round:
-    """One flood. Rates per second, times in seconds; `recovery`: from the flood's end until as many
-    calls are answered in a tenth of a second as are made; `ceiling`: see `_ceiling`."""
+    """One flood. Rates per second, times in seconds.
+
+    `recovery`: from the flood's end until as many calls are answered in a tenth of a second as are
+    made; `ceiling`: see `_ceiling`.
+    """
 
     offered: float
     good: float
@@ -130,8 +133,10 @@ async def _closed(subject: Subject, connections: int, callers: int, seconds: flo
 
 
 async def _ceiling(subject: Subject, flood: Flooded, most: float) -> float:
-    """Answers per second to callers who wait for each, while the excess calls of the flood are
-    refused elsewhere, as cheaply as possible: the share of the machine that the flood leaves."""
+    """Answers per second while the flood's excess calls are refused elsewhere, at the least cost.
+
+    The callers wait for each answer. This is the share of the machine that the flood leaves.
+    """
     if flood.times == 1:
         return most
     refusing, seconds = await subject.world.refusing(), _CEILING * subject.scale

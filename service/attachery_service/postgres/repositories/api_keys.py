@@ -68,8 +68,10 @@ class PostgresApiKeys:
         return await self.database.row(query("revoke_api_key"), key_id) is not None
 
     async def rotate(self, key_id: str, new_id: str, new_digest: bytes, overlap: timedelta) -> bool:
-        """Adds a key for the same principal and ends the old one after `overlap`; False if there
-        is none of this id that may be used."""
+        """Adds a key for the same principal, and ends the old one after `overlap`.
+
+        Returns False if there is no usable key of this id.
+        """
         row = await self.database.row(query("rotate_api_key"), key_id, new_id, new_digest, overlap)
         return row is not None
 

@@ -32,8 +32,11 @@ _EPOCH_SECONDS = 30.0
 
 @dataclass(slots=True)
 class _Latency:
-    """Latency of one method, in seconds. `best`, `best_before`: the least mean of a window in this
-    epoch and in the previous one; `latest`: the mean of the last window."""
+    """Latency of one method, in seconds.
+
+    `best`, `best_before`: the least mean of a window in this epoch and in the previous one;
+    `latest`: the mean of the last window.
+    """
 
     total: float = 0.0
     count: int = 0
@@ -54,7 +57,10 @@ class _Latency:
 
 @dataclass(slots=True)
 class ConcurrencyLimit:
-    """The limit of one process. `value`: calls, between LEAST and MOST."""
+    """The limit of one process.
+
+    `value`: calls, between LEAST and MOST.
+    """
 
     now: Callable[[], float] = time.monotonic
     value: int = LEAST

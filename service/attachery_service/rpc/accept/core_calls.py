@@ -67,8 +67,10 @@ class ArrivedCall:
         return self.task is None or not self.task.done()
 
     def refuse(self, refusal: Refusal, done: Callable[[Any], None] = _ignore) -> None:
-        """Answers the call, which must be open, without its message. Calls `done` once the status
-        is sent, unless the caller has left."""
+        """Answers the call, which must be open, without its message.
+
+        Calls `done` once the status is sent, unless the caller has left.
+        """
         self.is_refused = True
         metadata = dict(self._context.invocation_metadata())
         trailers = refusal.trailers(request_id_of(metadata.get(REQUEST_ID_KEY)))
@@ -90,8 +92,11 @@ class OpenRequests:
     is_retrying: bool = False
 
     def missing(self) -> int:
-        """The number to open. Doubles the wanted number if more than half were used in one
-        iteration of the event loop, and halves it if few were."""
+        """The number of requests to open.
+
+        Doubles the wanted number if more than half were used in one iteration of the event loop,
+        and halves it if few were.
+        """
         used = self.wanted - self.open
         if used > self.wanted // 2:
             self.wanted = min(self.wanted * 2, _MOST_OPEN)
@@ -105,11 +110,11 @@ def drive(
     done: Callable[[Any], None] = _ignore,
     failed: Callable[[], None] = _ignore,
 ) -> None:
-    """Runs a coroutine of gRPC that awaits one event of its core. Works without a task, which would
-    take two more iterations of the event loop.
+    """Runs a coroutine of gRPC that awaits one event of its core, without a task.
 
-    Calls `done` with its result, or `failed` if the core refuses the operation. Most operations
-    fail because the caller has left or the server has ended, and need no `failed`.
+    A task would take two more iterations of the event loop. Calls `done` with the result, or
+    `failed` if the core refuses the operation. Most operations fail because the caller has left or
+    the server has ended, and need no `failed`.
     """
     try:
         future = operation.send(None)

@@ -20,8 +20,11 @@ from typing import Any
 
 @contextmanager
 def coalesced_wake_ups() -> Iterator[None]:
-    """Makes gRPC's socket pair small. gRPC creates the pair at its first use in the process, which
-    must happen within the block; later the block has no effect."""
+    """Makes gRPC's socket pair small.
+
+    gRPC creates the pair at its first use in the process, which must happen within the block; later
+    the block has no effect.
+    """
     stock = socket.socketpair
 
     def small_pair(*arguments: Any) -> tuple[socket.socket, socket.socket]:

@@ -1,4 +1,4 @@
-"""The steps that every call goes through, in this order:
+"""The steps of every call, in their order.
 
     context         request id, credential and trace context, from the metadata
     deadline        the time that the call may take

@@ -19,8 +19,10 @@ _TOO_LITTLE: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """Starts calls that the prefetching server has admitted. Admits or refuses the others: calls
-    of gRPC's own server, and calls with a late message."""
+    """Starts calls that the prefetching server has admitted; admits or refuses all others.
+
+    The others are calls of gRPC's own server, and calls with a late message.
+    """
 
     admission: Admission
     in_flight: InFlight

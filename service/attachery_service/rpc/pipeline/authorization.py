@@ -12,8 +12,11 @@ from attachery_service.rpc.pipeline.calls import Call
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """Rejects principals without the scope. Accepts principals bound to one session only in
-    methods that take session tokens; the use case compares the session."""
+    """Rejects principals without the scope of the method.
+
+    Accepts principals bound to one session only in methods that take session tokens; the use case
+    compares the session.
+    """
 
     access: Access
 

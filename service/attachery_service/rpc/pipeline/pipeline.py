@@ -20,8 +20,11 @@ _is_admitted, _has_failed = attrgetter("is_admitted"), attrgetter("error")
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The steps of one method. `arrival`: up to admission. `work`: within the calls' deadline.
-    `departure`: for every admitted call, however it ends."""
+    """The steps of one method.
+
+    `arrival`: up to admission. `work`: within the calls' deadline. `departure`: for every admitted
+    call, however it ends.
+    """
 
     arrival: Sequence[ImmediateStep]
     work: Sequence[Step]

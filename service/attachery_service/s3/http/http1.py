@@ -101,8 +101,10 @@ class HeadConnection(asyncio.Protocol):
         return self._response is None and transport is not None and not transport.is_closing()
 
     def head(self, request: bytes) -> asyncio.Future[HeadResponse]:
-        """Raises ValueError for a malformed response, TimeoutError, StaleConnection,
-        ConnectionError."""
+        """Sends a request and returns its response.
+
+        Raises ValueError for a malformed response, TimeoutError, StaleConnection, ConnectionError.
+        """
         self._response = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
             self._fail(self._loss())

@@ -36,8 +36,10 @@ class CreateDownloadUrl:
     signer: TargetSigner
 
     async def __call__(self, command: DownloadCommand) -> tuple[ReadySession, DownloadUrl]:
-        """Raises AttachmentNotFound, UploadNotReady and the errors of closed sessions,
-        ObjectPurged, ObjectMissing, ObjectChanged, Unavailable, StorageMisconfigured.
+        """Signs a URL for a READY attachment.
+
+        Raises AttachmentNotFound, UploadNotReady and the errors of closed sessions, ObjectPurged,
+        ObjectMissing, ObjectChanged, Unavailable, StorageMisconfigured.
         """
         session = require_bytes((await find(self.sessions, command.ref)).session)
         await self._require_unchanged(session.sealed)

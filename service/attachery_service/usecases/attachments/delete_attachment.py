@@ -37,8 +37,10 @@ class DeleteAttachment:
     async def __call__(
         self, principal: Principal, command: DeleteCommand
     ) -> ReadySession | DeletedSession:
-        """Raises AttachmentNotFound, RequestIdReused, AttachmentHeld, UploadNotReady and the errors
-        of closed sessions, DatabaseUnavailable.
+        """Deletes the bytes, and keeps the row.
+
+        Raises AttachmentNotFound, RequestIdReused, AttachmentHeld, UploadNotReady and the errors of
+        closed sessions, DatabaseUnavailable.
         """
         return await self.background.run_to_completion(self._delete(command, principal.name))
 

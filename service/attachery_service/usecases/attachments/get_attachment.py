@@ -14,7 +14,9 @@ class GetAttachment:
     sessions: SessionStore
 
     async def __call__(self, ref: AttachmentRef) -> ReadySession | DeletedSession:
-        """Raises AttachmentNotFound, DatabaseUnavailable, and the error of a session that is not an
+        """Returns a READY or DELETED attachment.
+
+        Raises AttachmentNotFound, DatabaseUnavailable, and the error of a session that is not an
         attachment.
         """
         return require_attachment((await find(self.sessions, ref)).session)

@@ -49,7 +49,7 @@ class ResolveCommand(Struct, frozen=True, kw_only=True):
 
 
 class Resolution(Struct, frozen=True):
-    """One result per id, in order, and the hold on all that are no error; None without a hold."""
+    """One result per id, in order, and the hold on those without an error; None without a hold."""
 
     results: Sequence[Resolved]
     hold: Hold | None
@@ -63,7 +63,9 @@ class ResolveAttachments:
     new_id: Callable[[], UUID]
 
     async def __call__(self, principal: Principal, command: ResolveCommand) -> Resolution:
-        """Raises DatabaseUnavailable, StorageMisconfigured; an error that concerns one id is that
+        """Returns one result per id, and the hold.
+
+        Raises DatabaseUnavailable, StorageMisconfigured; an error that concerns one id is that
         result's error.
         """
         found = await self._find(principal, command)

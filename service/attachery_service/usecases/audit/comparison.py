@@ -1,4 +1,4 @@
-"""Comparing sessions with objects that were not read at the same moment.
+"""Comparison of sessions with objects that were not read at the same moment.
 
 A difference is read a second time before it is a finding.
 """

@@ -1,4 +1,4 @@
-"""Repairing what an audit has found, where that is safe."""
+"""Repairs of an audit's findings, where that is safe."""
 
 from __future__ import annotations
 

@@ -15,8 +15,10 @@ from attachery_service.usecases.identity.session_tokens import SessionTokens
 
 @dataclass(frozen=True, slots=True)
 class Authenticate:
-    """Distinguishes the kinds of credentials by their prefix. `verifier` verifies tokens of an
-    external issuer, if there is one."""
+    """Distinguishes the kinds of credentials by their prefix.
+
+    `verifier` verifies tokens of an external issuer, if there is one.
+    """
 
     keys: ApiKeys
     tokens: SessionTokens

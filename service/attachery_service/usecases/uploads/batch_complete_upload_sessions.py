@@ -56,8 +56,10 @@ class BatchCompleteUploadSessions:
     async def __call__(
         self, principal: Principal, batch: BatchCommand
     ) -> list[tuple[UUID, Answer]]:
-        """Returns an answer per item, in order. Raises InvalidRequest, RequestIdReused,
-        DatabaseUnavailable; an error that concerns one item is that item's answer.
+        """Completes the sessions of a batch; returns an answer per item, in order.
+
+        Raises InvalidRequest, RequestIdReused, DatabaseUnavailable; an error that concerns one item
+        is that item's answer.
         """
         found = await self._find(batch)
         # Before anything changes, since the caller must be able to receive the outcome.

@@ -1,5 +1,7 @@
-"""Decisions about the items of a batch: which change together, what each one's answer is, and which
-are tried again. Pure functions.
+"""Decisions about the items of a batch, as pure functions.
+
+They decide which sessions change together, what the answer of each item is, and which are tried
+again.
 """
 
 from __future__ import annotations

@@ -34,8 +34,10 @@ class CancelUploadSession:
     background: BackgroundTasks
 
     async def __call__(self, principal: Principal, command: CancelCommand) -> UploadSession:
-        """Raises AttachmentNotFound, RequestIdReused, DatabaseUnavailable, and the error of any
-        state but PENDING and CANCELLED.
+        """Cancels a PENDING session.
+
+        Raises AttachmentNotFound, RequestIdReused, DatabaseUnavailable, and the error of any state
+        but PENDING and CANCELLED.
         """
         principal.require_session(command.ref.attachment_id)
         return await self.background.run_to_completion(self._cancel(command, principal.name))

@@ -36,7 +36,7 @@ SNIFFED_BYTES = 4096
 
 
 class Verified(Struct, frozen=True):
-    """An object and its checks so far; it is good if no check failed."""
+    """An object and its checks so far; it is good if no check has failed."""
 
     found: StoredObject
     checks: tuple[Check, ...]
@@ -67,7 +67,7 @@ class Verification:
     compare_type: TypeComparison
 
     async def describe(self, key: str, expected: Expectation) -> Verified:
-        """The checks that one look answers.
+        """Returns the checks that one HEAD can answer.
 
         Raises ObjectNotUploaded, StorageUnavailable, StorageMisconfigured.
         """
@@ -78,9 +78,9 @@ class Verification:
         return Verified(found, tuple(checks), found.known_digests())
 
     async def compare(self, found: StoredObject, expected: Expectation) -> Verified:
-        """Compare a sealed object, as it was verified, with an expectation.
+        """Compares a sealed object, as it was verified, with an expectation.
 
-        Reads it only for a digest that is not known. Raises ObjectMissing, ObjectChanged,
+        Reads it only for a digest that is not stored. Raises ObjectMissing, ObjectChanged,
         StorageUnavailable, StorageMisconfigured.
         """
         described = Verified(found, tuple(check_description(expected, found)), Checksums())
@@ -95,7 +95,7 @@ class Verification:
     async def read(
         self, described: Verified, found: StoredObject, expected: Expectation, sniffing: Sniffing
     ) -> Verified:
-        """Check the bytes of `found`: the object described, or the copy it was sealed as.
+        """Checks the bytes of `found`: the object described, or the copy it was sealed as.
 
         Raises PreconditionChanged, StorageUnavailable, StorageMisconfigured.
         """

@@ -57,7 +57,9 @@ class CompleteUploadSession:
     background: BackgroundTasks
 
     async def __call__(self, principal: Principal, command: CompleteCommand) -> Completed:
-        """Raises InvalidRequest, AttachmentNotFound, RequestIdReused, FailedPrecondition and its
+        """Completes a session: PENDING → READY or FAILED.
+
+        Raises InvalidRequest, AttachmentNotFound, RequestIdReused, FailedPrecondition and its
         kinds, ObjectChanging, Unavailable, StorageMisconfigured.
         """
         principal.require_session(command.ref.attachment_id)

@@ -1,4 +1,4 @@
-"""The second look at an upload that failed verification, before its bytes are given up."""
+"""The second read of an upload that failed verification, before its bytes are deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attachery_service.domain.policy import Sniffing
 from attachery_service.domain.sessions import UploadSession
 from attachery_service.usecases.uploads.checks import Verification, Verified
 
-# Called with the attachment id, the failed check, and the check that failed in the second look.
+# Called with the attachment id, the failed check, and the failed check of the second read.
 OnDisagreement = Callable[[UUID, Check, Check | None], None]
 
 
@@ -36,9 +36,9 @@ class Confirmation:
         expected: Expectation,
         sniffing: Sniffing,
     ) -> None:
-        """Return if the second look at what was uploaded ends with the same failed check.
+        """Returns if the second read of the upload ends with the same failed check.
 
-        `etag` is the upload's in the first look. Raises StorageUnavailable if the looks disagree,
+        `etag` is the upload's in the first read. Raises StorageUnavailable if the reads disagree,
         PreconditionChanged if the object was replaced in between, ObjectNotUploaded if it is gone,
         StorageMisconfigured.
         """

@@ -13,7 +13,7 @@ from attachery_service.ports.usage import TenantUsage
 
 
 class PolicyCommand(Struct, frozen=True):
-    """A validated GetUploadPolicy request; `size` in bytes, None without a question of a route."""
+    """A validated GetUploadPolicy request; `size` in bytes, None if no route is requested."""
 
     tenant_id: str
     purpose: str

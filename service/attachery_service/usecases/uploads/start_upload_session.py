@@ -44,7 +44,9 @@ class StartUploadSession:
     tokens: SessionTokens
 
     async def __call__(self, principal: Principal, command: StartCommand) -> Started:
-        """Raises InvalidRequest, RequestIdReused, ResourceExhausted, DatabaseUnavailable,
+        """Starts a session, and signs the target for its upload.
+
+        Raises InvalidRequest, RequestIdReused, ResourceExhausted, DatabaseUnavailable,
         StorageMisconfigured.
         """
         request, limits = command.request, self.quotas.of(command.tenant_id)
