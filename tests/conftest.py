@@ -16,7 +16,7 @@ pytest_plugins = [
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many kinds of bad input this run has seen refused."""
+    """Prints how many kinds of bad input were refused in this run."""
     passed = terminalreporter.stats.get("passed", [])
     refused = sum("bad_input" in report.keywords for report in passed)
     if refused:
@@ -33,5 +33,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """The length of bytes in place of the bytes: for terminals, and the same in every worker."""
+    """Shows the length of bytes instead of the bytes, for equal names in every worker."""
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 12 else None

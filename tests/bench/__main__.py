@@ -1,8 +1,8 @@
-"""Measures the service beside its floors and a peer: `make bench`.
+"""Measures the service, its lower bounds and a peer: `make bench`.
 
-Everything it needs is started here, on free loopback ports, and ends with it: PostgreSQL with
-durable commits, an object store, `attachery serve`, the peer, the floors. Subjects of one table
-take turns, so compare within a table, not between tables.
+It starts everything it needs on free loopback ports, and stops it at the end: PostgreSQL with
+durable commits, object storage, `attachery serve`, the peer, the lower bounds. Subjects of one
+table take turns, so compare within a table, not between tables.
 """
 
 from __future__ import annotations

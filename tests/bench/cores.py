@@ -1,4 +1,4 @@
-"""Who runs where: what is measured has a core to itself where there are two."""
+"""Assigns cores: the measured process has a core to itself on a machine with two."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def describe() -> str:
 
 @contextmanager
 def on(cores: AbstractSet[int]) -> Iterator[None]:
-    """What is started in the block runs there."""
+    """Runs processes that are started in the block on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -31,7 +31,7 @@ def on(cores: AbstractSet[int]) -> Iterator[None]:
 
 
 def busy_seconds() -> float:
-    """CPU time that everybody on the machine has used since it started."""
+    """CPU time of all processes on the machine since it started."""
     with open("/proc/stat", encoding="ascii") as file:  # noqa: PTH123
         user, nice, system, _idle, _wait, irq, soft, *_ = map(int, file.readline().split()[1:])
     return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What processes have used: CPU time and memory, from /proc."""
+"""CPU time and memory of processes, from /proc."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _KIB = 1024
 
 
 def cpu_seconds(root: int) -> float:
-    """User and system time of a process and all that came of it, the ended ones included."""
+    """User and system time of a process and all its descendants, including ended ones."""
     return sum(_times(pid) for pid in family(root))
 
 
 def resident_bytes(root: int, *, peak: bool = False) -> int:
-    """Memory of a process and all that came of it; pages they share count in each."""
+    """Resident memory of a process and its descendants; shared pages count in each."""
     field = "VmHWM:" if peak else "VmRSS:"
     return sum(_status(pid, field) for pid in family(root))
 
@@ -62,5 +62,5 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields from the state on; the name before them may hold anything."""
+    """The fields from the state on; the name before them may contain any character."""
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()

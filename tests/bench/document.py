@@ -35,7 +35,7 @@ uvicorn, asyncpg, boto3 in threads, on the same tables.
 
 
 def write(report: Report, facts: Sequence[str], effort: Effort) -> Path:
-    """Replaces the last run's; the page."""
+    """Replaces the page of the previous run; returns the page."""
     told = _HOW_TO_READ.format(
         command=_COMMAND,
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

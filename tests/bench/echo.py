@@ -1,7 +1,7 @@
-"""The floor: a `grpc.aio` server that answers with the bytes it got.
+"""The lower bound of a call: a `grpc.aio` server that echoes the bytes of its request.
 
-Run as `python -m bench.echo [--like-the-service]`; prints its port. Stock is asyncio and grpc as
-they come; with the switch it has the process settings that `attachery serve` gives itself.
+Run as `python -m bench.echo [--like-the-service]`; prints its port. Without the switch, asyncio and
+grpc have their defaults; with it, the process settings of `attachery serve`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ METHOD: Final = "/bench.Echo/Echo"
 
 
 async def _serve(*, like_the_service: bool) -> None:
-    # After the process settings, some of which must be there before it is imported.
+    # After the process settings, some of which must be set before the import.
     import grpc  # noqa: PLC0415
 
     async def echo(message: bytes, _context: Any) -> bytes:

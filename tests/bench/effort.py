@@ -1,4 +1,4 @@
-"""How much is measured."""
+"""The duration of measurements."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ ALL_CALLERS: Final = (1, 8, 64)
 class Effort:
     """`rounds` of `seconds` each for every subject, after warming up for `warm_up` seconds.
 
-    `callers`: numbers of callers at a time; those below the most, of whom no target speaks, get
-    `fewer_rounds`. `scale`: the part of the rows that scenarios about large tables make.
+    `callers`: numbers of concurrent callers; those below the largest get `fewer_rounds`. `scale`:
+    the share of the rows that scenarios about large tables create.
     """
 
     rounds: int = 5
@@ -33,5 +33,5 @@ class Effort:
 
     @classmethod
     def quick(cls) -> Self:
-        """A little of everything, to see that it works; the figures mean nothing."""
+        """A small part of everything, as a smoke test; the figures mean nothing."""
         return cls(rounds=1, seconds=0.05, warm_up=0.0, callers=(8,), scale=0.01)

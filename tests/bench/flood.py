@@ -113,7 +113,7 @@ class FloodConnection(asyncio.Protocol):
             self._end(stream, "connection lost", now)
 
     def call(self, body: bytes, due: float) -> None:
-        """Adds a call to what `flush` sends."""
+        """Adds a call to the bytes that `flush` sends."""
         stream, self._next_stream = self._next_stream, self._next_stream + 2
         self._due[stream] = (due, self.tally)
         block = self._writer.block(self._headers)
@@ -169,7 +169,7 @@ class FloodConnection(asyncio.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`rate` in calls per second, for so many `seconds`."""
+    """`rate` in calls per second, for `seconds`."""
 
     rate: float
     seconds: float
@@ -229,7 +229,7 @@ async def _connect(
 
 
 async def _flood(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """What became of the calls of each phase."""
+    """Runs the phases; returns the results of each."""
     plan = options.plan
     headers: Headers = tuple((name, value) for name, value in plan["headers"])
     connections = await _connect(options.port, options.connections, headers, options.timeout)

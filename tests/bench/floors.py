@@ -1,7 +1,7 @@
-"""The floors that are no servers: what one step costs when nothing else is done.
+"""Lower bounds without a server: the cost of a single step.
 
 Run as `python -m bench.floors STEP CALLERS SECONDS [--database URL] [--url URL]`, with the process
-settings of the service; prints how many there were and what CPU time they took, as JSON.
+settings of the service; prints the number of steps and their CPU time as JSON.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from attachery_service.settings import process
 Step: TypeAlias = Callable[[], Awaitable[object]]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-# More wait in Postgres, not here.
+# Further callers wait in PostgreSQL, not here.
 _CONNECTIONS: Final = 16
 _SELECT: Final = "SELECT id, state, revision, payload FROM floor WHERE id = $1"
 _INSERT: Final = """
@@ -120,7 +120,7 @@ async def _own_head(options: argparse.Namespace) -> AsyncIterator[list[Step]]:
 
 @asynccontextmanager
 async def _encode(_options: argparse.Namespace) -> AsyncIterator[list[Step]]:
-    """One step builds and serialises an answer of 1,000 attachments."""
+    """One step builds and serialises a response with 1,000 attachments."""
 
     async def encode() -> None:
         results = [_result(number) for number in range(_ATTACHMENTS)]

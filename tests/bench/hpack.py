@@ -1,4 +1,4 @@
-"""Header blocks of HTTP/2 (HPACK), as far as a caller has to write them."""
+"""Header blocks of HTTP/2 (HPACK), as far as a client must write them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GREATEST_KEPT: Final = 1_000
 
 
 class HeaderWriter:
-    """Header blocks; what was sent before is named by its place in the table both sides keep."""
+    """Writes header blocks; fields sent before are referenced by their index."""
 
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], int] = {}

@@ -1,4 +1,4 @@
-"""Just enough of HTTP/1.1 to call a REST service as cheaply as `http2` calls a gRPC one."""
+"""A minimal HTTP/1.1 client, which calls a REST service as cheaply as `http2` a gRPC service."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class HttpConnection(asyncio.Protocol):
         self._done: asyncio.Future[bytes] | None = None
 
     async def call(self, request: bytes) -> bytes:
-        """The answer's body. Raises CallFailedError unless it is 2xx."""
+        """Returns the response body. Raises CallFailedError unless the status is 2xx."""
         assert self._transport is not None
         self._done = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -70,7 +70,7 @@ class HttpConnection(asyncio.Protocol):
 async def connect(
     host: str, port: int, count: int, *, bodiless: bool = False
 ) -> list[HttpConnection]:
-    """So many connections; `bodiless` for answers to HEAD, whose length is not theirs."""
+    """Opens `count` connections; `bodiless`: for responses to HEAD, whose length is not theirs."""
     loop = asyncio.get_running_loop()
     return [
         (await loop.create_connection(lambda: HttpConnection(bodiless=bodiless), host, port))[1]

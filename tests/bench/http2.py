@@ -1,8 +1,8 @@
-"""Just enough of HTTP/2 to call a gRPC server for a tenth of what a gRPC library costs.
+"""A minimal HTTP/2 client, which calls a gRPC server at a tenth of a gRPC library's cost.
 
-The server is what is measured, and it shares the machine with whoever calls it. So requests are
-bytes made beforehand, and of an answer only its end is looked at: the trailing header block, which
-holds `grpc-status` as plain text because we tell the server to index nothing.
+The measured server shares the machine with its callers. So requests are bytes made beforehand, and
+of a response only its end is read: the trailing header block, which has `grpc-status` as plain text
+because the client disables indexing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OK: Final = b"\x0bgrpc-status\x010"
 
 
 class CallFailedError(Exception):
-    """A call was answered with an error, or not at all."""
+    """The call failed or was not answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class GrpcConnection(asyncio.Protocol):
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def call(self, request: Request) -> bytes:
-        """The answer's message. Raises CallFailedError."""
+        """Returns the response message. Raises CallFailedError."""
         stream = self._next_stream
         done: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._next_stream += 2
@@ -194,7 +194,7 @@ class GrpcConnection(asyncio.Protocol):
         self._send_waiting()
 
     def _send_waiting(self) -> None:
-        """Sends of the long messages what the server has room for, the oldest first."""
+        """Sends as much of the long messages as the server permits, the oldest first."""
         left = []
         for stream, body in self._waiting:
             rest = body
@@ -223,7 +223,7 @@ class GrpcConnection(asyncio.Protocol):
 
 
 async def connect(host: str, port: int, count: int) -> Sequence[GrpcConnection]:
-    """So many connections, each with the server's settings known."""
+    """Opens `count` connections, each after the server's settings have arrived."""
     loop = asyncio.get_running_loop()
     connections = []
     for _ in range(count):
@@ -234,7 +234,7 @@ async def connect(host: str, port: int, count: int) -> Sequence[GrpcConnection]:
 
 
 def _explained(block: bytes) -> str:
-    """Code and message of trailers, which are plain text as long as they are short."""
+    """Reads code and message of trailers, which are plain text if they are short."""
     return ": ".join(_text_after(name, block) for name in (b"grpc-status", b"grpc-message"))
 
 

@@ -1,4 +1,4 @@
-"""Calls a server as fast as it answers, or at a fixed rate, and says what it took."""
+"""Calls a server in a closed loop, or at a fixed rate, and measures the latencies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 
 class Connection(Protocol):
-    """Carries prepared requests; raises CallFailedError for what is no good answer."""
+    """Sends prepared requests; raises CallFailedError unless the response is a success."""
 
     async def call(self, request: Any, /) -> bytes: ...
 
@@ -22,7 +22,7 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was done: latencies in seconds, ascending; `seconds` from the first call on."""
+    """The measured latencies in seconds, ascending; `seconds` from the first call on."""
 
     latencies: Sequence[float]
     seconds: float
@@ -33,14 +33,14 @@ class Load:
         return len(self.latencies)
 
     def percentile(self, percent: float) -> float:
-        """Seconds within which so many of a hundred calls were answered."""
+        """Returns the latency that `share` percent of the calls did not exceed, in seconds."""
         return self.latencies[min(int(self.calls * percent / 100), self.calls - 1)]
 
 
 async def closed_loop(
     connections: Sequence[Connection], requests: Iterator[Any], callers: int, seconds: float
 ) -> Load:
-    """So many callers, each calling again as soon as it is answered, while there are requests."""
+    """Runs `callers` callers, each calling again once it is answered, while there are requests."""
     latencies: list[float] = []
     clock, cpu = time.perf_counter, time.process_time()
     began = clock()
@@ -65,9 +65,9 @@ async def closed_loop(
 async def open_loop(
     connections: Sequence[Connection], requests: Iterator[Any], rate: float, seconds: float
 ) -> Load:
-    """So many calls a second, whether the ones before are answered or not.
+    """Makes `rate` calls per second, regardless of the responses to earlier ones.
 
-    A latency counts from when the call was due, so that a server cannot hide that it stood still.
+    A latency counts from the time at which the call was due, so a stalled server cannot hide it.
     """
     latencies: list[float] = []
     clock, cpu = time.perf_counter, time.process_time()

@@ -1,4 +1,4 @@
-"""On what was measured."""
+"""The machine of a measurement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PACKAGES: Final = (
 
 
 def facts(postgres: str, data: Path) -> Iterator[str]:
-    """A line each. `postgres`: its version; `data`: where its files are."""
+    """Returns a line per fact. `postgres`: its version; `data`: the folder of its files."""
     yield f"{_processor()}, {os.cpu_count()} cores, {_memory()} GiB; {cores.describe()}"
     yield f"{platform.system()} {platform.release()}; data on {_file_system(data)}, commits durable"
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)

@@ -1,4 +1,4 @@
-"""Measures subjects in turns: A B A B, so that what the machine does meanwhile happens to all."""
+"""Measures subjects in turns: A B A B, so that disturbances of the machine affect all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bench.world import World
 _CONNECTIONS: Final = 8
 _MICRO: Final = 1e6
 _SUPPLY_MARGIN: Final = 2.0
-# Before it is known how many calls a round will be.
+# Before the number of calls per round is known.
 _FIRST_RATE: Final = 12_000
 _A_MOMENT: Final = 0.05
 
@@ -27,7 +27,7 @@ Supply = Callable[[int], Awaitable[Sequence[Any]]]
 
 
 class Subject(Protocol):
-    """Something to measure."""
+    """A measurable subject."""
 
     @property
     def name(self) -> str: ...
@@ -40,7 +40,7 @@ class Subject(Protocol):
 
 @dataclass(slots=True)
 class Endless:
-    """Requests that may be sent again and again."""
+    """Requests that may be repeated."""
 
     requests: Sequence[Any]
 
@@ -50,7 +50,7 @@ class Endless:
 
 @dataclass(slots=True)
 class Fresh:
-    """Requests that can be sent once: `make` makes so many, before the clock starts."""
+    """Requests that can be sent once: `make` creates a number of them before the clock starts."""
 
     make: Supply
 
@@ -141,7 +141,7 @@ class Step:
         return 0
 
     async def measure(self, world: World, callers: int, seconds: float) -> Sample:
-        """One round, of the step alone."""
+        """Measures one round of the step alone."""
         postgres, store = _cpu(world.postgres_pid), _cpu(*world.store_pids)
         told = (self.step, str(callers), str(seconds), *self.arguments)
         found = json.loads(await output(["bench.floors", *told], world.folder))
@@ -156,7 +156,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Meter:
-    """CPU time from here on, by whom."""
+    """CPU time from now on, by process group."""
 
     world: World
     server: ServerProcess

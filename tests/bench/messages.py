@@ -74,7 +74,7 @@ def resolve(
 
 
 def offers_holds() -> bool:
-    """Whether the contract has them."""
+    """Whether the contract has holds."""
     return "hold_ttl" in attachments_pb2.ResolveAttachmentsRequest.DESCRIPTOR.fields_by_name
 
 

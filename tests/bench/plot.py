@@ -1,4 +1,4 @@
-"""The targets as bars: how far along to each, on one scale, as an SVG."""
+"""Plots the targets as bars on one scale, as an SVG."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STYLE: Final = (
 
 
 def plot(targets: Sequence[Target]) -> str:
-    """A bar per target that was measured: 1 is the target, longer is better, cut off at 2."""
+    """Draws a bar per measured target: 1 is the target, longer is better, cut off at 2."""
     measured = [target for target in targets if target.found is not None]
     height = _TOP + _ROW * len(measured) + 8
     rows = "".join(_row(target, _TOP + _ROW * n) for n, target in enumerate(measured))
@@ -48,7 +48,7 @@ def _row(target: Target, y: int) -> str:
 
 
 def _reached(target: Target) -> float:
-    """1 is the target; for what should be small, the other way round."""
+    """1 is the target; inverted for figures that should be small."""
     assert target.found is not None
     if target.at_most:
         return target.bound / target.found.value if target.found.value > 0 else _MOST

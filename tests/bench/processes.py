@@ -1,4 +1,4 @@
-"""Starts what is measured as processes of their own, which end with this one, however it ends."""
+"""Starts measured programs as processes that end with this one, in any case."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench import cores
 
 ROOT: Final = Path(__file__).parents[2]
 _PYTHONPATH: Final = os.pathsep.join(str(ROOT / part) for part in ("service", "generated", "tests"))
-# What the servers of the bench print, and what `attachery serve` logs.
+# The output of the bench's servers, and the log of `attachery serve`.
 _READY: Final = re.compile(
     r'^(?:port |.*"listen": ?"127\.0\.0\.1:)(\d+)|"event": ?"sweeping"', re.MULTILINE
 )
@@ -54,7 +54,7 @@ class ServerProcess:
         return self.popen.pid
 
     def shorten_log(self) -> None:
-        """A line per call fills a disk in an hour."""
+        """Drops the lines of calls, which would fill a disk in an hour."""
         if self.log.stat().st_size > _LONGEST_LOG:
             os.truncate(self.log, 0)
 
@@ -68,7 +68,7 @@ async def running(
     settings: Mapping[str, object] | None = None,
     on: AbstractSet[int] = cores.MEASURED,
 ) -> AsyncIterator[ServerProcess]:
-    """Runs `python -m ARGUMENTS` until the block is left. Raises ServerFailedError."""
+    """Runs `python -m ARGUMENTS` during the block. Raises ServerFailedError."""
     log, began = folder / f"{name}.log", time.perf_counter()
     log.unlink(missing_ok=True)
     popen = _spawn(arguments, log, settings or {}, on)
@@ -82,7 +82,7 @@ async def running(
 async def output(
     arguments: Sequence[str], folder: Path, *, on: AbstractSet[int] = cores.MEASURED
 ) -> str:
-    """What `python -m ARGUMENTS` prints. Raises ServerFailedError if it fails."""
+    """Returns the output of `python -m ARGUMENTS`. Raises ServerFailedError if it fails."""
     name = arguments[0]
     log = folder / f"{name}.out"
     log.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def _spawn(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # The terminal's Ctrl-C is for us.
+            # The terminal's Ctrl-C is for this process.
             start_new_session=True,
         )
 
@@ -136,7 +136,7 @@ def _text(log: Path) -> str:
 
 
 def _stop(popen: subprocess.Popen[bytes]) -> None:
-    """In order, so that it ends its own children; or not."""
+    """Stops it in order, so that it ends its own children; kills it otherwise."""
     popen.terminate()
     try:
         popen.wait(_STOP_SECONDS)

@@ -83,7 +83,7 @@ async def _profile(rpc: str, callers: int, path: Path) -> None:
 
 
 async def _warm(world: World, calls: Calls) -> None:
-    """Until it is known how many calls there will be."""
+    """Warms up until the number of calls is known."""
     await calls.measure(world, world.effort.most, 1.0)
 
 
@@ -96,8 +96,8 @@ async def _record(pid: int, path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         py_spy,
         "record",
-        # Without stopping it, which would show another process than the one that serves; and only
-        # who holds the interpreter, not who waits.
+        # Nonblocking, since stopping the process would distort it; and only threads that hold the
+        # interpreter, not those that wait.
         *("--pid", str(pid), "--nonblocking", "--gil"),
         *options,
         stdout=subprocess.DEVNULL,

@@ -1,8 +1,8 @@
-"""A `grpc.aio` server whose core refuses all calls but one of each connection (REFUSED_STREAM).
+"""A `grpc.aio` server whose core refuses all calls but one per connection (REFUSED_STREAM).
 
-Run as `python -m bench.refusing`; prints its port. It has the process settings that
-`attachery serve` gives itself. No refusal costs less, so a service that is measured while this
-server is flooded shows what the flood itself and the cheapest refusals leave of the CPU time.
+Run as `python -m bench.refusing`; prints its port. It has the process settings of `attachery
+serve`. No refusal is cheaper, so a service that is measured while this server is flooded shows the
+CPU time that the flood itself and the cheapest refusals leave.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _OPTIONS = (("grpc.max_concurrent_streams", 1),)
 
 
 async def _serve() -> None:
-    # After the process settings, some of which must be there before it is imported.
+    # After the process settings, some of which must be set before the import.
     import grpc  # noqa: PLC0415
 
     async def wait(_message: bytes, _context: Any) -> bytes:

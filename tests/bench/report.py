@@ -1,4 +1,4 @@
-"""Tables of what was measured, for the terminal and for docs/benchmarks.md."""
+"""Tables of the results, for the terminal and for docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the figure should be, and what it was. `found` is None when it was not measured."""
+    """The target of a figure, and the measured value. `found` is None if it was not measured."""
 
     figure: str
     bound: float
@@ -55,7 +55,7 @@ class Report:
         self._add(f"### {title}\n" + "".join(f"\n{line}\n" for line in lines))
 
     def series(self, found: Sequence[Series]) -> None:
-        """A table of subjects, and where something else than the subject was the limit."""
+        """Adds a table of subjects, with remarks if a subject was not the limit."""
         self._add(table(_COLUMNS, [_row(series) for series in found]) + _remarks(found))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -119,7 +119,7 @@ def _or_dash(value: float, form: str) -> str:
 
 
 def _remarks(found: Sequence[Series]) -> str:
-    """Where the subject may not have been the limit, and where others used the machine."""
+    """Remarks where the subject may not have been the limit, and where others used the machine."""
     lines = []
     for series in found:
         name = f"{series.name} at {series.callers} callers"

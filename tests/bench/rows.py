@@ -1,4 +1,4 @@
-"""Fills a database: rows copied from sessions that the service itself made, so many at once."""
+"""Fills a database with copies of sessions that the service itself has created."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import asyncpg
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-# A copy has an id and a place in the quota counters of its own; it shares the template's object.
+# A copy has its own id and its own place in the quota counters; it shares the template's object.
 _OWN: Final[Mapping[str, str]] = {
     "tenant_id": "$4",
     "attachment_id": "uuidv7()",
@@ -49,7 +49,7 @@ class Rows:
     template: UUID
 
     async def copy(self, count: int, tenant_id: str = "") -> list[str]:
-        """Makes so many more, with their history and bookings; their ids."""
+        """Creates `count` copies with their history and counters; returns their ids."""
         ids: list[UUID] = []
         statement = await self._statement()
         owner = tenant_id or self.tenant_id
@@ -64,7 +64,7 @@ class Rows:
         return list(map(str, ids))
 
     async def age(self, tenant_id: str, by: timedelta) -> None:
-        """Moves the whole life of a tenant's sessions into the past."""
+        """Moves a tenant's sessions into the past, with all their times."""
         found = await self.pool.fetch(
             "SELECT column_name FROM information_schema.columns"
             " WHERE table_schema = current_schema() AND table_name = 'upload_sessions'"
@@ -79,7 +79,7 @@ class Rows:
         )
 
     async def object_key(self) -> str:
-        """Where the template's object is."""
+        """The key of the template's object."""
         key: str = await self.pool.fetchval(
             "SELECT upload_key FROM upload_sessions WHERE tenant_id = $1 AND attachment_id = $2",
             self.tenant_id,
@@ -88,7 +88,7 @@ class Rows:
         return key
 
     async def _statement(self) -> str:
-        # Asked for, so that a column that is added later is copied too.
+        # Queried, so that a column that is added later is copied too.
         found = await self.pool.fetch(
             "SELECT column_name FROM information_schema.columns"
             " WHERE table_schema = current_schema() AND table_name = 'upload_sessions'"

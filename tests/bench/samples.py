@@ -1,4 +1,4 @@
-"""What the rounds of a subject came to."""
+"""The results of a subject's rounds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from statistics import median
 class Sample:
     """One round. CPU in microseconds per operation; latencies in seconds; shares of one core.
 
-    `operations`: calls times what each is worth. `busy`: the part of the cores beside the measured
-    one that our own processes used; `foreign`: the part of the machine that others did.
+    `operations`: calls times the operations of each. `busy`: the share of the other cores that this
+    program's processes used; `foreign`: the share of the machine that other programs used.
     """
 
     rate: float
@@ -58,7 +58,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Of two subjects measured in turns: of their medians, and round by round."""
+    """The ratio of two subjects measured in turns: of their medians, and round by round."""
 
     value: float
     least: float

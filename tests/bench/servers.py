@@ -1,4 +1,4 @@
-"""What the service works with, and what it is given to copy before it is measured."""
+"""The servers of a scenario, and the sessions to copy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BUCKET = "bench"
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A migrated database with a key that may do everything."""
+    """A migrated database with an API key that has all permissions."""
 
     url: str
     pool: Pool
@@ -32,7 +32,7 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An object store."""
+    """Object storage."""
 
     endpoint: str
     pid: int
@@ -53,7 +53,7 @@ class Service:
 
 
 async def new_key(pool: Pool) -> str:
-    """A key that may do everything in every tenant."""
+    """Creates a key with all permissions in every tenant."""
     key = ApiKey.generate()
     await pool.execute(
         "INSERT INTO api_keys (key_id, name, secret_digest, scopes) VALUES ($1, 'bench', $2, $3)",
@@ -67,7 +67,7 @@ async def new_key(pool: Pool) -> str:
 async def with_templates(
     process: ServerProcess, database: Database, store: Store, settings: Mapping[str, object]
 ) -> Service:
-    """The service's own work, to be copied: one pending session, and one that is ready."""
+    """Creates the sessions to copy: a pending one, and a ready one."""
     metadata = (("authorization", f"Bearer {database.api_key}"),)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{process.port}") as channel:
         stub: upload_sessions_pb2_grpc.UploadSessionServiceAsyncStub = (

@@ -1,8 +1,8 @@
-"""An object store that costs next to nothing: every key holds the same object.
+"""A fake of object storage that costs almost nothing: every key has the same object.
 
-Answers what the service asks of S3 (HEAD, GET with a range, PUT, copy, POST, DELETE) as fast as a
-Python process can, so that it is not what is measured. Signatures are not looked at.
-Run as `python -m bench.stand_in`; prints its port.
+It answers the service's requests to S3 (HEAD, GET with a range, PUT, copy, POST, DELETE) as fast as
+a Python process can, so that its cost is not measured. It ignores signatures. Run as `python -m
+bench.stand_in`; prints its port.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _answer_to(head: bytes, body: bytes) -> bytes:
 
 
 def _deleted(asked: bytes) -> bytes:
-    """That all keys of a DeleteObjects are gone."""
+    """The response of a DeleteObjects: all keys are deleted."""
     keys = b"".join(b"<Deleted>%s</Deleted>" % key for key in _KEY.findall(asked))
     told = b'<DeleteResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s</DeleteResult>' % keys
     return _answer("200 OK", len(told), "Content-Type: application/xml", body=told)

@@ -1,7 +1,7 @@
 """`attachery serve`, which counts the Python frames of its event loop's thread on demand.
 
 Run as `python -m bench.traced_server OUTPUT serve`. SIGUSR1 starts counting; SIGUSR2 ends it and
-writes what was counted to the file OUTPUT, as JSON.
+writes the counts to the file OUTPUT, as JSON.
 """
 
 from __future__ import annotations

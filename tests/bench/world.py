@@ -1,6 +1,6 @@
-"""Everything a scenario needs, started when it is first asked for.
+"""The servers of a scenario, each started when it is first used.
 
-PostgreSQL and the object stores stay for the whole run; what is measured ends with its scenario.
+PostgreSQL and object storage run for the whole bench; measured servers stop with their scenario.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class World:
 
     @property
     def postgres_pid(self) -> int:
-        """The postmaster's; 0 before it runs."""
+        """The postmaster's pid; 0 before it runs."""
         if not self._postgres_url:
             return 0
         lines = (self.folder / "postgres" / "cluster" / "postmaster.pid").read_text().splitlines()
@@ -49,12 +49,12 @@ class World:
 
     @property
     def store_pids(self) -> list[int]:
-        """Of the stores that run."""
+        """The pids of object storage's processes."""
         return [store.pid for store in self._lasting.values() if isinstance(store, Store)]
 
     @asynccontextmanager
     async def scenario(self) -> AsyncIterator[None]:
-        """The servers that are asked for within the block end with it."""
+        """Servers that are started within the block stop with it."""
         async with AsyncExitStack() as self._scope:
             try:
                 yield
@@ -68,7 +68,7 @@ class World:
         return text
 
     async def database(self, name: str = "bench") -> Database:
-        """One of its own for each name."""
+        """A database for each name."""
         known = self._lasting.get(name)
         if isinstance(known, Database):
             return known
@@ -90,7 +90,7 @@ class World:
         return database
 
     async def stand_in(self) -> Store:
-        """The store that costs next to nothing."""
+        """The fake object storage."""
         known = self._lasting.get("stand-in")
         if isinstance(known, Store):
             return known
@@ -106,7 +106,7 @@ class World:
         return await self._server("refusing", ["bench.refusing"], on=cores.ALL)
 
     async def echo(self, *, like_the_service: bool = False) -> ServerProcess:
-        """The floor of every call."""
+        """The lower bound of every call."""
         if like_the_service:
             return await self._server("echo_tuned", ["bench.echo", "--like-the-service"])
         return await self._server("echo", ["bench.echo"])
@@ -159,12 +159,12 @@ class World:
         return service
 
     def another(self, service: Service) -> AbstractAsyncContextManager[ServerProcess]:
-        """One more process of this service, with its settings."""
+        """Starts another process of this service, with its settings."""
         arguments = ["attachery_service", "serve"]
         return running("another", arguments, self.folder, settings=service.settings)
 
     def worker(self, service: Service) -> AbstractAsyncContextManager[ServerProcess]:
-        """The sweep of this service's database."""
+        """Starts the sweep of this service's database."""
         arguments = ["attachery_service", "worker"]
         return running("worker", arguments, self.folder, settings=service.settings, on=cores.OTHERS)
 
@@ -211,7 +211,7 @@ class World:
 
 @asynccontextmanager
 async def open_world(effort: Effort) -> AsyncIterator[World]:
-    """Its folder goes with it."""
+    """Opens a world; removes its folder afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="attachery-bench-"))
     try:
         async with AsyncExitStack() as stack:

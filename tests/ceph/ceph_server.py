@@ -32,7 +32,7 @@ from urllib.parse import urlencode, urlsplit
 _HERE = Path(__file__).resolve().parent
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
-# Below the ports that the kernel gives to outgoing connections: nobody takes one by accident.
+# Below the ports of outgoing connections, so no other process gets one by accident.
 _PORTS = range(20_000, 32_000)
 
 
@@ -50,7 +50,7 @@ class CephServer:
 
     @property
     def guest_access_key(self) -> str:
-        """Of another user, called guest, with the same secret: may do what policies allow."""
+        """The key of a user called guest, with the same secret and the rights of policies only."""
         return f"{self.access_key}GUEST"
 
 

@@ -1,4 +1,4 @@
-"""`attachery audit`: what it says, its exit codes, and what it repairs."""
+"""`attachery audit`: its output, its exit codes, and its repairs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOW = ("--orphan-age", "0")
 
 
 def settings_of(service: ServiceUnderTest) -> ServeSettings:
-    """Those of the service, as the environment of a command."""
+    """The settings of the service, as the environment of a command."""
     settings = service.settings
     assert settings.s3_secret_key
     return {
@@ -49,7 +49,7 @@ def settings_of(service: ServiceUnderTest) -> ServeSettings:
 
 
 class RunAudit(Protocol):
-    """Runs the command on the servers of the service, but for what `settings` say."""
+    """Runs the command on the servers of the service, with changes of `settings`."""
 
     async def __call__(self, *arguments: str, **settings: object) -> Done: ...
 
@@ -59,14 +59,14 @@ def audit(
     service: ServiceUnderTest, run_here: RunHere, capsys: pytest.CaptureFixture[str]
 ) -> RunAudit:
     async def run_audit(*arguments: str, **settings: object) -> Done:
-        capsys.readouterr()  # what the service has logged
+        capsys.readouterr()  # the service's own log
         return await run_here("audit", *arguments, settings={**settings_of(service), **settings})
 
     return run_audit
 
 
 def told(done: Done) -> tuple[dict[str, dict[str, Any]], Mapping[str, int]]:
-    """Findings by key, else by attachment, else by kind; and the summary."""
+    """Returns findings by key, else by attachment, else by kind; and the summary."""
     *findings, summary = map(json.loads, done.out.splitlines())
     assert done.code == (1 if findings else 0), done
     assert summary["summary"]["findings"] == len(findings)

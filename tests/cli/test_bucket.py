@@ -1,4 +1,4 @@
-"""`attachery bucket setup`: rules beside those of others, policies that are enough and no more."""
+"""`attachery bucket setup`: rules beside those of others, and minimal policies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def found(out: str) -> dict[str, str]:
 
 
 def policies(out: str) -> list[Any]:
-    """Both that were printed, in their order."""
+    """Returns both printed policies, in their order."""
     parts = out.split("Policy for ")[1:]
     return [json.loads(part[part.index("\n") :]) for part in parts]
 
@@ -392,7 +392,7 @@ def test_a_principal_is_an_arn(capsys: pytest.CaptureFixture[str]) -> None:
     assert "must be an ARN" in capsys.readouterr().err
 
 
-# A rule's origin, and what a browser or webview sends that must match it.
+# A rule's origin, and a matching origin of a browser or webview.
 ORIGINS = {
     "https://app.example": "https://app.example",
     "http://localhost:3000": "http://localhost:3000",

@@ -18,13 +18,13 @@ from support.commands import run
 from support.process_fixtures import Dev, RunHere, ServeSettings
 from support.processes import Done, ran
 
-pytestmark = pytest.mark.xdist_group("dev")  # they share one
+pytestmark = pytest.mark.xdist_group("dev")  # they share one server
 
 NewKey = Callable[..., Awaitable[ApiKey]]
 
 
 def told_key(done: Done) -> ApiKey:
-    """The key of the one line it printed."""
+    """The key in the printed line."""
     assert (done.code, done.err) == (0, "")
     (line,) = done.out.splitlines()
     told = json.loads(line)
@@ -46,13 +46,13 @@ def new_key(dev: Dev, run_here: RunHere) -> NewKey:
 
 
 async def use_of(dev: Dev, key: ApiKey) -> str:
-    """Empty if the key works in tenant `t`, else why not."""
+    """Empty if the key works in tenant `t`, else the error."""
     async with dev.client(key.text) as client:
         return await may_start(client, "t")
 
 
 async def may_start(client: AttacheryClient, tenant_id: str) -> str:
-    """Empty if it may, else why not."""
+    """Empty if a Start succeeds, else the error."""
     try:
         await client.start_upload_session(
             tenant_id=tenant_id, filename="a.txt", content_type="text/plain", size_bytes=1
@@ -158,7 +158,7 @@ async def test_with_an_overlap_the_old_key_works_until_it_is_over(
         rotate = ("keys", "rotate", "--ready-file", dev.ready_file, "--overlap", "3600")
         told_key(await run_here(*rotate, key.key_id))
     assert await use_of(dev, old) == ""
-    # An hour later, for the key that no call has made known yet.
+    # An hour later, for a key that no call has cached yet.
     connection = await asyncpg.connect(dev.ready["database_url"])
     await connection.execute(
         "UPDATE api_keys SET revoke_time = revoke_time - interval '1 hour' WHERE key_id = $1",
@@ -166,7 +166,7 @@ async def test_with_an_overlap_the_old_key_works_until_it_is_over(
     )
     await connection.close()
     assert await use_of(dev, later) == "CREDENTIALS_INVALID"
-    # Revoking does not wait for it.
+    # Revoking takes effect at once.
     await run_here("keys", "revoke", "--ready-file", dev.ready_file, old.key_id)
     assert "or it was revoked" in (await run_here(*rotate[:4], old.key_id)).refused_with(1)
 
@@ -175,7 +175,7 @@ async def test_a_key_that_is_not_there_is_told_in_one_line(dev: Dev, run_here: R
     for verb in ("revoke", "rotate"):
         done = await run_here("keys", verb, "--ready-file", dev.ready_file, "0" * 16)
         assert f"there is no key '{'0' * 16}'" in done.refused_with(1)
-    # Who pastes the whole key by mistake does not find it in a terminal's log.
+    # The log must not contain a key that was pasted as a whole by mistake.
     key = ApiKey.generate()
     done = await run_here("keys", "revoke", "--ready-file", dev.ready_file, key.text)
     assert key.secret not in done.refused_with(1)

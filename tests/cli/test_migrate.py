@@ -1,4 +1,4 @@
-"""`attachery migrate`: once or many times, one or many at once, the schema is the same."""
+"""`attachery migrate`: repeated and concurrent runs result in the same schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is set up wrong is told to operators in one line: what it is, its cause and what to do."""
+"""Misconfigurations are reported in one line: the subject, the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OUTAGE = "nothing was lost"
 
 
 async def refusal(settings: ServeSettings) -> str:
-    """What the command line says when the server cannot start."""
+    """Returns the message of the command line when the server cannot start."""
     chosen = Settings.model_validate(settings)
     with pytest.raises(Exception) as refused:  # noqa: PT011  each has a line of its own
         async with open_app(chosen):
@@ -58,7 +58,7 @@ async def http_server() -> AsyncIterator[str]:
 
 @pytest.fixture
 async def https_server(tmp_path: Path) -> AsyncIterator[str]:
-    """The same with TLS, and the certificate of an authority that nobody knows."""
+    """The same with TLS, and the certificate of an unknown authority."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(*Authority("unknown").issue("server").write(tmp_path, "server"))
     server = await asyncio.start_server(answer_as_http, "127.0.0.1", 0, ssl=tls)
@@ -67,7 +67,7 @@ async def https_server(tmp_path: Path) -> AsyncIterator[str]:
 
 
 async def visitor(database_url: str) -> str:
-    """The URL of a role that may connect and nothing else."""
+    """The URL of a role that can connect and has no other right."""
     name = f"visitor_{secrets.token_hex(4)}"
     connection = await asyncpg.connect(database_url)
     await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{SECRET}'")
@@ -146,7 +146,7 @@ async def test_an_object_store_that_is_set_up_wrong_is_explained(
 ) -> None:
     places = {"http": http_server, "https": https_server}
     values = {name: value.format(**places) for name, value in wrong.items()}
-    # With a seal that is set, wrong keys do not keep the service from starting.
+    # With a configured seal, wrong keys do not prevent the start.
     for seal in ("auto",) if "wrong keys" in said else ("auto", "write_once"):
         line = await refusal({**serve_settings, **values, "seal": seal})
         assert line.startswith("object storage cannot be ")

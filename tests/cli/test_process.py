@@ -1,4 +1,4 @@
-"""What holds for the whole process: told at start, and off where it is switched off."""
+"""Process-wide settings: logged at start-up, and without effect where they are switched off."""
 
 from __future__ import annotations
 

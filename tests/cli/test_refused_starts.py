@@ -1,4 +1,4 @@
-"""What keeps `attachery serve` from starting: one line each, no traceback, no secret."""
+"""Errors that prevent the start of `attachery serve`: one line each, no traceback, no secret."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SECRET = "words-nobody-may-read"
 
 @pytest.fixture
 def taken() -> Iterator[str]:
-    """An address somebody listens on."""
+    """An address in use."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 async def refusal(settings: ServeSettings) -> str:
-    """What the command line says of it."""
+    """Returns the message of the command line."""
     chosen = Settings.model_validate(settings)
     with pytest.raises(Exception) as refused:  # noqa: PT011  each has a line of its own
         async with open_app(chosen):

@@ -27,7 +27,7 @@ from support.store_fixtures import StoreUnderTest
 
 START = "/attachery.v1.UploadSessionService/StartUploadSession"
 NEVER = 100
-# Each connection is one worker's, as the kernel deals them: all of them to one is most unlikely.
+# The kernel gives each connection to one process; all of them to the same one is most unlikely.
 CONNECTIONS = 16
 
 
@@ -38,7 +38,7 @@ def serving_workers(
     count: int = 2,
     program: Sequence[str] = ("-m", "attachery_service"),
 ) -> Iterator[Process]:
-    """Killed at the end, its workers too."""
+    """A supervisor, killed at the end together with its processes."""
     arguments = ("serve", "--processes", str(count))
     with started(folder, *arguments, settings=settings, program=program) as process:
         try:
@@ -57,13 +57,13 @@ def settings(serve_settings: ServeSettings) -> ServeSettings:
 
 
 async def serving_told(process: Process) -> dict[str, Any]:
-    """What it says once all serve: as many processes, one after the other, have to start."""
+    """Returns the output once all processes serve, which start one after the other."""
     await eventually(lambda: process.has_ended or bool(process.events("serving")), within=60)
     return await process.logged("serving")
 
 
 async def start_once(listen: str, api_key: str) -> None:
-    """By a connection of its own, tried again while a worker is being replaced."""
+    """Starts a session on a new connection; retries while a process is being replaced."""
     options = (("grpc.use_local_subchannel_pool", 1),)
     async with grpc.aio.insecure_channel(listen, options=options) as channel:
         stub: Any = upload_sessions_pb2_grpc.UploadSessionServiceStub(channel)

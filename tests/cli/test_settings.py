@@ -1,4 +1,4 @@
-"""Settings: what cannot be meant is refused at start, by name and without its value."""
+"""Settings: invalid ones are refused at start-up, by name and without their value."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ COMMANDS = [
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Settings that can be read."""
+    """Valid settings."""
     for name, value in USABLE.items():
         monkeypatch.setenv(f"ATTACHERY_{name.upper()}", value)
     return monkeypatch

@@ -35,7 +35,7 @@ async def serving(process: Process) -> str:
 
 
 async def session_of(listen: str, api_key: str, roots: bytes | None = None) -> str:
-    """The id of a new session."""
+    """Returns the id of a new session."""
     async with raw_channel(listen, roots) as channel:
         stub: Any = upload_sessions_pb2_grpc.UploadSessionServiceStub(channel)
         request = upload_sessions_pb2.StartUploadSessionRequest(
@@ -122,7 +122,7 @@ class Instance:
         self._running.close()
 
     async def has_answered(self) -> None:
-        """Waits until the client has found it."""
+        """Waits until the client has connected to it."""
         await eventually(lambda: "GetUploadSession" in self._process.errors, within=30)
 
     def close(self) -> None:

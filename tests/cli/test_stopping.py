@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: calls at work finish, new ones are refused, and nothing holds up the end."""
+"""SIGTERM and Ctrl-C: running calls finish, new ones are refused, and nothing delays the end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT]
 # Channels to one address share a connection otherwise.
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
-# Longer than any test waits: whoever waits for it fails.
+# Longer than any test waits: a test that waits for it fails.
 NEVER = 100
 
 
@@ -57,7 +57,7 @@ def behind_slow_store(slow_store: Proxy, object_store: StoreUnderTest) -> ServeS
 async def held_complete(
     serving: Serving, store: Proxy, attachment_id: str | None = None
 ) -> asyncio.Task[Any]:
-    """A Complete that waits for the store."""
+    """A Complete that waits for object storage."""
     attachment_id = attachment_id or await serving.uploaded()
     store.hold()
     call = asyncio.create_task(serving.complete(attachment_id))
@@ -84,7 +84,7 @@ async def refusing(listen: str) -> None:
 
 
 async def watching(serving: Serving, name: str = "") -> Any:
-    """A held Health.Watch that has heard SERVING."""
+    """A held Health.Watch that has received SERVING."""
     watch = health_pb2_grpc.HealthStub(serving.channel).Watch(
         health_pb2.HealthCheckRequest(service=name)
     )
@@ -93,7 +93,7 @@ async def watching(serving: Serving, name: str = "") -> Any:
 
 
 async def reflecting(serving: Serving) -> Any:
-    """A held reflection stream that has been answered."""
+    """A held reflection stream with a first response."""
     stream: Any = serving.channel.stream_stream(
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         reflection_pb2.ServerReflectionRequest.SerializeToString,
@@ -152,7 +152,7 @@ async def test_of_calls_that_keep_coming_each_is_answered_or_refused_at_the_stop
     async with asyncio.TaskGroup() as group:
         callers = [group.create_task(keep_calling()) for _ in range(100)]
         await enough.wait()
-        # A call that was taken and forgotten would be waited for.
+        # A call that was accepted and forgotten would delay the end.
         assert await serving.process.stopped() == 0
     assert {caller.result() for caller in callers} == {grpc.StatusCode.UNAVAILABLE}
 
@@ -312,7 +312,7 @@ async def test_a_server_that_stops_within_a_process_leaves_no_socket_behind(
 
 
 def sockets_of_this_process(port: int) -> int:
-    """How many sockets have this port on their own side."""
+    """The number of this process's sockets with this port on their own side."""
     entries = (entry.name for entry in Path("/proc/self/fd").iterdir())
     return sum(local_port(int(name)) == port for name in entries)
 

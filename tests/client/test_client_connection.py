@@ -1,4 +1,4 @@
-"""What the client sends with every call, and what it repeats."""
+"""The metadata that the client sends with every call, and its retries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Call:
 
 @dataclass
 class ScriptedServer(grpc.GenericRpcHandler):
-    """Answers Start with one code after the other, then OK; keeps what it was sent."""
+    """Answers Start with one code after the other, then OK; records the calls."""
 
     codes: list[grpc.StatusCode] = field(default_factory=list)
     hangs: bool = False

@@ -1,4 +1,4 @@
-"""The client's exceptions are the service's own, rebuilt from what travels."""
+"""The client's exceptions are the service's own, rebuilt from the status."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tree_of(module: ModuleType) -> dict[str, tuple[str, ...]]:
 
 
 def reasons_of(module: ModuleType) -> dict[str, str]:
-    """The reasons that belong to one class each."""
+    """The reasons that have a class of their own."""
     return {
         name: vars(cls)["reason"]
         for name, cls in classes_of(module).items()

@@ -1,4 +1,4 @@
-"""Every method once, and whole files, against the real service and store."""
+"""Every method once, and whole files, with the real service and object storage."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CONTENT = b"%PDF-1.7 no, not really\n" * 1000
 
 
 class BrokenTransfer(HttpTransfer):
-    """Never gets the bytes through."""
+    """Never completes a transfer."""
 
     async def send(self, *_: object, **__: object) -> None:
         raise TransferFailed("storage answered 403 AccessDenied", status=403)
 
 
 class SlowTransfer(HttpTransfer):
-    """Does not get the bytes through in time."""
+    """Does not complete a transfer in time."""
 
     async def send(self, *_: object, **__: object) -> None:
         await asyncio.Event().wait()

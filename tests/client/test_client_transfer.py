@@ -1,4 +1,4 @@
-"""Bytes over signed URLs: exactly as the target says, in constant memory, whatever storage does."""
+"""Transfers by signed URLs: as the target says, in constant memory, despite storage's failures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ REQUEST_TIMEOUT = "<Error><Code>RequestTimeout</Code></Error>"
 
 
 async def hang_up(request: web.Request) -> web.StreamResponse:
-    """Takes the bytes, and the answer is lost."""
+    """Takes the bytes, and closes the connection without a response."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
@@ -128,7 +128,7 @@ async def test_repeating_ends_and_never_tells_the_url(transfer: HttpTransfer) ->
             await transfer.send(storage.target(), read_body(b"x", ()))
         with pytest.raises(TransferFailed):
             await transfer.fetch(storage.url, BytesIO())
-    # Four attempts each, and most versions of aiohttp repeat each of them once by themselves.
+    # Four attempts each, and most versions of aiohttp repeat each of them once.
     assert 8 <= len(storage.received) <= 16
     assert caught.value.status is None
     assert caught.value.__context__ is None

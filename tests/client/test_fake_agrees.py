@@ -1,4 +1,4 @@
-"""FakeAttachery answers as Attachery does: one suite of scenarios, run against both."""
+"""FakeAttachery behaves like Attachery: one suite of scenarios, run with both."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 class World(Protocol):
-    """A client, and what uploaders and time do."""
+    """A client, and the actions of uploaders and of time."""
 
     @property
     def client(self) -> AttacheryClient: ...
@@ -53,7 +53,7 @@ async def start(world: World, **own: Any) -> StartUploadSessionResponse:
 
 
 async def started(world: World, data: bytes | None = None, **own: Any) -> str:
-    """The id of a PENDING session, with these bytes uploaded."""
+    """Returns the id of a PENDING session whose bytes are uploaded."""
     answer = await start(world, **own)
     if data is not None:
         await world.put(answer, data)
@@ -70,7 +70,7 @@ async def state(world: World, attachment_id: str) -> str:
 
 
 class Scenarios:
-    """What both must do alike."""
+    """The behaviour that both must have in common."""
 
     async def test_a_session_as_started(self, world: World) -> None:
         answer = await start(world, size_bytes=6, checksums={"sha256": SHA256}, metadata={"a": "b"})
@@ -395,7 +395,7 @@ class Scenarios:
             assert from_status(answer.results[0].status) is None
 
     async def _batch_of_three(self, world: World) -> tuple[str, BatchItem, str]:
-        """Sessions that are good, have too few bytes, and have none."""
+        """Sessions with valid bytes, with too few bytes, and without any."""
         good, bad = await started(world, BODY), await started(world, BODY)
         return good, BatchItem(bad, size_bytes=7), await started(world)
 

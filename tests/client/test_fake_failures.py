@@ -1,4 +1,4 @@
-"""FakeAttachery fails as a test asks it to."""
+"""FakeAttachery fails as a test requests."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_a_proxy_never_shows_its_credentials() -> None:
 async def test_files_go_up_and_down_through_the_proxy(
     client: AttacheryClient, transfer: HttpTransfer, environ: pytest.MonkeyPatch, name: str
 ) -> None:
-    await client.get_upload_policy(tenant_id="acme")  # connected before there is a proxy
+    await client.get_upload_policy(tenant_id="acme")  # connected before the proxy is set
     async with http_proxy() as proxy:
         environ.setenv(name, proxy.url())
         put = await client.upload(b"hello", tenant_id="acme", filename="a.txt")

@@ -1,4 +1,4 @@
-"""`attachery dev`: one command, everything there, and nothing left behind."""
+"""`attachery dev`: one command starts everything, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from support.process_fixtures import BODY, Dev, running_dev
 from support.processes import SOURCES, Process, eventually, family, is_alive, ran, started
 from support.store_fixtures import StoreUnderTest
 
-pytestmark = pytest.mark.xdist_group("dev")  # they share one
+pytestmark = pytest.mark.xdist_group("dev")  # they share one server
 
 TENANT = "demo"
 SCOPE = "uploads.read"
@@ -46,7 +46,7 @@ KEYS = {
 
 
 async def upload(dev: Dev) -> str:
-    """The id of an attachment that went through the whole flow."""
+    """Returns the id of an attachment that went through the whole flow."""
     async with dev.client() as client, aiohttp.ClientSession() as http:
         started = await client.start_upload_session(
             tenant_id=TENANT, filename="a.txt", content_type="text/plain", size_bytes=len(BODY)
@@ -153,7 +153,7 @@ async def test_a_ready_file_of_one_that_was_killed_is_told(
 
 
 def at_terminal(folder: Path, until: str) -> str:
-    """What `dev` shows at a terminal where Ctrl-C is pressed once it has shown `until`."""
+    """Returns the output of `dev` at a terminal where Ctrl-C is pressed once `until` is shown."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "attachery_service", "dev", "--listen", "127.0.0.1:0"],
@@ -269,7 +269,7 @@ async def test_stopped_or_killed_it_leaves_no_process_and_comes_back_with_key_an
     async with running_dev(tmp_path) as second:
         assert second.ready["api_key"] == first.ready["api_key"]
         async with aiohttp.ClientSession() as http, http.get(url) as answer:
-            assert await answer.read() == BODY  # what was signed before still works
+            assert await answer.read() == BODY  # the URL was signed before the restart
         assert await content(second, attachment_id) == BODY
         later_id = await upload(second)
         await kill(second)
@@ -306,7 +306,7 @@ async def kill(dev: Dev) -> None:
 
 
 async def stop_while_starting(folder: Path, killed: Dev) -> None:
-    """A start removes what the killed one said, and can be stopped before it is ready."""
+    """A start removes the ready file of a killed run, and can be stopped before it is ready."""
     options = ("--data-dir", killed.data_dir, "--ready-file", killed.ready_file)
     with started(folder, "dev", *options) as process:
         await eventually(lambda: process.has_ended or not killed.ready_file.exists())
@@ -382,7 +382,7 @@ async def test_a_demo_streams_and_tells_what_passed_from_what_was_only_reported(
 
 
 def peak_memory(pid: int) -> int:
-    """In bytes, of a process that runs."""
+    """The peak memory of a running process, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 

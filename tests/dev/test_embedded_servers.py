@@ -1,4 +1,4 @@
-"""The embedded servers keep their data, die with their starter, and come back on what was left."""
+"""The embedded servers keep their data, stop with their starter, and restart on its remains."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SERVICE = Path(__file__).parents[2] / "service"
 BUCKET = "bucket"
 
-# Starts both servers, says where they are, and waits to be killed.
+# Starts both servers, prints their addresses, and waits to be killed.
 PARENT = """
 import asyncio, json, pathlib, sys
 from attachery_dev.embedded.object_store import running_object_store
@@ -98,7 +98,7 @@ async def eventually(condition: Callable[[], bool], *, within: float = 10) -> No
 
 
 def children(parent: int) -> set[int]:
-    """The processes whose parent it is, from /proc."""
+    """The child processes, from /proc."""
     found = set()
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -117,7 +117,7 @@ def family(parent: int) -> set[int]:
 
 @pytest.fixture
 def others() -> set[int]:
-    """This process's children that are none of the test's: the servers of the whole run."""
+    """Children of this process that do not belong to the test: the servers of the whole run."""
     return children(os.getpid())
 
 
@@ -143,7 +143,7 @@ def user_of(pid: int) -> int:
 
 
 def closed_folder_with_programs(above: Path) -> Path:
-    """A folder only root enters, PostgreSQL's programs in it, as in root's virtual environment."""
+    """PostgreSQL's programs in a folder that only root can enter, as in root's environment."""
     closed = above / "closed"
     closed.mkdir(mode=0o700)
     package = postgres._programs().parents[1]
@@ -399,7 +399,7 @@ async def test_killed_parent_takes_the_servers_along_and_the_next_start_works(
             await client.put_object(Bucket=BUCKET, Key="kept", Body=b"here")
             servers = family(pid)
             os.kill(pid, signal.SIGKILL)
-        # At once, while the servers may still be on their way out.
+        # At once, while the servers may still be stopping.
         async with running_postgres(tmp_path / "postgres") as again, connected(again) as database:
             assert await database.fetchval("SELECT word FROM kept") == "here"
         async with running_object_store(tmp_path / "objects") as same, s3(same) as client:

@@ -61,7 +61,7 @@ async def test_a_100_mib_file_costs_the_service_no_more_memory_than_a_small_one(
 
 
 async def _upload(client: AttacheryClient, size: int) -> None:
-    """Through a form, with digests that no store attests for one: the service must read it all."""
+    """Uploads by a form, with digests that the service must compute from the whole object."""
     body = bytes(size)
     started = await client.start_upload_session(
         tenant_id="demo", filename="zeros", content_type="application/octet-stream"

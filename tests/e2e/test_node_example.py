@@ -55,7 +55,7 @@ def _has_node() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a program ended, and what it printed."""
+    """The exit code of a program, and its output."""
 
     code: int | None
     output: str

@@ -1,4 +1,4 @@
-"""Storage and database that hang, break or vanish: bounded, told as passing, and nothing lost."""
+"""Storage and database that hang, break or vanish: bounded, reported as transient, nothing lost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def database_proxy(database_url: str) -> AsyncIterator[Proxy]:
 async def behind(
     make_service: MakeService, object_store: StoreUnderTest, proxy: Proxy, seal: str = "write_once"
 ) -> ServiceUnderTest:
-    """A service that reaches its store through the proxy, while uploaders reach it directly."""
+    """A service behind a proxy to object storage, which uploaders reach directly."""
     return await make_service(
         s3_endpoint=proxy.in_front_of(object_store.endpoint),
         s3_public_endpoint=object_store.endpoint,
@@ -175,7 +175,7 @@ async def test_a_caller_who_leaves_while_storage_is_asked_leaves_the_session_pen
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    # The service has heard of it, too, and waits for the store no longer.
+    # The service has noticed it, and no longer waits for object storage.
     await asyncio.wait_for(store_proxy.left.wait(), 5)
     store_proxy.release()
     assert (await service.get(attachment_id)).state == PENDING

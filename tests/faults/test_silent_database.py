@@ -39,7 +39,7 @@ BLOCKED = """
 
 @dataclass(frozen=True)
 class OwnPostgres:
-    """A server that tests can stop without stopping those of other tests."""
+    """A server that tests can stop without stopping the server of other tests."""
 
     url: str
     folder: Path
@@ -99,7 +99,7 @@ async def test_callers_whose_keys_must_be_read_share_one_read_and_its_failure(
         async with asyncio.timeout(20):
             found = await refusals(*(service.get(UNKNOWN) for _ in range(CALLERS)))
     assert found == {"DATABASE_UNAVAILABLE": CALLERS}
-    # A second one, should the last callers arrive only after the first one has failed.
+    # A second one, if the last callers arrive only after the first one has failed.
     assert 1 <= statements[query("find_api_keys")] <= 2
     assert statements[query("find_api_key")] == 0
     assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
@@ -129,7 +129,7 @@ async def test_callers_with_different_unknown_keys_are_all_refused_in_time(
 
 
 def every_kind_of_call(service: ServiceUnderTest) -> list[Awaitable[Any]]:
-    """One of each that reads or changes something, as a single statement or a transaction."""
+    """One call of each kind that reads or changes something, as a statement or a transaction."""
     who: Any = {"tenant_id": TENANT, "attachment_id": UNKNOWN}
     uploads, attachments, more = service.uploads, service.attachments, service.metadata
     start: Any = {
@@ -173,7 +173,7 @@ def every_kind_of_call(service: ServiceUnderTest) -> list[Awaitable[Any]]:
 async def test_every_kind_of_call_waits_one_database_timeout_and_no_longer(
     make_service: MakeService, own_postgres: OwnPostgres
 ) -> None:
-    """Neither for a connection and then for the statement, nor for a ROLLBACK after it."""
+    """A call waits neither for a connection and then for the statement, nor for a ROLLBACK."""
     service = await make_service(
         database_url=SecretStr(own_postgres.url),
         database_timeout=2.0,

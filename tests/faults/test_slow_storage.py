@@ -1,4 +1,4 @@
-"""What happens to sessions and to other calls while object storage takes its time."""
+"""The effect of slow object storage on sessions and on other calls."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def uploaded(service: ServiceUnderTest, **fields: Any) -> str:
 async def auto_complete(
     service: ServiceUnderTest, store: StoreUnderTest, attachment_id: str
 ) -> None:
-    """Complete the session in the service's own name, by a worker that no gate delays."""
+    """Completes the session in the service's own name, by a worker that the gate does not delay."""
     direct = service.settings.model_copy(update={"s3_endpoint": store.endpoint})
     async with opened_sweeper(direct) as sweeper:
         assert await sweeper.sweep.auto_complete(TENANT, UUID(attachment_id))

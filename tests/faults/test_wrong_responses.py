@@ -1,4 +1,4 @@
-"""One wrong response of object storage never destroys an upload."""
+"""A single wrong response of object storage never destroys an upload."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Lie = Callable[[Exchange], Exchange]
 
 
 def answered(name: str, value: str, *methods: str) -> Lie:
-    """A lie: object responses to these methods carry this header."""
+    """Forges object responses to these methods: they carry this header."""
 
     def lie(exchange: Exchange) -> Exchange:
         if exchange.method not in (methods or ("HEAD",)) or exchange.path.count("/") < 3:
@@ -45,7 +45,7 @@ def answered(name: str, value: str, *methods: str) -> Lie:
 
 
 def other_bytes(exchange: Exchange) -> Exchange:
-    """A lie: as many bytes as the object has, and others."""
+    """Forges the bytes of an object, in the same number."""
     if exchange.method != "GET" or exchange.path.count("/") < 3:
         return exchange
     return replace(
@@ -55,7 +55,7 @@ def other_bytes(exchange: Exchange) -> Exchange:
 
 @dataclass
 class LyingStore:
-    """Lies about so many requests that a lie is about."""
+    """Forges a number of the matching responses."""
 
     lie: Lie
     lies: int
@@ -73,7 +73,7 @@ class LyingStore:
 async def service_at(
     make_service: MakeService, store: StoreUnderTest, lie: LyingStore, **settings: Any
 ) -> AsyncIterator[ServiceUnderTest]:
-    """A service that object storage lies to, while uploaders reach it directly."""
+    """A service with forged responses of object storage, while uploaders reach it directly."""
     async with lying_store(store.endpoint, lie) as endpoint:
         yield await make_service(
             s3_endpoint=endpoint,
@@ -98,7 +98,7 @@ async def disagreements(service: ServiceUnderTest) -> float:
 
 
 async def refused_as_unavailable(service: ServiceUnderTest, attachment_id: str) -> Failure:
-    """The failure of a Complete that must have changed nothing."""
+    """Returns the failure of a Complete that must have changed nothing."""
     refused = await failure(service.complete(attachment_id))
     assert refused.code is grpc.StatusCode.UNAVAILABLE
     assert refused.reason == "STORAGE_UNAVAILABLE"
@@ -142,7 +142,7 @@ async def test_a_wrong_head_changes_nothing(
 async def test_wrong_bytes_once_change_nothing(
     make_service: MakeService, object_store: StoreUnderTest, seal: str
 ) -> None:
-    """Neither in what the service hashes nor in what it looks at for the type."""
+    """Neither the hashed bytes nor the bytes for the detection of the type."""
     hashed, sniffed = {"checksums": {"sha256": SHA256, "crc32c": CRC32C}}, {"body": PNG}
     for declared in (hashed, {**sniffed, "content_type": "image/png"}):
         liar = LyingStore(other_bytes, lies=1)
@@ -187,7 +187,7 @@ async def test_what_both_looks_find_wrong_ends_the_session(
 async def test_a_wrong_etag_changes_nothing(
     make_service: MakeService, object_store: StoreUnderTest
 ) -> None:
-    """Reads name the ETag, so for the object store another object is meant."""
+    """Reads name the ETag, so for object storage it is another object."""
     liar = LyingStore(answered("ETag", f'"{"0" * 32}"'), lies=-1)
     async with service_at(make_service, object_store, liar) as service:
         attachment_id = await uploaded(service, checksums={"md5": MD5})
@@ -198,7 +198,7 @@ async def test_a_wrong_etag_changes_nothing(
 
 
 def store_whose_etags_are_no_md5(head: str) -> bytes:
-    """Has BODY under every key."""
+    """Object storage with BODY under every key."""
     first = "range: bytes=0-0\r\n" in head.lower()
     lines = [
         "HTTP/1.1 206 Partial Content" if first else "HTTP/1.1 200 OK",

@@ -1,8 +1,8 @@
-"""Tries `make run` as the README has it: starts it, uses it, ends it with Ctrl-C, and again.
+"""Runs `make run` as in the README: starts it, uses it, stops it with Ctrl-C, and repeats that.
 
     .venv/bin/python tests/fresh/try_run.py
 
-Run it in a checkout whose data folder does not exist yet. Any free port will do for the service.
+Run it in a checkout whose data folder does not exist yet. The service uses a free port.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _CONTENT = Path("README.md")
 
 @contextmanager
 def _running() -> Iterator[dict[str, Any]]:
-    """What the ready file says of a service that runs for the block, and then ends by Ctrl-C."""
+    """Runs the service for the block, and stops it with Ctrl-C; yields its ready file."""
     service = subprocess.Popen(["make", "run", "LISTEN=127.0.0.1:0"], start_new_session=True)
     try:
         yield json.loads(_ready_file(service).read_text(encoding="utf-8"))
-        os.killpg(service.pid, signal.SIGINT)  # as a terminal does: everybody in the foreground
+        os.killpg(service.pid, signal.SIGINT)  # as a terminal does: to the process group
         service.wait(_STOP_SECONDS)
     finally:
         if service.poll() is None:
@@ -52,7 +52,7 @@ def _ready_file(service: subprocess.Popen[bytes]) -> Path:
 
 
 def _processes_of(session: int) -> list[str]:
-    """The command lines of those of this session that run."""
+    """The command lines of this session's running processes."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

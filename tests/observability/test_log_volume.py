@@ -1,4 +1,4 @@
-"""How much a service logs while its database is down, and when callers send nonsense."""
+"""The volume of the log while the database is down, and under invalid requests."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def flood(serving: Serving, call: Any) -> Counter[str]:
 
 
 def require_little(serving: Serving, text: str, calls: int) -> list[dict[str, Any]]:
-    """One line per call, and a few others; those others."""
+    """Returns the lines that belong to no call, of which there must be few."""
     lines = serving.process.log()
     assert len([line for line in lines if line["event"] == "rpc"]) == calls
     others = [line for line in lines if line["event"] != "rpc"]
@@ -139,6 +139,6 @@ async def test_a_callers_mistake_is_one_line_without_a_traceback(serve: Serve) -
     assert not any("exception" in line for line in lines)
     calls = [line for line in lines if line["event"] == "rpc"]
     assert 3 * CALLS <= len(calls) <= 3 * CALLS + AT_A_TIME
-    # Calls that come too late are refused before they are read, and summed up.
+    # Late calls are refused before they are read, and logged as a sum.
     known = {"rpc", "serving", "draining", "calls refused"}
     assert {line["event"] for line in lines} <= known

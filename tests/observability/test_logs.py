@@ -1,4 +1,4 @@
-"""The log: one JSON object per line, enough to find a call by, nothing that gives access."""
+"""The log: one JSON object per line, enough to find a call, and no credentials."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.proxy import Proxy, proxy_of
 from support.service_fixtures import TENANT
 from support.store_fixtures import StoreUnderTest
 
-pytestmark = pytest.mark.xdist_group("dev")  # they share one
+pytestmark = pytest.mark.xdist_group("dev")  # they share one server
 
 START = "/attachery.v1.UploadSessionService/StartUploadSession"
 COMPLETE = "/attachery.v1.UploadSessionService/CompleteUploadSession"
@@ -88,7 +88,7 @@ async def test_a_request_id_is_the_same_in_trailers_details_and_log(
     assert dict(await call.trailing_metadata())["x-request-id"] == "job:7/a.b_c@d+e=f-g"
     assert (await line_of(serving, "job:7/a.b_c@d+e=f-g"))["method"] == RESOLVE
 
-    # `failure` compares those of the trailers and the details.
+    # `failure` compares the request ids of the trailers and the details.
     refused = await failure(serving.complete("nothing", x_request_id="given-2"))
     assert refused.request_id == "given-2"
 
@@ -116,7 +116,7 @@ async def database_proxy(database_url: str) -> AsyncIterator[Proxy]:
 
 
 async def whole_flow(serving: Serving) -> list[str]:
-    """Every call once; the secrets that were handed out."""
+    """Makes every call once; returns the secrets that were handed out."""
     started = await serving.start()
     form = await serving.uploads.StartUploadSession(
         upload_sessions_pb2.StartUploadSessionRequest(

@@ -1,4 +1,4 @@
-"""The Prometheus endpoint: calls by method, code and reason, in names that no caller can add to."""
+"""The Prometheus endpoint: calls by method, code and reason, without labels from callers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `/healthz` and `/readyz` on the metrics port tell orchestrators."""
+"""The responses of `/healthz` and `/readyz` on the metrics port."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_an_event_loop_that_does_not_react_is_not_alive(
 
 
 async def first_bytes(listen: str | None) -> bytes:
-    """What the endpoint sends to a client that sends nothing."""
+    """Returns the response to a client that sends nothing."""
     host, _, port = str(listen).rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -211,7 +211,7 @@ async def test_processes_that_hang_are_discounted_and_replaced(
         for pid in hung:
             os.kill(pid, signal.SIGSTOP)
         await becomes(told["metrics"], "/readyz", 503)
-        assert await status(told["metrics"], "/healthz") == 200  # the supervisor works on it
+        assert await status(told["metrics"], "/healthz") == 200  # the supervisor is replacing it
         await becomes(told["metrics"], "/readyz", 200)
         await eventually(lambda: not hung & family(process.pid), within=30)
         await eventually(lambda: len(family(process.pid)) == 2, within=30)
@@ -240,7 +240,7 @@ async def test_serve_and_worker_share_one_environment(
     database_url: str,
     database_proxy: Proxy,
 ) -> None:
-    """On one host: each listens on addresses of its own, and takes no offence at the other's."""
+    """On one host, each listens on addresses of its own, and accepts the other's settings."""
     one, other, notifications = (f"127.0.0.1:{port}" for port in free_ports(3))
     settings = {
         **serve_settings,

@@ -1,4 +1,4 @@
-"""What a calling service gets from `pip install attachery-client`."""
+"""The result of `pip install attachery-client` for a calling service."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ async def store(client: AttacheryClient, report: Path) -> str:
 
 """
 
-# What protobuf and grpcio leave to stubs of their own: repeated fields, channels, plain calls.
+# The parts that protobuf and grpcio leave to separate stubs: repeated fields, channels, plain
+# calls.
 CONSUMER_OF_STUBS = """
 from typing import assert_type
 
@@ -207,7 +208,7 @@ def test_a_caller_is_told_of_mistakes(base: Environment, tmp_path: Path) -> None
 
 
 def _checked(base: Environment, folder: Path, script: str) -> tuple[int, str]:
-    """Exit code and words of a strict mypy that knows only what is installed there."""
+    """Returns exit code and output of a strict mypy with the installed packages only."""
     (folder / "caller.py").write_text(script)
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", ""]
     done = call([*mypy, "--python-executable", base.python, "caller.py"], cwd=folder)

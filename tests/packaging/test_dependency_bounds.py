@@ -31,7 +31,7 @@ from importlib.metadata import version
 print(json.dumps({name: version(name) for name in NAMES}))
 """
 
-# Every kind of field there is, to bytes and back; then calls, with an error and its details.
+# Every kind of field, serialised and parsed; then calls, with an error and its details.
 CALLER = """
 import asyncio, sys
 from datetime import timedelta
@@ -156,7 +156,7 @@ async def test_the_client_works_with_every_protobuf(
 def test_the_service_serves_with_its_own_dependencies_only(lowest_server: Environment) -> None:
     done = lowest_server.run("-m", "attachery_service", "serve", sources=True)
 
-    # As far as it gets with no settings.
+    # As far as a start without settings gets.
     assert done.returncode == 2
     assert "ATTACHERY_DATABASE_URL: is required" in done.stderr
 

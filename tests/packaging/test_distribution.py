@@ -38,7 +38,7 @@ def metadata(dist: Path, name: str) -> Message:
 
 
 def in_sdist(dist: Path, name: str) -> set[str]:
-    """Paths below its one top folder."""
+    """Paths below the single top folder."""
     with tarfile.open(built(dist, name, ".tar.gz")) as opened:
         assert not [member.name for member in opened.getmembers() if member.issym()]
         return {path.partition("/")[2] for path in opened.getnames()}

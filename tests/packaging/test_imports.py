@@ -1,4 +1,4 @@
-"""The import contracts hold, and each of them notices what it is there for."""
+"""The import contracts hold, and each of them detects a violation."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ VIOLATIONS = [
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the source roots, to be spoilt."""
+    """A copy of the source roots, to be modified."""
     for root in ("service", "generated"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / root, tmp_path / root, ignore=ignored)

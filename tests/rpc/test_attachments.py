@@ -1,4 +1,4 @@
-"""AttachmentService: only verified bytes are handed out, and exactly those."""
+"""AttachmentService: hands out verified bytes only, and exactly those."""
 
 from __future__ import annotations
 

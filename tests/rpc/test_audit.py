@@ -1,4 +1,4 @@
-"""AuditAttachments: silent on what is well, and exact about what is not."""
+"""AuditAttachments: no findings for consistent data, and exact ones otherwise."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_a_copy_that_no_row_came_to_name_is_no_finding_while_the_sweep_wil
     service = await make_service(seal="copy")
     attachment_id = await service.ready(BODY)
     await put(service, key_of(service, TENANT, attachment_id, "lost"))
-    # Long after any call that could be making it.
+    # Long after any call that could be creating it.
     await change(service, attachment_id, "update_time = now() - interval '2 hours'")
     assert await found(service) == []
     await change(
@@ -174,7 +174,7 @@ async def test_a_finding_says_what_was_expected_and_what_is_there(
 
 @asynccontextmanager
 async def audit_by_way_of(database: Proxy, service: ServiceUnderTest) -> AsyncIterator[Audit]:
-    """One whose statements are prepared, so that the next to come back is a page of rows."""
+    """A database behind a proxy with prepared statements: the next response is a page of rows."""
     settings = service.settings
     options = database_options(settings)
     url = database.in_front_of(options.url)

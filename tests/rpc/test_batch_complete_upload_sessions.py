@@ -53,12 +53,12 @@ async def complete(
 
 
 async def pending(service: ServiceUnderTest, **fields: Any) -> str:
-    """The id of a session for BODY that nothing was sent for."""
+    """Returns the id of a session for BODY without an upload."""
     return (await service.start(**{"size_bytes": len(BODY), **fields})).session.attachment_id
 
 
 async def uploaded(service: ServiceUnderTest, **fields: Any) -> str:
-    """The id of a session whose bytes have arrived."""
+    """Returns the id of a session whose bytes are uploaded."""
     started = await service.start(**{"size_bytes": len(BODY), **fields})
     assert await service.send(started.target, BODY) < 300
     return started.session.attachment_id
@@ -73,7 +73,7 @@ async def states(service: ServiceUnderTest, ids: Iterable[str]) -> list[int]:
 
 
 def wrong(attachment_id: str) -> Item:
-    """An item whose bytes are not what it demands."""
+    """An item that does not match its session's bytes."""
     return Item(attachment_id=attachment_id, checksums=resources_pb2.Checksums(md5="0" * 32))
 
 
@@ -271,7 +271,7 @@ async def test_an_atomic_batch_with_a_failure_makes_nothing_ready(
     after = await states(service, [good, bad, missing, fine])
     assert after == [PENDING, FAILED, PENDING, PENDING]
     await service.app.background.drain(5)
-    assert len(await service.keys_in_store()) == 2  # what was uploaded, and no copies
+    assert len(await service.keys_in_store()) == 2  # the uploads, and no copies
     again = await complete(
         service, good, wrong(bad), missing, UNKNOWN, fine, atomic=True, request_id="r-1"
     )
@@ -298,7 +298,7 @@ async def test_an_atomic_batch_that_loses_one_to_a_cancel_changes_nothing(
     await service.app.background.drain(5)
     assert len(await service.keys_in_store()) == 2
     monkeypatch.undo()
-    # Nothing came of the request id, so it may be used for the rest.
+    # The failed call has not used the request id, so it is available for the rest.
     rest = await complete(service, kept, other, atomic=True, request_id="r-1")
     assert reasons(rest) == ["", ""]
 
@@ -342,7 +342,7 @@ async def test_request_id_with_another_payload_is_refused(service: ServiceUnderT
         ((one, other), True),
         ((one,), False),
         ((other, one), False),
-        ((third,), False),  # none of the batch before
+        ((third,), False),  # no item of the previous batch
         ((UNKNOWN,), False),
     ):
         refused = await failure(complete(service, *items, atomic=atomic, request_id="r-1"))
@@ -472,7 +472,7 @@ async def test_a_caller_who_leaves_while_copies_are_made_leaves_none_behind(
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await asyncio.sleep(0.1)  # nothing tells when the server has heard of it
+    await asyncio.sleep(0.1)  # no event shows that the server has noticed it
     await service.app.background.drain(5)
     assert len(await service.keys_in_store()) == 2
     assert await states(service, ids) == [PENDING, PENDING]

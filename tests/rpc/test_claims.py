@@ -1,4 +1,4 @@
-"""The uploader's own Complete, after the service has completed the session by itself."""
+"""The uploader's own Complete, after the service has completed the session itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three clocks of a session: its deadline, its bytes, its row. In every read, to the moment."""
+"""The three lifetimes of a session: its deadline, its bytes, its row; exact in every read."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ async def test_bytes_past_their_time_are_deleted_in_every_read(service: ServiceU
     assert not (await resolved(service, attachment_id)).HasField("attachment")
     assert await listed(service, READY) == []
     assert [s.state for s in await listed(service, DELETED)] == [DELETED]
-    # Nothing has written it down yet.
+    # No statement has stored it yet.
     assert await service.events(attachment_id) == ["pending", "ready"]
 
 
@@ -215,7 +215,7 @@ async def test_every_deadline_has_passed_at_its_exact_moment(
     waiting = (await service.start(size_bytes=1)).session.attachment_id
     attachment_id = await service.ready()
     expected = {waiting: pending, attachment_id: ready}
-    # Within a transaction the database's clock stands still.
+    # Within a transaction, the database's clock stands still.
     async with service.database.acquire() as connection, connection.transaction():
         await connection.execute(
             "UPDATE upload_sessions SET expire_time = now() + $1, object_purge_time = now() + $1",

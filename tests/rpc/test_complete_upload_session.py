@@ -1,4 +1,4 @@
-"""CompleteUploadSession: READY exactly when what arrived is what was declared."""
+"""CompleteUploadSession: READY only if the upload matches the declaration."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ FAILED = pb.UPLOAD_SESSION_STATE_FAILED
 
 
 async def uploaded(service: ServiceUnderTest, body: bytes = BODY, **fields: Any) -> str:
-    """The id of a session whose bytes have arrived."""
+    """Returns the id of a session whose bytes are uploaded."""
     started = await service.start(**{"size_bytes": len(body), **fields})
     assert await service.send(started.target, body) < 300
     return started.session.attachment_id
 
 
 async def replace_object(service: ServiceUnderTest, body: bytes, **headers: Any) -> str:
-    """Changes the one object in the store by its owner's credentials, as no URL could."""
+    """Changes the object with the owner's credentials, as no URL can."""
     (key,) = await service.keys_in_store()
     await service.s3.put_object(
         Bucket=service.bucket, Key=key, Body=body, **{"ContentType": "text/plain", **headers}
@@ -103,7 +103,7 @@ async def test_missing_object_leaves_the_session_pending_and_completable(
     assert refused.facts["httpStatus"] == "422"
     assert (await service.get(attachment_id)).state == PENDING
     await service.send(started.target, BODY)
-    # The same request id: only final outcomes are kept under it.
+    # The same request id: only final outcomes are stored.
     assert (await service.complete(attachment_id, request_id="r-1")).session.state == READY
 
 

@@ -1,4 +1,4 @@
-"""DeleteAttachment: the bytes go at once, their metadata stays, and it happens once."""
+"""DeleteAttachment: deletes the bytes at once, keeps the metadata, and takes effect once."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def listed(service: ServiceUnderTest, state: int) -> list[str]:
 
 
 async def keys_left(service: ServiceUnderTest) -> set[str]:
-    """Once all that was to be deleted at once is."""
+    """The keys in storage, once immediate deletions are complete."""
     assert await service.app.background.drain(5)
     return await service.keys_in_store()
 
@@ -126,7 +126,7 @@ async def test_of_a_copied_attachment_the_uploaded_object_goes_too(
     assert await service.send(started.target, BODY) < 300
     await service.complete(started.session.attachment_id)
     assert len(await keys_left(service)) == 1
-    # The target still works, so that there is something under its key again.
+    # The target still works, so there is an object under its key again.
     assert await service.send(started.target, BODY) < 300
     assert len(await service.keys_in_store()) == 2
     await delete(service, started.session.attachment_id)
@@ -227,7 +227,7 @@ async def test_what_is_held_is_not_deleted_unless_forced(service: ServiceUnderTe
     assert refused.facts["httpStatus"] == "409"
     assert await service.events(attachment_id) == ["pending", "ready"]
     assert len(await keys_left(service)) == 1
-    # A refusal is not kept under its request id.
+    # A refusal is not stored under its request id.
     forced = await delete(service, attachment_id, request_id="r-1", force=True)
     assert forced.state == DELETED
     assert await keys_left(service) == set()
@@ -404,7 +404,7 @@ async def test_what_is_uploaded_again_after_a_delete_goes_when_its_target_is_dea
     await delete(service, attachment_id)
     await keys_left(service)
     await sweeper()
-    # A target that writes once can write again where nothing is.
+    # A write-once target can write again after its object was deleted.
     assert await service.send(started.target, BODY) == 200
     await service.age(attachment_id, timedelta(days=1))
     await sweeper()

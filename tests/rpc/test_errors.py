@@ -1,4 +1,4 @@
-"""Every failure reaches the caller as one clear status, and nothing internal does."""
+"""Every failure reaches the caller as one clear status, without internals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service as engineers see it: through grpcurl, with nothing but its address and a key."""
+"""The service through grpcurl, with its address and a key only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from support.access_rules import RULES
 from support.process_fixtures import BODY, Dev
 
-pytestmark = pytest.mark.xdist_group("dev")  # they share one
+pytestmark = pytest.mark.xdist_group("dev")  # they share one server
 
 GRPCURL = Path(sys.executable).with_name("grpcurl")
 UPLOADS = "attachery.v1.UploadSessionService"
@@ -37,7 +37,7 @@ def said(dev: Dev, *arguments: str) -> str:
 
 
 class Caller:
-    """Calls methods with JSON and remembers which."""
+    """Calls methods with JSON and records them."""
 
     def __init__(self, dev: Dev) -> None:
         self._dev = dev

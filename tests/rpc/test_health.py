@@ -1,4 +1,4 @@
-"""Health: what balancers and probes are told, and when they hear of a change."""
+"""Health: the responses to load balancers and probes, and their updates."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ SECONDS = 10.0
 
 
 class Watch:
-    """One who watches a name."""
+    """A client that watches a name."""
 
     def __init__(self, service: ServiceUnderTest, name: str) -> None:
         self._call = health(service).Watch(pb.HealthCheckRequest(service=name))
 
     async def next(self) -> int | None:
-        """The next status; None when the stream ended in order."""
+        """Returns the next status; None at the orderly end of the stream."""
         async with asyncio.timeout(SECONDS):
             answer = await self._call.read()
         return None if answer is grpc.aio.EOF else answer.status
 
     async def is_silent(self) -> bool:
-        """Whether nothing comes while the server answers another call."""
+        """Whether no status arrives while the server answers another call."""
         reading = asyncio.ensure_future(self._call.read())
         await asyncio.sleep(0)
         return not reading.done() and not self._call.done()

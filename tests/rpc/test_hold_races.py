@@ -1,4 +1,4 @@
-"""Holds taken, extended and released while others change the same: nothing held is ever lost."""
+"""Holds taken, extended and released concurrently: no held attachment is ever lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def delete(service: ServiceUnderTest, attachment_id: str) -> None:
 async def one_after_the_other(
     service: ServiceUnderTest, attachment_id: str, *calls: Any
 ) -> list[Any]:
-    """Their outcomes; all were made at once, and reached the attachment in this order."""
+    """Returns the results of concurrent calls that reached the attachment in this order."""
     tasks = []
     async with service.row_locked(attachment_id):
         for count, call in enumerate(calls, start=1):

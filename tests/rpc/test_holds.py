@@ -1,4 +1,4 @@
-"""Holds: what was resolved is there until the holder has fetched it."""
+"""Holds: a resolved attachment exists until its holder has fetched it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ delete_when_consumed = true
 
 @pytest.fixture
 async def consuming(make_service: MakeService, tmp_path: Path) -> ServiceUnderTest:
-    """Where drafts are deleted once they are consumed."""
+    """A service whose drafts are deleted once they are consumed."""
     path = tmp_path / "purposes.toml"
     path.write_text(FILE, encoding="utf-8")
     return await make_service(purposes=path, max_stored_bytes=1000)
@@ -150,7 +150,7 @@ async def test_the_same_owner_adds_to_the_same_hold_and_never_shortens_it(
     assert (again.hold_id, again.expire_time) == (first.hold_id, first.expire_time)
     more = await held(service, two, hold_owner="job", hold_ttl=9 * HOUR)
     assert (more.hold_id, more.attachment_count) == (first.hold_id, 2)
-    # What was held before is held as long as the hold lasts.
+    # Attachments that were held before are held for the hold's whole lifetime.
     for attachment_id in (one, two):
         assert (await get(service, attachment_id)).object_purge_time == more.expire_time
     assert await holds_stored(service) == 1

@@ -1,4 +1,4 @@
-"""Who may call, in whose name, and what those learn who may not."""
+"""Authentication and authorization, and the information that unauthorized callers get."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ async def test_a_call_with_two_request_ids_is_refused_and_gets_a_new_one(
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     assert refused.violations == [("x-request-id", "INVALID_REQUEST_ID")]
     assert UUID(refused.request_id).version == 4
-    # Who may not call learns nothing of it.
+    # An unauthorized caller gets no information about it.
     service.metadata = ids
     refused = await failure(service.get(UNKNOWN))
     assert refused.reason == "CREDENTIALS_MISSING"
@@ -190,7 +190,7 @@ async def test_all_keys_are_read_at_once_and_one_made_since_works_at_once(
     others = [await service.new_key() for _ in range(3)]
     await service.start(size_bytes=1)
     await service.database.execute("UPDATE api_keys SET revoke_time = now()")
-    for key in others:  # none of them was used before
+    for key in others:  # an unused key
         service.metadata = (("authorization", f"Bearer {key}"),)
         await service.start(size_bytes=1)
     service.metadata = (("authorization", f"Bearer {await service.new_key()}"),)
@@ -238,7 +238,7 @@ async def test_id_of_another_tenant_is_refused_byte_for_byte_like_an_unknown_one
     assert foreign.code is grpc.StatusCode.NOT_FOUND
     assert foreign.reason == "ATTACHMENT_NOT_FOUND"
     assert foreign.facts["httpStatus"] == "404"
-    # Equal but for the id that the caller itself sent.
+    # Equal except for the id that the caller sent.
     assert foreign.status.SerializeToString() == unknown.status.SerializeToString().replace(
         UNKNOWN.encode(), attachment_id.encode()
     )
@@ -279,7 +279,7 @@ async def test_a_method_needs_its_scope_and_tells_nothing_without(
 
 
 def test_every_scope_has_a_method() -> None:
-    # Except the one for a field of responses.
+    # Without the scope of a response's field.
     assert {rule.scope for rule in RULES.values()} == set(Scope) - {Scope.ATTACHMENTS_STORAGE_READ}
 
 

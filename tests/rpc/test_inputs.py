@@ -1,4 +1,4 @@
-"""What callers may send: each field by its rule, and every broken rule reported at once."""
+"""Valid requests: each field by its rule, and every violation reported at once."""
 
 from __future__ import annotations
 

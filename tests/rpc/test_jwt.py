@@ -1,4 +1,4 @@
-"""JSON Web Tokens of an issuer: whose are taken, for whom they stand, and which are refused."""
+"""JSON Web Tokens of an issuer: accepted and rejected tokens, and their principals."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Signer:
         return {**public, "kid": self.kid, "use": "sig", "alg": self.algorithm, **more}
 
     def token(self, *without: str, headers: Mapping[str, Any] = {}, **claims: object) -> str:
-        """For everything a test needs, but for what it says."""
+        """Issues a token with all rights that a test needs, with these changes."""
         told = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -114,7 +114,7 @@ def bear(service: ServiceUnderTest, token: str) -> None:
 
 
 async def answer_to(service: ServiceUnderTest, token: str) -> str:
-    """The reason why a Get of nothing fails; ATTACHMENT_NOT_FOUND for who may ask."""
+    """Returns the reason of a failed Get; ATTACHMENT_NOT_FOUND for an authorized caller."""
     bear(service, token)
     return (await failure(service.get(UNKNOWN))).reason
 
@@ -315,7 +315,7 @@ async def test_a_set_may_hold_what_nothing_can_be_verified_with(
 
 @dataclass
 class Website:
-    """The issuer's, over HTTPS."""
+    """The issuer's website, over HTTPS."""
 
     url: str
     body: bytes
@@ -326,7 +326,7 @@ class Website:
     async def answer(self, _: web.Request) -> web.Response:
         self.asked += 1
         await self.answering.wait()
-        # Only a redirect looks at where it leads: back to here, where it would be counted.
+        # Only a redirect follows it: back to this server, which would count it.
         there = {"Location": "/jwks"}
         return web.Response(body=self.body, status=self.status, headers=there)
 
@@ -387,7 +387,7 @@ async def test_an_unknown_key_is_looked_for_once_in_a_while(
     async with open_issuer(options_of(website.url)) as verifier:
         assert website.asked == 1
         website.body = _set(r, e)
-        # Of many at once, one asks, and all get its answer.
+        # One of many concurrent callers queries the issuer, and all share the response.
         found = await asyncio.gather(*(verifier.verify(e.token(sub=f"n{n}")) for n in range(20)))
         assert {principal.name for principal in found} == {f"n{n}" for n in range(20)}
         assert website.asked == 2
@@ -509,7 +509,7 @@ async def test_a_silent_issuer_refuses_all_callers_after_one_attempt(
             )
         assert {type(error) for error in found} == {CredentialsInvalid}
         assert website.asked == 2
-        # The keys read before are still there.
+        # The previous keys remain.
         assert (await verifier.verify(r.token())).name == "mailer"
         website.answering.set()
 
@@ -521,7 +521,7 @@ async def test_a_file_system_that_does_not_answer_refuses_all_callers(
     path = written(tmp_path / "keys.json", r.jwk())
     async with open_issuer(options_of(path)) as verifier:
         path.unlink()
-        os.mkfifo(path)  # opening it for reading waits until somebody writes
+        os.mkfifo(path)  # opening it for reading blocks until a writer opens it
         monkeypatch.setattr(key_set, "_READ_SECONDS", 0.2)
         async with asyncio.timeout(10):
             with pytest.raises(CredentialsInvalid):

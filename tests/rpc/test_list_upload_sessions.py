@@ -1,4 +1,4 @@
-"""ListUploadSessions: every session once, in order, whatever happens meanwhile."""
+"""ListUploadSessions: every session once, in order, despite concurrent changes."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ async def ids(service: ServiceUnderTest, **fields: Any) -> list[str]:
 
 
 async def started(service: ServiceUnderTest, count: int) -> list[str]:
-    """Ids, the newest first."""
+    """Returns ids, the newest first."""
     made = [(await service.start(size_bytes=1)).session.attachment_id for _ in range(count)]
     return made[::-1]
 
 
 async def walked(service: ServiceUnderTest, sizes: Sequence[int]) -> list[str]:
-    """All ids, by pages of changing sizes."""
+    """Returns all ids, by pages of changing sizes."""
     found: list[str] = []
     token, turn = "", 0
     while True:

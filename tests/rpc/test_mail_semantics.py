@@ -1,4 +1,4 @@
-"""What mail needs of an attachment, statement by statement of the API it was drawn from."""
+"""The requirements of mail attachments, by the statements of the e-mail API."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_attachments_are_read_and_deleted_but_never_edited(
     described = set(StartUploadSessionRequest.DESCRIPTOR.fields_by_name) - {
         "tenant_id",
         "request_id",
-        "disposition",  # of one download: how that one is served
+        "disposition",  # how one download is served
     }
     for method in pb.DESCRIPTOR.services_by_name["AttachmentService"].methods:
         assert not described & set(method.input_type.fields_by_name) - {"ttl"}
@@ -138,7 +138,7 @@ async def test_one_call_reads_many_attachments(
 async def test_ids_can_be_resolved_repeatedly(service: ServiceUnderTest) -> None:
     kept, removed = await service.ready(), await service.ready()
     first = await resolve(service, kept, removed)
-    # A draft's list is replaced as a whole: once with both, then without the one.
+    # A draft's list is replaced as a whole: once with both, then without one.
     for _ in range(2):
         assert await resolve(service, kept, removed) == first
         assert await resolve(service, kept) == first[:1]

@@ -1,4 +1,4 @@
-"""Overload: calls beyond what the server can answer in time are refused at once, and retried."""
+"""Overload: calls that the server cannot answer in time are refused at once, and retried."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def database_blocked(service: ServiceUnderTest) -> AsyncIterator[None]:
 async def overloaded(
     service: ServiceUnderTest, attachment_id: str, excess: int = 10
 ) -> AsyncIterator[tuple[list[Failure], list[asyncio.Task[Any]]]]:
-    """The refusals of `excess` calls, and the calls that wait for the database within the block."""
+    """Yields the refusals of `excess` calls, and the calls that wait for the database."""
     async with database_blocked(service):
         calls = [asyncio.create_task(service.get(attachment_id)) for _ in range(LEAST + excess)]
         refused = await first_done(calls, excess)
@@ -69,7 +69,7 @@ async def first_done(calls: list[asyncio.Task[Any]], count: int) -> set[asyncio.
 
 
 async def shed(service: ServiceUnderTest, cause: str) -> float:
-    """How many calls were refused for this cause, by the metric."""
+    """The number of calls refused for this cause, by the metric."""
     async with service.http.get(f"http://{service.app.metrics_listen}/metrics") as answer:
         text = await answer.text()
     return sum(

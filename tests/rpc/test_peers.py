@@ -1,4 +1,4 @@
-"""Callers that are known by their certificate: who they are, and who is not."""
+"""Callers identified by their certificate, and callers that are not."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def dns(text: str) -> x509.GeneralName:
 
 
 class Start(Protocol):
-    """Starts a session over a connection of its own; who it was started by, or why not."""
+    """Starts a session over a new connection; returns its creator, or the error."""
 
     async def __call__(
         self, *names: x509.GeneralName, credential: str | None = None, tenant_id: str = TENANT
@@ -119,7 +119,7 @@ async def test_a_caller_without_a_credential_is_who_its_certificate_says(start: 
     assert await start(uri(MAILER), tenant_id="other") == "TENANT_DENIED"
     assert await start(dns(PORTAL)) == "SCOPE_MISSING"
     assert await start(dns(PORTAL.upper())) == "SCOPE_MISSING"
-    # The SPIFFE id comes before any DNS name, and the first name that is known counts.
+    # The SPIFFE id precedes any DNS name, and the first name in the file counts.
     assert await start(dns(PORTAL), uri(MAILER)) == MAILER
     assert await start(dns("unknown.example.org"), dns(PORTAL)) == "SCOPE_MISSING"
 

@@ -1,4 +1,4 @@
-"""Quotas: never exceeded, given back when nothing more can arrive, shown as they are."""
+"""Quotas: never exceeded, released when no upload can arrive any more, and shown exactly."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ async def refusal(service: ServiceUnderTest, **fields: Any) -> Failure:
 
 
 async def storm(service: ServiceUnderTest, count: int, **fields: Any) -> list[Any]:
-    """Starts all at once; what was answered, or why not."""
+    """Makes concurrent Starts; returns the responses or errors."""
     return await asyncio.gather(
         *(service.start(**fields) for _ in range(count)), return_exceptions=True
     )
 
 
 def started(answers: list[Any]) -> list[StartUploadSessionResponse]:
-    """Those that were let in; all others must have been refused for the quota."""
+    """The successful Starts; all others must have failed because of the quota."""
     refused = [a for a in answers if isinstance(a, grpc.aio.AioRpcError)]
     assert {a.code() for a in refused} <= {grpc.StatusCode.RESOURCE_EXHAUSTED}
     return [a for a in answers if isinstance(a, StartUploadSessionResponse)]
@@ -60,7 +60,7 @@ def started(answers: list[Any]) -> list[StartUploadSessionResponse]:
 
 @pytest.fixture
 async def small(make_service: MakeService) -> ServiceUnderTest:
-    """Room for two sessions."""
+    """A service with room for two sessions."""
     return await make_service(max_pending_sessions=2, max_size=MAX_SIZE)
 
 
@@ -69,7 +69,7 @@ async def test_what_the_release_before_made_ready_is_settled_when_its_url_is_dea
 ) -> None:
     service = await make_service(max_pending_sessions=1)
     attachment_id = await service.ready(b"hello\n")
-    # As the release before the counters leaves it: READY, and nothing settled.
+    # As a release before the counters leaves it: READY, without a settlement.
     await service.database.execute(
         """
         WITH unsettled AS (
@@ -233,7 +233,7 @@ async def test_a_repeated_start_keeps_room_once(small: ServiceUnderTest) -> None
     assert len(ids) == 1
     await small.start(size_bytes=1)
     assert await usage(small) == (2, 2, 0)
-    # A repeat needs no room; another payload is still told what is wrong with it.
+    # A repeated call needs no room; the error of another payload does not depend on it.
     assert (await small.start(size_bytes=1, request_id="r-1")).session.attachment_id in ids
     reused = await failure(small.start(size_bytes=2, request_id="r-1"))
     assert reused.reason == "REQUEST_ID_REUSED"

@@ -1,4 +1,4 @@
-"""Rate limits: told in advance, refused in one clear way, and nobody pays for another's flood."""
+"""Rate limits: announced, uniform refusals, and no caller affected by another's flood."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ HEADERS = {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}
 
 @dataclass
 class Clock:
-    """The clock of the counts in memory, at the beginning of a day."""
+    """The clock of the counters in memory, at the beginning of a day."""
 
     now: float = 20_000 * 86_400.0
 
@@ -96,7 +96,7 @@ async def test_every_response_reports_remaining_calls_and_reset_time(
     first = await trailers_after(write(service))
     assert first["x-ratelimit-limit"] == "2"
     assert first["x-ratelimit-remaining"] == "1"
-    # Whoever comes back at this second finds more than what remains now.
+    # A caller that returns at this second has more calls than remain now.
     assert int(first["x-ratelimit-reset"]) == clock.now + MINUTE + 1
     assert first["x-request-id"]
     second = await failure(write(service, filename="a/b"))
@@ -141,7 +141,7 @@ async def test_reported_wait_is_exact(service: ServiceUnderTest, clock: Clock) -
         assert await reason(read(service)) == "RATE_LIMITED"
         clock.move(0.01)
         assert await reason(read(service)) == "ATTACHMENT_NOT_FOUND"
-    # First the period must end; from then on the calls of it count less and less.
+    # First the period must end; then the weight of its calls falls.
     assert [round(wait) for wait in waits] == [60, 15, 15, 15, 15, 15]
 
 
@@ -242,7 +242,7 @@ async def test_memory_stays_bounded_for_any_number_of_tenants(clock: Clock) -> N
     for number in range(11):
         await counts.take(f"read/{number}", limit)
     granted = [(await counts.take(f"read/{number}", limit)).granted for number in (10, 1, 0)]
-    assert granted == [False, False, True]  # the least recently used one was dropped
+    assert granted == [False, False, True]  # the least recently used counter was dropped
 
 
 async def test_who_holds_a_sessions_token_takes_nothing_from_who_handed_it_out(

@@ -30,7 +30,7 @@ DAY = timedelta(days=1)
 
 
 async def renewed_without(service: ServiceUnderTest, attachment_id: str, ttl: timedelta) -> str:
-    """The hold of an owner, renewed by a request that does not name the attachment."""
+    """An owner's hold, renewed by a request that does not name the attachment."""
     other = await service.ready()
     await held(service, attachment_id, hold_owner="job")
     return (await held(service, other, hold_owner="job", hold_ttl=ttl)).hold_id
@@ -57,7 +57,7 @@ async def rows(service: ServiceUnderTest) -> dict[str, int]:
 
 
 async def held_id(service: ServiceUnderTest, attachment_id: str) -> str:
-    """The id of a new hold without an owner."""
+    """Returns the id of a new hold without an owner."""
     return (await held(service, attachment_id)).hold_id
 
 
@@ -241,7 +241,7 @@ async def test_a_hold_that_ended_while_its_extension_waited_is_not_extended(
         await connection.execute("SELECT FROM holds FOR SHARE")
         waiting = asyncio.create_task(failure(extend(service, hold.hold_id, HOUR)))
         await service.until_blocked(1)
-        # As if the lock had been waited for until after the end.
+        # As if the call had waited for the lock until after the end.
         await connection.execute(
             "UPDATE holds SET create_time = create_time - interval '8 d',"
             " expire_time = expire_time - interval '8 d'"
@@ -255,7 +255,7 @@ async def test_a_hold_that_the_release_before_has_changed_is_counted_anew(
     one, two, three = [await service.ready() for _ in range(3)]
     hold = await held(service, one, hold_owner="job")
     for added in (two, three):
-        # As the release before adds to a hold: it knows neither the count nor end times.
+        # As the previous release adds to a hold: it has neither the count nor end times.
         await service.database.execute(
             "INSERT INTO held_attachments (tenant_id, hold_id, attachment_id) VALUES ($1, $2, $3)",
             TENANT,
@@ -376,7 +376,7 @@ async def test_the_sweep_looks_at_the_holds_on_a_row_that_tells_of_none(
 ) -> None:
     attachment_id = await service.ready()
     hold_id = await renewed_without(service, attachment_id, DAY)
-    # As the release before leaves it: it takes an expired hold for none.
+    # As the previous release leaves it: it ignores an expired hold.
     await service.database.execute("UPDATE upload_sessions SET held_until = NULL")
     assert (await failure(delete(service, attachment_id))).code == grpc.StatusCode.UNAVAILABLE
     await service.age(attachment_id, HOUR)

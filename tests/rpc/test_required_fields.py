@@ -1,4 +1,4 @@
-"""The fields that the contract marks as REQUIRED are the ones that the service asks for."""
+"""The fields that the contract marks as REQUIRED are those that the service requires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An attachment resolved before is resolved as it is now, whatever has happened to it since."""
+"""A repeated Resolve returns the current state, despite the cache."""
 
 from __future__ import annotations
 

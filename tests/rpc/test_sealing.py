@@ -1,4 +1,4 @@
-"""Sealing: no URL ever handed out changes what Resolve hands out. Runs on every test store."""
+"""Sealing: no URL ever handed out changes the result of Resolve. Runs on every test server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_replaying_the_upload_url_after_ready_never_changes_what_resolve_h
 
     status = await service.send(started.target, OTHER)
     if seal == "write_once" and declared_size is not None:
-        assert status == 412  # the store itself refuses
+        assert status == 412  # object storage itself refuses it
     assert await resolved_bytes(service, attachment_id) == BODY
     request = attachments_pb2.CreateDownloadUrlRequest(
         tenant_id=TENANT, attachment_id=attachment_id

@@ -40,7 +40,7 @@ BY_ID: dict[str, Call] = {
     "get": ServiceUnderTest.get,
 }
 
-# As the contract has them: letters, digits and four signs, not beginning with a dot.
+# As in the contract: letters, digits and four signs, not beginning with a dot.
 TENANTS = st.text(string.ascii_letters + string.digits + "_~-.", min_size=1, max_size=128).filter(
     lambda tenant: not tenant.startswith(".")
 )
@@ -51,7 +51,7 @@ def bear(service: ServiceUnderTest, credential: str) -> None:
 
 
 async def refusal(service: ServiceUnderTest, credential: str, attachment_id: str) -> Failure:
-    """Of a Get with this credential."""
+    """Returns the error of a Get with this credential."""
     bear(service, credential)
     return await failure(service.get(attachment_id))
 
@@ -131,7 +131,7 @@ async def test_any_other_session_is_refused_byte_for_byte_like_an_unknown_one(
     assert refused.status.SerializeToString() == unknown.status.SerializeToString().replace(
         UNKNOWN.encode(), other.encode()
     )
-    # And in the same turn: what is wrong with the request itself comes first.
+    # In the same order: errors in the request itself come first.
     assert (await failure(call(service, "no-uuid"))).reason == "INVALID_ATTACHMENT_ID"
     assert await service.events(other) == ["pending"]
 
@@ -232,7 +232,7 @@ async def test_every_replica_accepts_tokens_of_the_others(make_service: MakeServ
         started = await one.start()
         bear(two, started.session_token)
         assert (await two.get(started.session.attachment_id)).tenant_id == TENANT
-        await add_key(one)  # which the other learns of when it meets it
+        await add_key(one)  # which the other server reads when it needs it
 
 
 async def test_revoking_a_signing_key_ends_its_tokens_and_no_others(
@@ -290,7 +290,7 @@ async def test_token_with_any_byte_changed_removed_or_added_is_refused(
         token[:at] + ("0" if token[at] != "0" else "1") + token[at + 1 :]
         for at in range(len(token))
     ]
-    # Letters that differ in one bit, and in what base64 leaves unused.
+    # Letters that differ in one bit, and in bits that base64 ignores.
     changed += [
         token[:at] + chr(ord(token[at]) ^ 1) + token[at + 1 :]
         for at in range(len(token))

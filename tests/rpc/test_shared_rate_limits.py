@@ -1,4 +1,4 @@
-"""Rate limits of a fleet, counted in a real Redis that may be slow, vanish and come back."""
+"""Rate limits of a fleet, counted in a real Redis that may be slow, stop and restart."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine that runs the tests is busier than a Redis in a data centre."""
+    """A longer timeout: the test machine is busier than a data centre's Redis."""
     monkeypatch.setattr(shared, "_TIMEOUT", 0.5)
 
 
@@ -102,7 +102,7 @@ async def test_without_redis_each_counts_alone_says_so_once_and_shares_again_whe
     assert await unshared(one) == 0
 
     redis_server.kill()
-    # What was refused passes again: this process alone has seen no call yet. A flood still ends.
+    # Refused calls pass again: this process alone has counted none yet. A flood still ends.
     assert await reasons(one, 4) == [PASSED] * 3 + [REFUSED]
     assert said(log) == ["rate limits not shared"]
     assert await unshared(one) == 4

@@ -1,4 +1,4 @@
-"""Purposes: what a policy file demands of a session, and when."""
+"""Purposes: the requirements of a policy file for sessions."""
 
 from __future__ import annotations
 

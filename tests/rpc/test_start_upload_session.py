@@ -1,4 +1,4 @@
-"""StartUploadSession: what comes back, what is stored, what a repeated call does."""
+"""StartUploadSession: its response, the stored session, and repeated calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many statements a call with an unknown id costs."""
+"""The number of statements of a call with an unknown id."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _delete(service: ServiceUnderTest, who: Any) -> Awaitable[Any]:
         (_complete, 1),
         (_get_attachment, 1),
         (_download, 1),
-        # The conditional change, then the read that says why it changed nothing.
+        # The conditional change, then the read that explains why it changed nothing.
         (_cancel, 2),
         (_delete, 2),
     ],

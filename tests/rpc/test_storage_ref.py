@@ -1,4 +1,4 @@
-"""StorageRef: where the bytes are, for callers with the right to know, while they are there."""
+"""StorageRef: the location of the bytes, for callers with the scope, while the bytes exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS and mTLS by settings: who gets in, and what happens when certificates change."""
+"""TLS and mTLS by settings: accepted clients, and changes of certificates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stranger() -> Authority:
 
 @pytest.fixture
 def tls(tmp_path: Path, authority: Authority) -> dict[str, Any]:
-    """Settings for TLS with a certificate of ours."""
+    """Settings for TLS with a certificate of the test's authority."""
     certificate, key = authority.issue("server").write(tmp_path, "server")
     return {"tls_certificate": certificate, "tls_key": key}
 
@@ -42,7 +42,7 @@ def mutual_tls(tmp_path: Path, authority: Authority, tls: dict[str, Any]) -> dic
 async def can_call(
     service: ServiceUnderTest, roots: bytes | None, client: Pair | None = None
 ) -> bool:
-    """Whether a new connection that trusts `roots` gets an answer; None is a plain one."""
+    """Whether a new connection that trusts `roots` gets a response; None is a plain one."""
     async with _channel(service.target, roots, client) as channel:
         check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
         code = await check(b"", timeout=5).code()
@@ -54,7 +54,7 @@ async def can_call(
 async def _channel(
     target: str, roots: bytes | None, client: Pair | None
 ) -> AsyncIterator[grpc.aio.Channel]:
-    # Channels of the same target and credentials share a connection unless told otherwise.
+    # By default, channels with the same target and credentials share a connection.
     options = (("grpc.use_local_subchannel_pool", 1),)
     if roots is None:
         opened = grpc.aio.insecure_channel(target, options)

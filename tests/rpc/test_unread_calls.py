@@ -1,4 +1,4 @@
-"""Calls whose message comes late or never: they keep nobody out, and all of them are answered."""
+"""Calls without a message: they do not block other calls, and all of them are answered."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def once(event: asyncio.Event, message: Any) -> AsyncIterator[Any]:
 
 
 async def until_not_overloaded(service: ServiceUnderTest, attachment_id: str) -> None:
-    """On the connection of calls that were made before: the server has received those."""
+    """Waits on the connection of earlier calls: the server has received those."""
     refused = True
     async with asyncio.timeout(SECONDS):
         while refused:

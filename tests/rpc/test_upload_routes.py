@@ -1,4 +1,4 @@
-"""Routes: which way a file should go, as data of its purpose."""
+"""Routes: recommended ways for a file, as data of its purpose."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Headers that an uploader adds: READY, or FAILED with a reason that names them; never an outage.
+"""Headers that an uploader adds: READY, or FAILED with their names; never an outage.
 
-The object store takes those of AWS's unsigned ones, and a lax one takes all of them.
+Object storage accepts those that AWS permits unsigned; lax servers accept all of them.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ WAYS = pytest.mark.parametrize(
 
 
 async def uploaded(service: ServiceUnderTest, headers: Headers, **fields: Any) -> str | None:
-    """The id of a session whose uploader added these headers; None if the store refused them."""
+    """Returns the id of a session with these added headers; None if object storage refused them."""
     # Of two checksums the URL signs one: the service computes the other one from the bytes.
     started = await service.start(
         size_bytes=len(BODY), checksums={"sha256": SHA256, "crc32c": CRC32C}, **fields
@@ -136,7 +136,7 @@ async def test_headers_that_change_nothing_of_the_bytes_are_no_matter(
             assert completed.session.state == pb.UPLOAD_SESSION_STATE_READY, name
             assert await client.download(attachment_id, tenant_id=TENANT) == BODY, name
             taken.add(name)
-    # AWS and stores like it refuse the others, which would have to be signed.
+    # AWS and similar servers refuse the others, which would have to be signed.
     assert taken >= {
         "a filename in UTF-8",
         "a filename in Latin-1",
@@ -167,7 +167,7 @@ async def test_headers_that_keep_the_bytes_from_being_read_end_the_session_by_na
 async def test_an_archive_that_only_a_read_tells_of_ends_the_session_by_name(
     make_service: MakeService, object_store: StoreUnderTest, seal: str
 ) -> None:
-    """Not every store's HEAD names the storage class."""
+    """Not every server's HEAD names the storage class."""
 
     def hide_the_class(exchange: Exchange) -> Exchange:
         shown = {
@@ -177,7 +177,7 @@ async def test_an_archive_that_only_a_read_tells_of_ends_the_session_by_name(
         }
         hidden = exchange.with_headers(shown)
         is_read = exchange.method == "GET" and "list-type" not in exchange.query
-        # Of a copy, too: the test store lets one be made of an archived object.
+        # Includes copies: the test server copies archived objects.
         if is_read or "x-amz-copy-source" in exchange.headers:
             return hidden.refusing(403, "InvalidObjectState")
         return hidden

@@ -1,4 +1,4 @@
-"""What tests of audits make of the world behind a service."""
+"""Changes of the database and object storage for tests of audits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def put(service: ServiceUnderTest, key: str, body: bytes = BODY) -> str:
 
 
 async def put_again(service: ServiceUnderTest, attachment_id: str, body: bytes = BODY) -> str:
-    """Bytes where the session's upload goes."""
+    """Puts bytes under the key of the session's upload."""
     return await put(service, await column(service, attachment_id, "upload_key"), body)
 
 
@@ -71,7 +71,7 @@ async def cancelled(service: ServiceUnderTest) -> str:
 
 
 async def everything(service: ServiceUnderTest) -> tuple[int, int]:
-    """Sessions in every state, with all that may be in storage meanwhile: how many, and objects."""
+    """Creates sessions in every state with all possible objects; returns the numbers of both."""
     await service.start()
     uploaded = (await service.start(size_bytes=len(BODY))).session.attachment_id
     failed = (await service.start(size_bytes=len(BODY))).session.attachment_id
@@ -84,14 +84,14 @@ async def everything(service: ServiceUnderTest) -> tuple[int, int]:
     over = await service.ready(BODY)
     for each in (expired, over):
         await service.age(each, HOUR + timedelta(minutes=1))
-    # A copy that a Complete is making, and one that another has just left.
+    # A copy that a Complete is creating, and one that another has just left.
     await put(service, key_of(service, TENANT, uploaded, "copy"))
     await put(service, key_of(service, TENANT, copied, "copy"))
     for each in (failed, copied, await cancelled(service), await deleted(service)):
         await put_again(service, each)
     await service.ready(BODY)
     await held(service)
-    # Due for long enough to be swept, not for long enough to be overdue.
+    # Due for long enough to be swept, but not to be overdue.
     await change(service, failed, "due_time = now() - interval '4 minutes'")
     return 10, 12
 
@@ -170,7 +170,7 @@ async def held_too_long(service: ServiceUnderTest) -> str:
 
 
 async def copied_rows(service: ServiceUnderTest, count: int) -> None:
-    """So many more rows like the only one there is."""
+    """Creates `count` more rows like the only one."""
     await service.database.execute(
         """
         INSERT INTO upload_sessions SELECT (jsonb_populate_record(s, to_jsonb(s)

@@ -1,4 +1,4 @@
-"""Stores that fail, and stores that lie: servers of a few lines for what no good store would do."""
+"""Faulty object storage: small servers that fail or send wrong responses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "conte
 
 @dataclass
 class CannedStore:
-    """Answers every request with the same bytes, whatever it asks; None: accepts, then silence."""
+    """Answers every request with the same bytes; None: accepts connections, then stays silent."""
 
     answer: bytes | None
     endpoint: str = ""
@@ -65,7 +65,7 @@ async def canned_store(
 
 @dataclass
 class TiredStore:
-    """Keeps a connection for `patience` answers; the request after them it drops without a word."""
+    """Keeps a connection for `patience` responses, then drops it without a response."""
 
     answer: bytes
     patience: int
@@ -98,7 +98,7 @@ async def tired_store(answer: bytes, patience: int) -> AsyncIterator[TiredStore]
 
 @dataclass
 class ScriptedStore:
-    """Keeps its connections, and says to each request what `script` makes of its head.
+    """Keeps its connections, and answers each request with the result of `script` for its head.
 
     None ends the connection. While `may_answer` is not set, it is silent. `asked_on` has the number
     of the connection of each request, the first being 1.
@@ -130,7 +130,7 @@ class ScriptedStore:
 
     @property
     def keys(self) -> list[str]:
-        """What was asked for, by the last part of its key."""
+        """The requested keys, by their last part."""
         return [head.split(" ")[1].rpartition("/")[2] for head in self.heads]
 
 
@@ -154,13 +154,13 @@ async def scripted_store(
 
 
 def one_by_one(*answers: bytes | None) -> Callable[[str], bytes | None]:
-    """A script: each of them once, whatever is asked."""
+    """A script that returns each of the responses once, regardless of the request."""
     left = iter(answers)
     return lambda _: next(left)
 
 
 def http_answer(status: str, body: bytes = b"", *headers: str) -> bytes:
-    """An HTTP answer that ends its connection."""
+    """An HTTP response that ends its connection."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
@@ -172,7 +172,7 @@ def s3_error(status: str, code: str) -> bytes:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request as it came to the store and what the store made of it."""
+    """A request to object storage, and its response."""
 
     method: str
     path: str
@@ -183,15 +183,15 @@ class Exchange:
     body: bytes
 
     def saying(self, status: int) -> Exchange:
-        """The same, with another status."""
+        """Returns a copy with another status."""
         return replace(self, status=status)
 
     def with_headers(self, headers: dict[str, str]) -> Exchange:
-        """The same, answered with these headers."""
+        """Returns a copy with these headers."""
         return replace(self, answer_headers=headers)
 
     def refusing(self, status: int, code: str) -> Exchange:
-        """The same, as S3 would say no."""
+        """Returns a copy that is a refusal of S3."""
         return replace(self, status=status, body=f"<Error><Code>{code}</Code></Error>".encode())
 
 
@@ -201,9 +201,9 @@ _Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 @asynccontextmanager
 async def lying_store(truthful_endpoint: str, lie: Lie) -> AsyncIterator[str]:
-    """The endpoint of a proxy that passes everything on, and changes the answers.
+    """Yields the endpoint of a proxy that forwards all requests and changes the responses.
 
-    It keeps the Host header, which is signed, so that the store behind accepts what came for it.
+    It keeps the Host header, which is signed, so that the server behind accepts the requests.
     """
     async with aiohttp.ClientSession(auto_decompress=False) as http:
 
@@ -218,7 +218,7 @@ async def lying_store(truthful_endpoint: str, lie: Lie) -> AsyncIterator[str]:
 async def delayed_store(
     truthful_endpoint: str, before: Callable[[web.BaseRequest], Awaitable[None]]
 ) -> AsyncIterator[str]:
-    """The endpoint of a proxy that awaits `before` and then passes the request on."""
+    """Yields the endpoint of a proxy that awaits `before` and then forwards the request."""
     async with aiohttp.ClientSession(auto_decompress=False) as http:
 
         async def handle(request: web.BaseRequest) -> web.Response:
@@ -231,7 +231,7 @@ async def delayed_store(
 
 @asynccontextmanager
 async def hasty_store(truthful_endpoint: str, raw_s3: S3Client) -> AsyncIterator[str]:
-    """A store that looks at `If-None-Match` when a PUT begins, and not again when it ends."""
+    """A server that checks `If-None-Match` when a PUT begins, and not again when it ends."""
     taken: set[str] = set()
     async with aiohttp.ClientSession(auto_decompress=False) as http:
 

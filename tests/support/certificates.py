@@ -33,7 +33,7 @@ class Pair:
     key: bytes
 
     def write(self, folder: Path, name: str) -> tuple[Path, Path]:
-        """Where the two are now; what was there before is replaced."""
+        """Writes both files; replaces existing ones."""
         certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
         certificate.write_bytes(self.certificate)
         key.write_bytes(self.key)
@@ -68,7 +68,7 @@ class Authority:
         address: str = "127.0.0.1",
         password: bytes | None = None,
     ) -> Pair:
-        """Issue a certificate for a server or client at the address that has other names `also`."""
+        """Issues a certificate for a server or client at the address, with other names `also`."""
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         key = ec.generate_private_key(ec.SECP256R1())
         own_address = x509.IPAddress(ipaddress.ip_address(address))

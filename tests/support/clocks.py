@@ -1,4 +1,4 @@
-"""Time, moved for the signers alone, so that nobody has to wait for a URL to expire."""
+"""A clock that is moved for the signers only, so that a test need not wait for a URL to expire."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from botocore.compat import get_current_datetime
 
 from attachery_service.s3.bucket import endpoint as addresses
 
-# All that take the time: the SDK signs by itself or, where it finds awscrt, through that.
+# All modules that read the clock: the SDK signs by itself, or through awscrt if installed.
 _SIGNERS = (botocore.auth, botocore.crt.auth, aiobotocore.signers)
 
 
 @contextmanager
 def signing_earlier(by: timedelta) -> Iterator[None]:
-    """Signs as if it were that much earlier."""
+    """Signs as if it were `by` earlier."""
     with signing_at(lambda: get_current_datetime(False) - by):
         yield
 
 
 @contextmanager
 def signing_at(time: Callable[[], datetime]) -> Iterator[None]:
-    """Signs as if it were that time, which is in UTC."""
+    """Signs as if it were this time, in UTC."""
 
     def of_the_sdk(remove_tzinfo: bool = True) -> datetime:
         return time().replace(tzinfo=None) if remove_tzinfo else time()

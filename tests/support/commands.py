@@ -10,6 +10,6 @@ from attachery_service.commands import COMMANDS as SERVICE_COMMANDS
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command without the process-wide settings; return its exit code."""
+    """Runs a command without the process-wide settings; returns its exit code."""
     name, *rest = arguments
     return main.run((SERVICE_COMMANDS | DEV_COMMANDS)[name].parser(), rest)

@@ -1,4 +1,4 @@
-"""Python environments beside the one the tests run in, made by uv from its cache or from PyPI."""
+"""Python environments for tests, created by uv from its cache or from PyPI."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ class Environment:
     def run(
         self, *arguments: str | Path, sources: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """Runs its Python in its folder; `sources` puts this checkout's on the path."""
+        """Runs its Python in its folder; `sources` adds this checkout's sources to the path."""
         return call([self.python, *arguments], cwd=self.folder, sources=sources)
 
 
 class NewEnvironment(Protocol):
-    """Makes an environment that somebody else removes."""
+    """Creates an environment that the caller removes."""
 
     def __call__(self, *requirements: str | Path, python: str = "") -> Environment: ...
 
 
 def uv(*arguments: str | Path) -> str:
-    """What uv printed; it must succeed."""
+    """Returns the output of uv, which must succeed."""
     done = call([uv_binary(), *arguments])
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def make_environment(folder: Path, *requirements: str | Path, python: str = "") -> Environment:
-    """A fresh environment with these requirements, as pip names them, and what they need."""
+    """Creates an environment with these requirements, in pip's form, and their dependencies."""
     uv("venv", "--quiet", "--python", python or sys.executable, folder)
     environment = Environment(folder)
     uv("pip", "install", "--quiet", "--python", environment.python, *requirements)

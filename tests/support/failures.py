@@ -1,4 +1,4 @@
-"""What tests look at in a refused call."""
+"""The failure of a refused call, for assertions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Failure:
 
 
 async def failure(call: Awaitable[Any]) -> Failure:
-    """The failure of a call that must fail; checks what holds for every failure."""
+    """Returns the failure of a call that must fail; checks the rules of all failures."""
     try:
         answer = await call
     except grpc.aio.AioRpcError as error:

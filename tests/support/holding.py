@@ -1,4 +1,4 @@
-"""Taking, extending and releasing holds through the front door."""
+"""Takes, extends and releases holds through the API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 async def take(
     service: ServiceUnderTest, *ids: str, **fields: Any
 ) -> pb.ResolveAttachmentsResponse:
-    """Resolves with a hold, of two hours but for what `fields` say."""
+    """Resolves with a hold of two hours, with changes of `fields`."""
     values = {"tenant_id": TENANT, "attachment_ids": ids, "hold_ttl": 2 * HOUR, **fields}
     request = pb.ResolveAttachmentsRequest(**values)
     return await service.attachments.ResolveAttachments(request, metadata=service.metadata)
@@ -45,7 +45,7 @@ async def release(
 
 
 async def end(service: ServiceUnderTest, hold_id: str) -> None:
-    """Moves a hold's end, and what it alone keeps, into the past."""
+    """Moves a hold's end, and its effect on the rows, into the past."""
     await service.database.execute(
         "UPDATE holds SET create_time = create_time - interval '8 d',"
         " expire_time = expire_time - interval '8 d' WHERE hold_id = $1",
@@ -83,7 +83,7 @@ def exactly(time: Timestamp) -> datetime:
 
 
 def reasons(answer: pb.ResolveAttachmentsResponse) -> list[str]:
-    """The reason of each result's status; empty where it is OK."""
+    """The reason of each result's status; empty if it is OK."""
     return [_reason(result) for result in answer.results]
 
 

@@ -1,8 +1,8 @@
-"""`--hot-paths off` runs the suite without the code that is there for speed alone.
+"""`--hot-paths off` runs the suite without the code that serves only speed.
 
-All of it must pass either way. Services get the settings below from the environment, also those
-that tests start as processes of their own. gRPC looks at its part once, when it is imported: in the
-process of the tests themselves that can be off only with `-n`, or with the settings in front.
+All tests must pass either way. Services get the settings below from the environment, including
+those that tests start as processes. gRPC reads its part once, when it is imported: in the process
+of the tests themselves, it can be off only with `-n`, or with the settings in front.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SWITCHES: Final = (
 )
 OFF: Final = dict.fromkeys(SWITCHES, "false")
 
-prepare()  # this is the first of the plugins, and nobody has imported gRPC before
+prepare()  # the first plugin, before any import of gRPC
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,5 +43,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def settings() -> dict[str, str]:
-    """Those of `OFF` that hold in this run."""
+    """The settings of `OFF` that apply to this run."""
     return {name: os.environ[name] for name in OFF if name in os.environ}

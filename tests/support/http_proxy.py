@@ -87,7 +87,7 @@ class HttpProxy:
 
 
 def _forwarded(method: str, address: str, headers: list[str]) -> bytes:
-    """In origin form, without the headers for the proxy, on a connection for this request alone."""
+    """The request in origin form, without the headers for the proxy, on a connection of its own."""
     path = address.split("/", 3)[3]
     hidden = ("proxy-", "connection:")
     kept = [h for h in headers if not h.lower().startswith(hidden)] + ["Connection: close"]

@@ -1,4 +1,4 @@
-"""A worker's notification endpoint under test, and the events that stores send to it."""
+"""A worker's notification endpoint, and the events that object storage sends to it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ BODY = b"hello\n"
 
 @dataclass
 class Notified:
-    """A worker's door, and what came in by it."""
+    """A worker's notification endpoint, and its metrics."""
 
     url: str
     registry: CollectorRegistry
     http: aiohttp.ClientSession
 
     async def tell(self, message: object, **headers: str) -> int:
-        """The HTTP status of the answer to a message, which is JSON unless it is bytes."""
+        """Sends a message, as JSON unless it is bytes; returns the HTTP status."""
         body = message if isinstance(message, bytes) else json.dumps(message).encode()
         async with self.http.post(self.url, data=body, headers=headers) as answer:
             assert await answer.read() == b""
@@ -53,7 +53,7 @@ class Notified:
         return +found
 
     async def until(self, **counts: int) -> None:
-        """Until exactly this has become of all that was told."""
+        """Waits until the notifications have exactly these outcomes."""
         async with asyncio.timeout(15):
             while self.counts() != counts:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
@@ -63,7 +63,7 @@ class Notified:
 async def opened_door(
     settings: Settings, http: aiohttp.ClientSession, **more: Any
 ) -> AsyncIterator[Notified]:
-    """A worker that takes notifications, and does not sweep."""
+    """A worker that accepts notifications, and does not sweep."""
     chosen = settings.model_copy(update={"notifications_listen": "127.0.0.1:0", **more})
     registry, bugs = CollectorRegistry(), list[BaseException]()
     background = BackgroundTasks(bugs.append, 5.0)
@@ -80,7 +80,7 @@ async def opened_door(
 
 
 def created(bucket: str, key: str, name: str = "ObjectCreated:Put") -> dict[str, Any]:
-    """As AWS sends it, the key encoded."""
+    """As AWS sends it, with an encoded key."""
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -109,7 +109,7 @@ def created(bucket: str, key: str, name: str = "ObjectCreated:Put") -> dict[str,
 
 
 def created_at_ceph(bucket: str, key: str) -> dict[str, Any]:
-    """As Ceph sends it, the key as it is."""
+    """As Ceph sends it, with the plain key."""
     return {
         "eventVersion": "2.2",
         "eventSource": "ceph:s3",
@@ -150,7 +150,7 @@ def records(*events: dict[str, Any]) -> dict[str, Any]:
 async def started(
     service: ServiceUnderTest, body: bytes | None = BODY, *, auto_complete: bool = True
 ) -> tuple[str, str]:
-    """The id and the key of a session, after its upload if there is a body."""
+    """Returns the id and the key of a session, after its upload if there is a body."""
     answer = await service.start(size_bytes=len(BODY), auto_complete=auto_complete)
     if body is not None:
         assert await service.send(answer.target, body) == 200

@@ -11,7 +11,7 @@ from attachery_service.rpc.pipeline.calls import Call
 
 
 class Rpc:
-    """Metadata, deadline and address of a call; `sent` has what it was answered with."""
+    """Metadata, deadline and address of a call; `sent` has its response."""
 
     def __init__(
         self,

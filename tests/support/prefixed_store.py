@@ -24,7 +24,7 @@ PREFIX = "/storage/v1/s3"
 
 @dataclass
 class PrefixedStore:
-    """The gateway's endpoint, and the requests that it has let through."""
+    """The gateway's endpoint, and the requests that it has forwarded."""
 
     store: StoreUnderTest
     http: aiohttp.ClientSession
@@ -86,7 +86,7 @@ class Signed:
     def of(
         cls, method: str, headers: Mapping[str, str], query: Sequence[tuple[str, str]]
     ) -> Signed | None:
-        """None for a form, whose policy is signed without a path."""
+        """Returns None for a form, whose policy is signed without a path."""
         lower, asked = {n.lower(): v for n, v in headers.items()}, dict(query)
         if "X-Amz-Signature" in asked:
             rest = [(n, v) for n, v in query if n != "X-Amz-Signature"]

@@ -57,7 +57,7 @@ class Dev:
 async def running_dev(
     folder: Path, *arguments: str | Path, settings: ServeSettings | None = None
 ) -> AsyncIterator[Dev]:
-    """`attachery dev` on the folder's data; killed at the end if it still runs."""
+    """Runs `attachery dev` on the folder's data; kills it at the end if it still runs."""
     ready_file, data_dir = folder / "ready.json", folder / "data"
     options = ("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--ready-file", ready_file)
     with started(folder, "dev", *options, *arguments, settings=settings) as process:
@@ -68,7 +68,7 @@ async def running_dev(
 
 @pytest.fixture(scope="session")
 async def dev(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dev]:
-    """One for all tests that only use it."""
+    """One server for all tests that only use it."""
     async with running_dev(tmp_path_factory.mktemp("dev")) as running:
         yield running
         assert await running.process.stopped() == 0
@@ -78,7 +78,7 @@ async def dev(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dev]:
 async def serve_settings(
     database_url: str, object_store: StoreUnderTest, bucket: str
 ) -> ServeSettings:
-    """What `attachery serve` needs to run on servers of the test."""
+    """The settings of `attachery serve` for the servers of the test."""
     return {
         "listen": "127.0.0.1:0",
         "database_url": database_url,
@@ -105,7 +105,7 @@ def new_folder(tmp_path: Path) -> Callable[[], Path]:
 
 @dataclass(frozen=True)
 class Serving:
-    """A running `attachery serve`, and a caller of it."""
+    """A running `attachery serve`, and a client for it."""
 
     process: Process
     listen: str
@@ -127,7 +127,7 @@ class Serving:
         return (("authorization", f"Bearer {self.api_key}"), *named)
 
     async def start(self, **more: str) -> upload_sessions_pb2.StartUploadSessionResponse:
-        """A session for BODY."""
+        """Starts a session for BODY."""
         request = upload_sessions_pb2.StartUploadSessionRequest(
             tenant_id=self.tenant_id,
             filename="a.txt",
@@ -137,7 +137,7 @@ class Serving:
         return await self.uploads.StartUploadSession(request, metadata=self.metadata(**more))
 
     async def uploaded(self) -> str:
-        """The id of a session whose bytes are there."""
+        """Returns the id of a session whose bytes are uploaded."""
         started = await self.start()
         target = started.target
         async with self.http.request(
@@ -168,7 +168,7 @@ async def dev_serving(dev: Dev) -> AsyncIterator[Serving]:
 
 
 class RunHere(Protocol):
-    """Runs a command in this process, but for the environment as in one of its own."""
+    """Runs a command in this process, with an environment as in a process of its own."""
 
     async def __call__(
         self, *arguments: str | Path, settings: ServeSettings | None = None
@@ -177,7 +177,7 @@ class RunHere(Protocol):
 
 @pytest.fixture
 def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunHere:
-    """For what `migrate`, `check` and `keys` do: a new process takes a second each time."""
+    """For `migrate`, `check` and `keys`: a new process takes a second each time."""
 
     async def run_command(*arguments: str | Path, settings: ServeSettings | None = None) -> Done:
         with monkeypatch.context() as patch:
@@ -191,7 +191,7 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
 
 class Serve(Protocol):
-    """Starts `attachery serve` with settings of the test's choice."""
+    """Starts `attachery serve` with the test's settings."""
 
     async def __call__(self, **settings: object) -> Serving: ...
 
@@ -200,7 +200,7 @@ class Serve(Protocol):
 async def serve(
     serve_settings: ServeSettings, new_folder: Callable[[], Path], database_url: str
 ) -> AsyncIterator[Serve]:
-    """Killed at the end, should the test not have ended it."""
+    """Killed at the end unless the test has stopped it."""
     async with AsyncExitStack() as stack:
 
         async def start(**settings: object) -> Serving:
@@ -221,7 +221,7 @@ async def serve(
 
 
 async def stored_key(database_url: str) -> str:
-    """A key for everything in TENANT."""
+    """Stores a key with all permissions in TENANT."""
     key = ApiKey.generate()
     principal = Principal(name="operator", tenants=frozenset({TENANT}), scopes=ALL_SCOPES)
     async with open_database(DatabaseOptions(url=database_url)) as database:

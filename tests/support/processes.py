@@ -1,4 +1,4 @@
-"""`attachery …` as processes of their own, in an environment of their own."""
+"""`attachery …` as processes, each in an environment of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def eventually(condition: Callable[[], bool], *, within: float = 15) -> No
 
 @dataclass(frozen=True)
 class Process:
-    """A started command; what it says goes to two files, so that it never waits for a reader."""
+    """A started command; its output goes to two files, so that it never waits for a reader."""
 
     popen: subprocess.Popen[bytes]
     out: Path
@@ -52,7 +52,7 @@ class Process:
         self.popen.send_signal(number)
 
     async def ended(self, *, within: float = 30) -> int:
-        """The exit code."""
+        """Waits for the end; returns the exit code."""
         await eventually(lambda: self.has_ended, within=within)
         return self.popen.returncode
 
@@ -61,7 +61,7 @@ class Process:
         return await self.ended()
 
     def log(self) -> list[dict[str, Any]]:
-        """What it logged; every line must be one JSON object."""
+        """The log; every line must be one JSON object."""
         lines = [json.loads(line) for line in self.errors.splitlines()]
         assert all(isinstance(line, dict) for line in lines)
         return lines
@@ -84,7 +84,7 @@ def started(
     settings: Mapping[str, object] | None = None,
     program: Sequence[str] = ("-m", "attachery_service"),
 ) -> Iterator[Process]:
-    """`attachery` with these arguments, and settings by their name without `ATTACHERY_`.
+    """Starts `attachery` with these arguments, and settings by their name without `ATTACHERY_`.
 
     `program`: arguments of Python that run the command line in another way.
     """
@@ -116,7 +116,7 @@ class Done:
     err: str
 
     def refused_with(self, code: int) -> str:
-        """The one line by which it refused; nobody wants a traceback for what they did wrong."""
+        """The single line of a refusal, which must not be a traceback."""
         assert (self.code, self.out) == (code, ""), self
         (line,) = self.err.splitlines()
         assert line.startswith("attachery: ")
@@ -132,7 +132,7 @@ async def ran(
 
 
 def family(parent: int) -> set[int]:
-    """Every process that came of it, from /proc."""
+    """The process and its descendants, from /proc."""
     direct = {pid for pid, its_parent in _parents() if its_parent == parent}
     return direct.union(*(family(child) for child in direct))
 
@@ -142,7 +142,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    """Each process that is not just waiting to be buried, with its parent."""
+    """Each process that is not a zombie, with its parent."""
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent = entry.read_text().rpartition(")")[2].split()[:2]
@@ -153,7 +153,7 @@ def _parents() -> Iterator[tuple[int, int]]:
 
 
 def _environment(settings: Mapping[str, object]) -> dict[str, str]:
-    """What any program needs, the settings, and what is named in full (`AWS_…`, `http_proxy`)."""
+    """Basic variables, the settings, and variables with their full name (`AWS_…`, `http_proxy`)."""
     named = {_variable(name): str(value) for name, value in settings.items()}
     always = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": SOURCES}
     return {**always, **hot_paths.settings(), **named}

@@ -1,4 +1,4 @@
-"""A TCP proxy that tests put between the service and what it depends on, to hold or cut it."""
+"""A TCP proxy between the service and a dependency, which can hold or cut its connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class Proxy:
-    """Passes bytes on, until it is told to hold what comes back, or to cut everything."""
+    """Forwards bytes, until it has to hold responses or cut connections."""
 
     def __init__(self, host: str, port: int) -> None:
         self._upstream = (host, port)
@@ -22,13 +22,13 @@ class Proxy:
         self.port = 0
 
     def hold(self) -> None:
-        """From now on nothing comes back."""
+        """Holds all responses from now on."""
         self.held.clear()
         self.left.clear()
         self._passing.clear()
 
     def release(self) -> None:
-        """What was held comes back, and everything after it."""
+        """Forwards the held responses, and all later ones."""
         self._cut = False
         self._passing.set()
 
@@ -39,7 +39,7 @@ class Proxy:
             writer.transport.abort()
 
     def in_front_of(self, url: str) -> str:
-        """The URL of the same thing by way of this proxy."""
+        """The URL of the same dependency through this proxy."""
         parts = urlsplit(url)
         user, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{self.port}"))
@@ -75,7 +75,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy_of(url: str) -> AsyncIterator[Proxy]:
-    """A proxy in front of whatever the URL names, on loopback."""
+    """A proxy in front of the URL's address, on loopback."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None

@@ -1,4 +1,4 @@
-"""HTTP requests with whatever bytes a test puts into their headers."""
+"""HTTP requests with arbitrary bytes in their headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 async def raw_request(
     method: str, url: str, headers: RawHeaders, body: bytes = b""
 ) -> tuple[int, bytes]:
-    """The status and everything behind the head of the response; one connection per request."""
+    """Returns the status and the rest of the response; one connection per request."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2 * 1024**2)
     fields = [
@@ -27,7 +27,7 @@ async def raw_request(
     try:
         async with asyncio.timeout(30):
             writer.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
-            with suppress(ConnectionError):  # a server may refuse before it has read everything
+            with suppress(ConnectionError):  # a server may refuse before it has read all of it
                 await writer.drain()
             head = await reader.readuntil(b"\r\n\r\n")
             return int(head.split(b" ", 2)[1]), await reader.read()

@@ -20,7 +20,7 @@ _START_SECONDS = 10.0
 
 @dataclass
 class RedisUnderTest:
-    """A server that keeps nothing, and may be killed and started again at the same address."""
+    """A server without persistence, which can be killed and restarted at the same address."""
 
     program: str
     port: int

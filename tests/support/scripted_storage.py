@@ -1,4 +1,4 @@
-"""Object storage for tests that gives scripted answers and records what it receives."""
+"""Object storage for tests that gives scripted answers and records the requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = "X-Amz-Signature=5ec4e7"
 
 @dataclass
 class Received:
-    """One request as storage saw it; of the body only what is small enough."""
+    """One request to object storage, with its body if that is small."""
 
     raw_path: str
     headers: list[tuple[str, str]]

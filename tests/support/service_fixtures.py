@@ -1,4 +1,4 @@
-"""The service under test: the real thing, on a free port, reached through its front door."""
+"""The service under test: the real one, on a free port, called through its API."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TENANT = "acme"
 
 @dataclass
 class ServiceUnderTest:
-    """A running service, and what a test may do to the world behind it."""
+    """A running service, and changes of its environment by a test."""
 
     app: App
     settings: Settings
@@ -74,7 +74,7 @@ class ServiceUnderTest:
         return self.settings.s3_bucket
 
     async def start(self, **fields: Any) -> upload_sessions_pb2.StartUploadSessionResponse:
-        """Starts a session for a small text file, but for what `fields` say."""
+        """Starts a session for a small text file, with changes of `fields`."""
         values = {
             "tenant_id": TENANT,
             "filename": "hello.txt",
@@ -107,7 +107,7 @@ class ServiceUnderTest:
         return answer.session
 
     async def ready(self, body: bytes = b"hello\n", **fields: Any) -> str:
-        """The id of an attachment with these bytes."""
+        """Returns the id of an attachment with these bytes."""
         started = await self.start(**{"size_bytes": len(body), **fields})
         assert await self.send(started.target, body) < 300
         attachment_id = started.session.attachment_id
@@ -115,7 +115,7 @@ class ServiceUnderTest:
         return attachment_id
 
     async def send(self, target: resources_pb2.UploadTarget, body: bytes) -> int:
-        """Does what the target says, to the letter; the store's HTTP status."""
+        """Follows the target exactly; returns object storage's HTTP status."""
         data: io.BytesIO | aiohttp.FormData = io.BytesIO(body)
         if target.form_fields:
             data = aiohttp.FormData()
@@ -157,7 +157,7 @@ class ServiceUnderTest:
 
     @asynccontextmanager
     async def row_locked(self, attachment_id: str) -> AsyncIterator[None]:
-        """Holds the session's row, so that nothing of the service can change it."""
+        """Locks the session's row, so that the service cannot change it."""
         async with self.database.acquire() as connection, connection.transaction():
             await connection.execute(
                 "SELECT FROM upload_sessions WHERE attachment_id = $1 FOR UPDATE", attachment_id
@@ -165,7 +165,7 @@ class ServiceUnderTest:
             yield
 
     async def until_blocked(self, statements: int) -> None:
-        """Until so many statements of the service wait for a lock."""
+        """Waits until `count` statements of the service wait for a lock."""
         blocked = (
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'attachery' "
             "AND wait_event_type = 'Lock' AND datname = current_database()"
@@ -180,14 +180,14 @@ class ServiceUnderTest:
 
 
 class MakeService(Protocol):
-    """Starts a service with settings of the test's choice."""
+    """Starts a service with the test's settings."""
 
     async def __call__(self, **settings: Any) -> ServiceUnderTest: ...
 
 
 @pytest.fixture(autouse=True)
 def logs_as_in_production() -> None:
-    """Configures them anew for each test, which forgets the tracebacks that were written."""
+    """Configures the logs anew for each test, which resets the limits on tracebacks."""
     configure_logs()
 
 

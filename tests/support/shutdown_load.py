@@ -1,4 +1,4 @@
-"""Callers that go on calling while a server stops, and what they see of it."""
+"""Callers that continue to call while a server stops, and the results of their calls."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from attachery.v1 import upload_sessions_pb2, upload_sessions_pb2_grpc
 
 CALLERS = 96
 CONNECTIONS = 16
-# As the simplest client does it: no retry, no health check.
+# As the simplest client: no retry, no health check.
 _RAW = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
-# Of each caller, before it leaves.
+# Failures of each caller, before it leaves.
 _FAILURES = 3
 
-# Good answers, before the server is stopped.
+# Successful responses, before the server is stopped.
 _ENOUGH = 1_000
 
 _METHOD = "/attachery.v1.UploadSessionService/GetUploadSession"
@@ -39,7 +39,7 @@ class Outcomes(Counter[str]):
 
     @property
     def wrong(self) -> dict[str, int]:
-        """What no caller may see who has cancelled nothing."""
+        """Results that a caller must not see unless it has cancelled the call."""
         good = ("OK", "UNAVAILABLE", "UNAVAILABLE OVERLOADED", "UNAVAILABLE SHUTTING_DOWN")
         return {name: count for name, count in self.items() if name not in good}
 
@@ -64,7 +64,7 @@ class RawCallers:
 
     @asynccontextmanager
     async def calling(self, listen: str, roots: bytes | None = None) -> AsyncIterator[None]:
-        """The block begins when calls are answered; each caller ends after a few failures."""
+        """Begins the block when calls are answered; each caller ends after a few failures."""
         channels = [raw_channel(listen, roots) for _ in range(CONNECTIONS)]
         try:
             async with asyncio.TaskGroup() as group:
@@ -92,7 +92,7 @@ class RawCallers:
 
 
 def _name_of(error: grpc.aio.AioRpcError) -> str:
-    """The code, and the reason if the server gave one."""
+    """The code, and the reason if the server sent one."""
     details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
     if not isinstance(details, bytes):
         return error.code().name

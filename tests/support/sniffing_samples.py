@@ -1,4 +1,4 @@
-"""The beginnings of tiny honest files, and of hostile ones: what the tests of sniffing judge."""
+"""The beginnings of small valid files, and of hostile ones, for the tests of sniffing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ OPEN_TYPE = b"OTTO\0\x0b\0\x80\0\3\0\x30CFF "
 TRUE_TYPE = b"\0\1\0\0\0\x0c\0\x80\0\3\0\x40GDEF"
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n"
 
-# By the type they are declared as; of several forms of a format, each has a line.
+# By the type that they are declared as; each form of a format has a line.
 HONEST: list[tuple[str, bytes]] = [
     ("image/png", PNG), ("image/apng", PNG),
     ("image/jpeg", JPEG), ("image/jpg", b"\xff\xd8\xff\xe1\0\x10Exif\0\0"), ("image/mpo", JPEG),

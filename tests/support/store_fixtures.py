@@ -1,4 +1,4 @@
-"""The S3 store under test, and a client with full rights to look into it.
+"""The S3 server under test, and a client with full rights on it.
 
 `--store ministack` (the default) is the one `attachery dev` runs, `--store ceph` a RADOS Gateway.
 """
@@ -31,10 +31,10 @@ def _load_file_once(file_path: str) -> Any:
 
 
 def pytest_configure() -> None:
-    """Has the SDK's description of S3 read once, and not for each service of the run.
+    """Loads the SDK's description of S3 once, and not for each service of the run.
 
-    The SDK changes what it has read, always alike. A service starts in 36 ms of CPU time then,
-    instead of 102.
+    The SDK changes the loaded data, always in the same way. A service then starts in 36 ms of CPU
+    time instead of 102.
     """
 
     def load_file(self: LeanModels, file_path: str) -> Any:
@@ -44,7 +44,7 @@ def pytest_configure() -> None:
 
 
 class StoreUnderTest(Protocol):
-    """Where an S3 store listens, and keys that may do everything there."""
+    """The endpoint of an S3 server, and keys with all permissions."""
 
     @property
     def endpoint(self) -> str: ...
@@ -64,9 +64,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 async def object_store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[StoreUnderTest]:
-    """The store of the whole run."""
+    """The S3 server of the whole run."""
     if request.config.getoption("--store") == "ceph":
-        # Here, for it is only of use where namespaces can be made.
+        # Imported here, since it works only where namespaces can be created.
         from ceph.ceph_server import running_ceph  # noqa: PLC0415
 
         with running_ceph() as gateway:
@@ -78,7 +78,7 @@ async def object_store(
 
 @pytest.fixture(scope="session")
 async def raw_s3(object_store: StoreUnderTest) -> AsyncIterator[S3Client]:
-    """S3 itself, to do what the service would not."""
+    """A plain S3 client, for requests that the service would not make."""
     async with get_session().create_client(
         "s3",
         endpoint_url=object_store.endpoint,
@@ -92,7 +92,7 @@ async def raw_s3(object_store: StoreUnderTest) -> AsyncIterator[S3Client]:
 
 @pytest.fixture
 async def bucket(raw_s3: S3Client) -> str:
-    """The name of a bucket that is empty and the test's own."""
+    """The name of an empty bucket for the test."""
     name = f"test-{uuid.uuid4()}"
     await raw_s3.create_bucket(Bucket=name)
     return name

@@ -1,4 +1,4 @@
-"""The sweep under test: a round when the test says so, beside a running service."""
+"""Single rounds of the sweep, run by the test beside a service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.service_fixtures import ServiceUnderTest
 
 @dataclass
 class Sweeper:
-    """A worker without its clock."""
+    """A worker without its timer."""
 
     sweep: Sweep
     background: BackgroundTasks
@@ -38,7 +38,7 @@ class Sweeper:
         return done
 
     def counts(self) -> Counter[str]:
-        """What has happened so far, in the names of the metric, but for what has not."""
+        """The non-zero counts so far, by the names of the metric."""
         found = Counter[str]()
         for event in SweepEvent:
             labels = {"what": event.value}

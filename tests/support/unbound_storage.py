@@ -1,4 +1,4 @@
-"""A storage at a store that needs no bucket, and what of it goes through the SDK."""
+"""A storage without a bucket, and the requests that it makes through the SDK."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def opened_at(endpoint: str, **more: Any) -> AsyncIterator[Storage]:
 
 
 def calls_of_the_sdk(storage: Storage) -> list[str]:
-    """The operations it will have been asked for."""
+    """Records the operations that it requests."""
     calls: list[str] = []
 
     def note(model: Any, **_: object) -> None:

@@ -1,4 +1,4 @@
-"""An uploader as simple as they come: it does what a target says, but for what the test says."""
+"""A simple uploader: it follows a target, with the test's changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHER_BODY = b"HELLO, WORLD\n"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back from the store."""
+    """The response of object storage."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Uploader:
-    """Plain HTTP, no S3 in it."""
+    """Plain HTTP, without an S3 library."""
 
     http: aiohttp.ClientSession
 
@@ -73,7 +73,7 @@ class Uploader:
 
 
 def put_request(key: str, body: bytes = BODY, **changes: object) -> TargetRequest:
-    """A request for a PUT of these bytes, written once, but for `changes`."""
+    """A request for a PUT of these bytes, written once, with `changes`."""
     values = {
         "key": key,
         "content_type": "text/plain",
@@ -87,7 +87,7 @@ def put_request(key: str, body: bytes = BODY, **changes: object) -> TargetReques
 
 
 def form_request(key: str, **changes: object) -> TargetRequest:
-    """A request for a form of 1 to 1024 bytes, but for `changes`."""
+    """A request for a form of 1 to 1024 bytes, with `changes`."""
     return put_request(key, BODY, **{"size": None, "write_once": False, **changes})
 
 
@@ -111,6 +111,6 @@ def _form(fields: Mapping[str, str], body: bytes) -> aiohttp.FormData:
     form = aiohttp.FormData()
     for name, value in fields.items():
         form.add_field(name, value)
-    # What follows the file is not read.
+    # Object storage ignores fields after the file.
     form.add_field("file", body, filename="file", content_type="application/octet-stream")
     return form

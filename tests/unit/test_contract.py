@@ -1,4 +1,4 @@
-"""What the domain knows has its place in the contract, and the other way round."""
+"""The domain's enumerations and the contract's have the same values."""
 
 from __future__ import annotations
 

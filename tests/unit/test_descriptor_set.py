@@ -1,4 +1,4 @@
-"""`generated/attachery.binpb` describes the whole contract to tools that have nothing else."""
+"""`generated/attachery.binpb` describes the whole contract to tools without other files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def files() -> dict[str, FileDescriptorProto]:
 
 
 def test_it_holds_every_file_that_a_file_imports(files: dict[str, FileDescriptorProto]) -> None:
-    pool = DescriptorPool()  # refuses a file whose imports are not there yet
+    pool = DescriptorPool()  # refuses a file whose imports are missing
     for file in files.values():
         pool.Add(file)
     start = pool.FindMethodByName("attachery.v1.UploadSessionService.StartUploadSession")

@@ -1,4 +1,4 @@
-"""Auto-complete: a session whose client has gone after its upload is completed by the service."""
+"""Auto-complete: the service completes a session whose client left after its upload."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_what_has_arrived_is_completed_shortly_before_it_would_expire(
         assert sweeper.counts()["auto_completed"] == 1
     actor = "SELECT actor FROM session_events WHERE state = 'ready'"
     assert await service.database.fetchval(actor) == "attachery"
-    # The uploader's own Complete, which comes late.
+    # The uploader's own Complete, which arrives late.
     assert (await service.complete(wished)).session.state == READY
     for request_id in ("", "r-1"):
         late = await failure(service.complete(wished, request_id=request_id))

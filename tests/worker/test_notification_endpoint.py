@@ -1,4 +1,4 @@
-"""A worker takes notifications where its settings say, and from whom they say."""
+"""A worker accepts notifications at the address, and from the senders, of its settings."""
 
 from __future__ import annotations
 

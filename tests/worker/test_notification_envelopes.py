@@ -50,7 +50,7 @@ def confirmation(kind: str = "SubscriptionConfirmation", **changes: object) -> d
 
 
 def eventbridge(bucket: str, key: str, kind: str = "Object Created") -> dict[str, Any]:
-    """The key as it is, not encoded."""
+    """The plain key, not encoded."""
     return {
         "version": "0",
         "id": "17793124-05d4-b198-2fde-7ededc63b103",
@@ -263,7 +263,7 @@ async def test_sns_is_asked_for_the_credentials_of_its_url(service: ServiceUnder
     async with opened_door(
         service.settings, service.http, notifications_token=SecretStr("s3cret")
     ) as door:
-        # What SNS does with https://sns:s3cret@HOST/notifications.
+        # SNS sends this for https://sns:s3cret@HOST/notifications.
         async with service.http.post(door.url, data=message, headers=SNS_HEADERS) as answer:
             assert answer.status == 401
             assert re.fullmatch(r'Basic realm=".+"', answer.headers["WWW-Authenticate"])

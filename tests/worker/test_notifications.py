@@ -1,4 +1,4 @@
-"""The store's notifications: a reason to look, whatever they say, how often and in what order."""
+"""Notifications are hints: their content, number and order do not matter."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ async def test_more_than_can_wait_is_to_be_told_again(service: ServiceUnderTest)
 
 
 def short_events(service: ServiceUnderTest, prefix: str, tenant: str) -> dict[str, Any]:
-    """As many as one message holds, of sessions that are not there."""
+    """The maximum number of events of one message, for sessions that do not exist."""
     return records(
         *(
             {

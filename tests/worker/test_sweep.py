@@ -1,4 +1,4 @@
-"""The sweep: what time does to sessions, objects and counters, each step by moving rows in time."""
+"""The sweep: the effect of time on sessions, objects and counters, by moving rows in time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOTHING = (0, 0, 0)
 
 
 async def used(service: ServiceUnderTest) -> tuple[int, int, int]:
-    """What the tenant has: pending sessions, pending bytes, stored bytes."""
+    """The tenant's usage: pending sessions, pending bytes, stored bytes."""
     row = await service.database.fetchrow(
         "SELECT sum(pending_sessions), sum(pending_bytes), sum(stored_bytes) FROM tenant_usage"
     )
@@ -45,7 +45,7 @@ async def uploaded(service: ServiceUnderTest, body: bytes = BODY, **fields: obje
 
 
 async def due_in(service: ServiceUnderTest, attachment_id: str) -> timedelta:
-    """From now until the sweep looks at it again."""
+    """The time until the sweep processes it again."""
     left: timedelta = await service.database.fetchval(
         "SELECT due_time - now() FROM upload_sessions WHERE attachment_id = $1", attachment_id
     )
@@ -117,7 +117,7 @@ async def test_the_objects_of_an_ended_session_are_deleted_at_once_and_again_whe
 
 @asynccontextmanager
 async def slow_upload(target: pb.UploadTarget, body: bytes) -> AsyncIterator[asyncio.StreamWriter]:
-    """A PUT of which the store has all but the last byte; finished when the block is left."""
+    """A PUT without its last byte, which is sent at the end of the block."""
     url = urlsplit(target.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     headers = {**target.headers, "Host": url.netloc, "Connection": "close"}
@@ -188,7 +188,7 @@ async def test_a_copy_that_no_row_came_to_name_goes_when_none_can_be_made_any_mo
         await service.cancel(given_up)
         await sweeper()
         (sealed,) = await service.keys_in_store()
-        # As a Complete leaves it that is killed before it has stored what it made.
+        # As left by a Complete that was killed before it stored its result.
         for attachment_id in (kept, given_up):
             lost = sealed.replace(kept, attachment_id) + "-lost"
             await service.s3.put_object(Bucket=service.bucket, Key=lost, Body=BODY)

@@ -1,4 +1,4 @@
-"""`attachery worker` as operators run it: many of them, killed at any step, or without a store."""
+"""`attachery worker` in operation: several processes, killed at any step, without storage."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Condition = Callable[[], Awaitable[bool]]
 
 
 class StartWorker(Protocol):
-    """Starts `attachery worker` with settings of the test's choice, and waits until it sweeps."""
+    """Starts `attachery worker` with the test's settings, and waits until it sweeps."""
 
     async def __call__(self, **settings: object) -> Process: ...
 
@@ -56,7 +56,7 @@ def start_worker(
     new_folder: Callable[[], Path],
     processes: ExitStack,
 ) -> StartWorker:
-    """Workers reach the store through the proxy."""
+    """Workers reach object storage through the proxy."""
     endpoint = store_proxy.in_front_of(str(serve_settings["s3_endpoint"]))
     usual = {**serve_settings, "s3_endpoint": endpoint, "s3_timeout": 60, "sweep_interval": 0.2}
 
@@ -91,7 +91,7 @@ def all_events(service: ServiceUnderTest, attachment_id: str, *states: str) -> C
 
 
 def is_settled(service: ServiceUnderTest) -> Condition:
-    """Nothing is in storage, booked, or due."""
+    """Whether storage is empty, nothing is reserved, and nothing is due."""
 
     async def settled() -> bool:
         due = "SELECT count(*) FROM upload_sessions WHERE due_time < now() + interval '20 min'"
@@ -127,7 +127,7 @@ async def test_it_sweeps_says_so_and_counts(
 
 @asynccontextmanager
 async def held_while_claiming(service: ServiceUnderTest, store: Proxy) -> AsyncIterator[None]:
-    """The statement that claims waits for the tenant's counters, and goes on without a worker."""
+    """The claiming statement waits for the tenant's counters, and continues without a worker."""
     async with service.database.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM tenant_usage FOR UPDATE")
         yield
@@ -135,7 +135,7 @@ async def held_while_claiming(service: ServiceUnderTest, store: Proxy) -> AsyncI
 
 @asynccontextmanager
 async def held_while_deleting(service: ServiceUnderTest, store: Proxy) -> AsyncIterator[None]:
-    """The store has done what it was asked for, and the worker does not hear of it."""
+    """Object storage has processed the request, and the worker does not get the response."""
     store.hold()
     yield
     store.release()

@@ -1,4 +1,4 @@
-"""What calls do in a statement that they share is what each would have done alone."""
+"""Calls that share a statement have the same results as calls on their own."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ CHECKS = (
 
 @dataclass
 class World:
-    """One database, asked together and alone."""
+    """One database, queried by shared and by single statements."""
 
     database: Database
     raw: asyncpg.Pool[asyncpg.Record]
@@ -117,7 +117,7 @@ class World:
     alone: PostgresSessions
 
     async def outcomes(self) -> list[dict[str, Any]]:
-        """By request id, but for what no two can have in common."""
+        """Returns outcomes by request id, without the values that always differ."""
         found = await self.raw.fetch(
             "SELECT method, request_id, payload_digest, checks FROM request_outcomes"
             " ORDER BY method, request_id"
@@ -125,7 +125,7 @@ class World:
         return [dict(row) for row in found]
 
     async def rows(self, ids: Sequence[UUID]) -> list[dict[str, Any]]:
-        """Rows with their histories, but for what no two can have in common."""
+        """Returns rows with their histories, without the values that always differ."""
         found = await self.raw.fetch(
             "SELECT s.*, coalesce(array_agg(to_jsonb(e) ORDER BY e.revision), '{}') AS events"
             " FROM unnest($1::uuid[]) WITH ORDINALITY AS i (id, n)"
@@ -154,14 +154,14 @@ async def world(database_url: str) -> AsyncIterator[World]:
     options = DatabaseOptions(url=database_url)
     async with open_database(options) as database, asyncpg.create_pool(database_url) as raw:
         alone = PostgresSessions(database, coalesce=False)
-        # Opens the tenant's counters, which no shared statement does.
+        # Creates the tenant's counters, which a shared statement does not.
         await alone.start(PLAIN, None, NO_LIMITS, dry_run=False)
         yield World(database, raw, PostgresSessions(database), alone)
 
 
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The statements that were shared, of one row or more."""
+    """Records the statements that were shared, with one row or more."""
     names = ("start_upload_sessions", "find_upload_sessions", "complete_upload_sessions")
     texts = {query(name): name for name in names}
     seen: list[str] = []
@@ -179,7 +179,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every statement that is sent."""
+    """Records every statement that is sent."""
     statements: list[str] = []
 
     def noted(real: Any) -> Any:
@@ -301,11 +301,11 @@ async def test_starts_together_get_what_room_there_is_to_the_last_one(
 async def test_room_that_another_has_taken_meanwhile_is_not_booked_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is seen to have room is looked at again once it is locked."""
+    """A shard that seems to have room is checked again once it is locked."""
     limits = Limits(max_pending_sessions=100, max_pending_bytes=None, max_stored_bytes=None)
     new = varied(PLAIN, tenant_id="another")
     await world.alone.start(new, None, limits, dry_run=False)
-    # One shard has room, for two.
+    # One shard has room for two.
     await world.raw.execute(
         "UPDATE tenant_usage SET sessions_share = pending_sessions + 2 * (shard = 3)::int"
         " WHERE tenant_id = 'another'"
@@ -387,7 +387,7 @@ async def test_completes_with_request_ids_are_known_by_them_afterwards(
             for session, request in zip(pending, given, strict=True)
         )
         assert [f and f.replayed_outcome for f in await asyncio.gather(*others)] == [None] * 4
-    # Those with a request id are of another kind than the one without.
+    # Completes with a request id are of another kind than the one without.
     assert shared == ["complete_upload_sessions", *["find_upload_sessions"] * 2]
     assert kept["a"] == kept["b"]
     assert [outcome and outcome.checks for outcome in kept["a"]] == [CHECKS] * 3 + [None]

@@ -1,4 +1,4 @@
-"""Who asks in the same moment is answered by one statement, as if nobody else had asked."""
+"""Concurrent queries share one statement, and get the same results as on their own."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ EVEN = {n: str(n) for n in range(0, 60, 2)}
 
 
 class Poison(Exception):
-    """What a statement with POISON in it ends with."""
+    """The error of a statement that contains POISON."""
 
 
 @dataclass
 class Source:
-    """Values of the even numbers; `held`: statements for many that wait to be let go."""
+    """Returns the values of even numbers; `held`: shared statements that wait to be released."""
 
     alone: list[int] = field(default_factory=list)
     together: list[list[int]] = field(default_factory=list)
@@ -123,7 +123,7 @@ async def test_nobody_fails_for_what_another_has_asked() -> None:
 
 
 async def test_all_are_told_when_the_database_does_not_answer() -> None:
-    """A second statement would do again what the first may have done."""
+    """A second statement could repeat the effect of the first."""
     source = Source()
 
     async def unanswered(keys: Sequence[int]) -> Mapping[int, str]:
@@ -194,7 +194,7 @@ async def test_calls_at_once_share_statements_and_none_sees_what_is_anothers(
         size: int = session.declared_size_bytes
         return size
 
-    wanted = [*ids, UNKNOWN] * 5  # fewer than load shedding lets through
+    wanted = [*ids, UNKNOWN] * 5  # fewer than load shedding admits
     found = await asyncio.gather(*(size_of(each) for each in wanted))
     assert found == [*range(1, 21), grpc.StatusCode.NOT_FOUND] * 5
     assert 1 <= statements <= len(wanted)

@@ -23,7 +23,7 @@ from support.commands import run
 
 SECRET = "words-nobody-may-read"
 
-# The query of a URL, by who prints it.
+# The query of a URL, by its provider.
 PRINTED = {
     "Neon": "sslmode=prefer&channel_binding=require",
     "Neon, pooled, for Prisma": (
@@ -159,7 +159,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 def forwarding(postgres_url: str, tls: ssl.SSLContext | None = None) -> Handler:
-    """A connection to PostgreSQL, behind TLS as PostgreSQL offers it where `tls` is given."""
+    """Forwards connections to PostgreSQL, behind PostgreSQL's TLS if `tls` is given."""
     place = urlsplit(postgres_url)
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -185,7 +185,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """The path of a socket has at most 107 bytes."""
+    """A folder whose socket paths fit into 107 bytes."""
     with TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder)
 
@@ -209,7 +209,7 @@ async def test_a_unix_socket_is_reached_in_either_form(
 async def tls_url(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[str]:
-    """The URL of a front that speaks TLS; its authority is root.pem, beside an empty none.pem."""
+    """The URL of a front end with TLS; its authority is root.pem, beside an empty none.pem."""
     monkeypatch.setenv("HOME", str(tmp_path))
     authority = Authority("test")
     (tmp_path / "root.pem").write_bytes(authority.pem)

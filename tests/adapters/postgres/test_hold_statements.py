@@ -1,4 +1,4 @@
-"""Whatever happens at once, every attachment lives exactly as long as its holds say."""
+"""Under any concurrency, every attachment lives exactly as long as its holds require."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FROM generate_series(1, $2), LATERAL (SELECT now() + interval '1 hour' AS soon) 
 RETURNING attachment_id
 """
 
-# The latest end of all live holds on each attachment, and what its own row tells of it.
+# The latest end of all live holds on each attachment, and the end in its own row.
 _BY_HOLDS = """
 SELECT s.attachment_id, h.end_time, s.held_until
 FROM upload_sessions AS s, LATERAL (
@@ -51,7 +51,7 @@ FROM upload_sessions AS s, LATERAL (
 WHERE s.delete_time IS NULL AND greatest(s.object_purge_time, s.held_until, h.end_time) > now()
 """
 
-# As if a hold had been taken a day earlier.
+# Moves a hold one day into the past.
 _END = """
 WITH ended AS (
     UPDATE holds SET create_time = create_time - interval '8 d',
@@ -71,7 +71,7 @@ WHERE attachment_id IN (SELECT attachment_id FROM held_attachments WHERE hold_id
 
 @dataclass
 class World:
-    """The store, attachments in it, and everything that may happen to their holds."""
+    """The database, attachments in it, and all changes of their holds."""
 
     database: Database
     holds: PostgresHolds
@@ -127,7 +127,7 @@ class World:
         return (await self.read([attachment_id]))[attachment_id].held_until
 
     async def read(self, ids: Sequence[UUID]) -> Mapping[UUID, UploadSession]:
-        """The sessions as Resolve reads them."""
+        """Reads the sessions as Resolve does."""
         return await PostgresSessions(self.database).resolve(TENANT, ids)
 
     async def wrongly_held(self) -> list[object]:
@@ -203,7 +203,7 @@ async def test_calls_of_one_owner_at_once_share_one_hold(world: World) -> None:
     last = (await world.take(ids[:1], "job")).hold
     assert last
     assert last.attachment_count == AT_ONCE
-    # Those that came first live as long as the one that asked for the most.
+    # Those that came first live as long as the one with the latest end.
     assert {await world.held_until(i) for i in ids} == {last.expire_time}
 
 
@@ -231,7 +231,7 @@ async def test_the_work_grows_with_what_is_asked_for_and_no_faster(world: World)
         return [ids[:count], True, uuid4(), "job", "tester", HOUR, 1000, None, unknown]
 
     renewed = holds[1].hold_id
-    # Of 300 held, renewing one and extending all look at a few rows.
+    # Of 300 held attachments, renewing one and extending all read only a few rows.
     for name, values, at_most in (
         ("take_hold", taken(300), 3000),
         ("take_hold", taken(1), 30),
@@ -245,7 +245,7 @@ async def test_the_work_grows_with_what_is_asked_for_and_no_faster(world: World)
 
 
 def rows_seen(node: dict[str, Any]) -> Iterator[float]:
-    """How many rows each step of a plan looked at."""
+    """Returns how many rows each step of a plan has read."""
     dropped = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
     yield (node["Actual Rows"] + dropped) * node["Actual Loops"]
     for part in node.get("Plans", ()):
@@ -292,7 +292,7 @@ async def test_the_hold_of_an_owner_has_a_largest_size(
 async def test_what_one_hold_let_go_is_looked_at_again_at_once(world: World) -> None:
     (attachment_id,) = await world.make_ready(1)
     held = await world.take([attachment_id], ttl=HOUR * 5)
-    # As the sweep leaves it, which has found it held past its own time.
+    # As the sweep leaves it after it has found the attachment held past its own time.
     await world.raw.execute(
         "UPDATE upload_sessions SET due_time = held_until,"
         " expire_time = create_time + interval '1 us',"

@@ -1,4 +1,4 @@
-"""Connections go from caller to caller; whatever became of one statement, the next is answered."""
+"""Connections pass from caller to caller, whatever the result of the previous statement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def raw(database_url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Rec
 
 @pytest.fixture(params=["prepared", "unprepared"])
 async def database(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    """Of one connection, so that every statement follows the one before."""
+    """A database with one connection, so that every statement follows the previous one."""
     prepared = request.param == "prepared"
     options = DatabaseOptions(url=database_url, pool_size=1, prepared_statements=prepared)
     async with open_database(options) as opened:
@@ -41,7 +41,7 @@ async def pid(database: Database) -> int:
 
 
 async def until_running(raw: asyncpg.Connection[asyncpg.Record], running: int) -> None:
-    """Until so many statements sleep in the server."""
+    """Waits until `count` statements sleep in the server."""
     sleeping = (
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
         "AND wait_event = 'PgSleep' AND datname = current_database()"
@@ -116,7 +116,7 @@ async def test_callers_share_the_connections_there_are(
     async with open_database(DatabaseOptions(url=database_url, pool_size=3)) as database:
         pids = await asyncio.gather(*(pid(database) for _ in range(50)))
         assert 1 <= len(set(pids)) <= 3
-        # Those used last are used next.
+        # The most recently used connections are used next.
         assert len({await pid(database) for _ in range(10)}) == 1
 
 
@@ -136,7 +136,7 @@ async def test_who_leaves_the_queue_leaves_the_turn_to_the_next(pool: Pool) -> N
     await asyncio.sleep(0)
     first.cancel()
     pool.release(taken)
-    second.cancel()  # in the very moment in which it was its turn
+    second.cancel()  # at the moment of its turn
     assert await third is taken
     for left in (first, second):
         with pytest.raises(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""The database refuses what cannot be, and every use case is one statement."""
+"""The database rejects impossible rows, and every use case is one statement."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def test_each_rpc_is_one_statement(
     calls: dict[str, tuple[int, Callable[[], Awaitable[Any]]]] = {
         "start": (1, lambda: service.start(size_bytes=1, request_id="r-1")),
         "get": (1, lambda: service.get(attachment_id)),
-        # Complete reads before it asks storage, and changes afterwards.
+        # Complete reads before its storage requests, and changes the row afterwards.
         "complete": (2, lambda: service.complete(attachment_id, request_id="r-1")),
         "cancel": (1, lambda: service.cancel(other.attachment_id)),
         "resolve": (
@@ -154,7 +154,7 @@ async def test_each_rpc_is_one_statement(
         1,
         lambda: service.attachments.ResolveAttachments(holding, metadata=service.metadata),
     )
-    # The first call of all has looked the key up; let it stay known for the rest.
+    # The first call has looked the key up; keep it cached for the others.
     monkeypatch.setattr(Database, "row", counted(Database.row))
     monkeypatch.setattr(Database, "rows", counted(Database.rows))
     for name, (most, call) in calls.items():

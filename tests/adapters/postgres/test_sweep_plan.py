@@ -1,4 +1,4 @@
-"""The sweep finds what is due by index, however many sessions there are."""
+"""The sweep finds due sessions by an index, regardless of the number of sessions."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ async def test_no_statement_of_the_sweep_reads_a_large_table_whole(
 
 
 def read_whole(node: dict[str, Any]) -> list[str]:
-    """The tables that sequential scans are of."""
+    """Returns the tables that are read by sequential scans."""
     own = [node["Relation Name"]] if node["Node Type"] == "Seq Scan" else []
     return own + [name for child in node.get("Plans", []) for name in read_whole(child)]

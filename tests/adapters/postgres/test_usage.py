@@ -1,4 +1,4 @@
-"""What is counted is what there is, whatever happens at once."""
+"""Under any concurrency, the counters equal the sums over the sessions."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def completion(size: int) -> Completion:
 
 @dataclass
 class World:
-    """The store, what was started in it, and everything that may happen to it."""
+    """The database, the sessions in it, and everything that may happen to them."""
 
     sessions: PostgresSessions
     batches: PostgresBatches
@@ -198,7 +198,7 @@ async def recomputed(world: World) -> dict[int, tuple[int, int, int]]:
 
 
 async def there_is(world: World) -> Usage:
-    """What a tenant uses, from nothing but its sessions."""
+    """Computes a tenant's usage from its sessions alone."""
     row = await world.raw.fetchrow(
         """
         SELECT count(*) FILTER (WHERE alive) AS pending_sessions,
@@ -282,7 +282,7 @@ async def test_of_those_that_wait_for_the_last_room_one_gets_it(world: World) ->
 
 
 async def until_waiting(world: World, count: int) -> None:
-    """Returns when so many statements wait for a lock."""
+    """Returns when `count` statements wait for a lock."""
     async with asyncio.timeout(5):
         while count > await world.raw.fetchval(  # noqa: ASYNC110 - Postgres tells nobody
             "SELECT count(*) FROM pg_stat_activity"

@@ -1,4 +1,4 @@
-"""The storage package on a real store, with a bucket of the test's own."""
+"""The S3 adapter on a real server, with a bucket for each test."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def options_of(store: StoreUnderTest, bucket: str, *, fast: bool) -> StorageOpti
 
 @pytest.fixture(scope="session")
 def fast(request: pytest.FixtureRequest) -> bool:
-    """Whether the run is one with the hot paths."""
+    """Whether the run uses the fast paths."""
     return bool(request.config.getoption("--hot-paths") == "on")
 
 
@@ -41,7 +41,7 @@ def options(object_store: StoreUnderTest, bucket: str, fast: bool) -> StorageOpt
 
 @pytest.fixture(scope="session")
 async def shared_storage(object_store: StoreUnderTest, fast: bool) -> AsyncIterator[Storage]:
-    """One connection for the run, for making one takes longer than most tests."""
+    """One connection for the run, since opening one takes longer than most tests."""
     async with open_storage(options_of(object_store, "", fast=fast)) as opened:
         yield opened
 

@@ -1,4 +1,4 @@
-"""Connections for HEADs: few, handed on in order, each answer to whoever asked for it."""
+"""Connections for HEADs: a bounded number, reused in order, each response to its own caller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FOUND = HeadResponse(200, {"content-length": "5"})
 
 
 def echo(head: str) -> bytes:
-    """The answer to this request, and to no other."""
+    """The response to this request, and to no other."""
     return f"HTTP/1.1 200 OK\r\netag: {head.split(' ')[1][1:]}\r\n\r\n".encode()
 
 
@@ -53,13 +53,13 @@ def asking(connections: HeadPool, key: object) -> asyncio.Task[HeadResponse]:
 
 
 def leave_idle(pool: HeadPool) -> None:
-    """As if the only idle connection had been released LONG ago."""
+    """Makes the only idle connection look as if it had been idle for LONG."""
     ((connection, released),) = pool._idle
     pool._idle[:] = [(connection, released - LONG)]
 
 
 async def works(connections: HeadPool, most: int) -> None:
-    """That as many as allowed can be used at a time, still."""
+    """Checks that the maximum number of connections can still be used concurrently."""
     keys = [f"works-{number}" for number in range(3 * most)]
     async with asyncio.timeout(10):
         answers = await asyncio.gather(*(asking(connections, key) for key in keys))
@@ -70,7 +70,7 @@ async def works(connections: HeadPool, most: int) -> None:
 async def one_held(
     store: ScriptedStore, connections: HeadPool
 ) -> AsyncIterator[asyncio.Task[HeadResponse]]:
-    """A HEAD of `held` that the store has and does not answer until the end of the context."""
+    """A HEAD of `held` that the server does not answer until the end of the context."""
     store.may_answer.clear()
     held = asking(connections, "held")
     await eventually(lambda: store.keys == ["held"])
@@ -186,7 +186,7 @@ async def test_a_cancelled_caller_leaves_the_queue() -> None:
 
 @pytest.mark.parametrize("answers", ["in-time", "late", "none"])
 async def test_a_caller_cancelled_at_any_moment_takes_no_connection_along(answers: str) -> None:
-    """`moment`: how many turns of the loop the callers have had."""
+    """`moment`: the number of loop iterations before the cancellation."""
     chosen = random.Random(0)  # noqa: S311
     script = (lambda _: None) if answers == "none" else echo
     async with (
@@ -246,7 +246,7 @@ async def test_an_answer_in_time_is_not_given_up_later() -> None:
 
 
 async def test_an_answer_whose_caller_has_just_left_is_nobodys() -> None:
-    """Uvloop may read before the caller's task has heard that it is cancelled."""
+    """Uvloop may read the response before the caller's task is cancelled."""
     loop = asyncio.get_running_loop()
     async with scripted_store(echo) as store:
         url = URL(store.endpoint)
@@ -263,7 +263,7 @@ async def test_an_answer_whose_caller_has_just_left_is_nobodys() -> None:
 
 
 async def test_a_store_that_never_ends_its_answer_is_given_up() -> None:
-    """Its bytes, however many come, earn it no more time."""
+    """Bytes that keep arriving do not extend its time."""
     async with (
         scripted_store(one_by_one(b"HTTP/1.1 200 OK\r\n", ANSWER)) as store,
         connections_to(store.endpoint, answer=0.5) as connections,

@@ -1,4 +1,4 @@
-"""Temporary credentials: one refresh at a time, which no call waits for longer than it must."""
+"""Temporary credentials: one refresh at a time, and no call waits longer than necessary."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def issued(name: str, lifetime: timedelta) -> dict[str, str]:
 
 @asynccontextmanager
 async def with_role(endpoint: str, metadata: Metadata, left: timedelta) -> AsyncIterator[Storage]:
-    """A storage whose temporary credentials have this lifetime left."""
+    """An open storage whose temporary credentials have this lifetime left."""
     async with opened_at(endpoint, operation_timeout=1.0) as opened:
         role: Any = AioRefreshableCredentials.create_from_metadata(
             issued("OLD", left), refresh_using=metadata.issue, method="test"

@@ -1,4 +1,4 @@
-"""Many objects deleted at once: each is gone, or is told to be there."""
+"""Deletion of many objects: each is deleted, or reported as remaining."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def left(s3: S3Client, bucket: str) -> set[str]:
 
 @asynccontextmanager
 async def lied_to(options: StorageOptions, lie: Lie) -> AsyncIterator[S3ObjectStore]:
-    """A store whose answers to requests for many deletions are not its own."""
+    """A storage whose responses to batch deletions are forged."""
 
     def lie_of_deletions(exchange: Exchange) -> Exchange:
         return lie(exchange) if exchange.method == "POST" else exchange

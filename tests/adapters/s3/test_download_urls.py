@@ -1,4 +1,4 @@
-"""A download URL gives exactly the sealed bytes, under the type and name the service chose."""
+"""A download URL returns exactly the sealed bytes, with the type and name of the service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 async def stored_key(raw_s3: S3Client, bucket: str, key: str) -> str:
-    """The key of an object that would be dangerous to show."""
+    """The key of an object that a browser must not execute."""
     await raw_s3.put_object(Bucket=bucket, Key=key, Body=BODY, ContentType="text/html")
     return key
 

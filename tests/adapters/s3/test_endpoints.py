@@ -47,14 +47,14 @@ async def test_a_store_below_a_path_is_probed_written_verified_copied_and_read(
         for attachment_id in (put.attachment_id, form.session.attachment_id):
             assert await client.download(attachment_id, tenant_id=TENANT) == BODY
     await service.app.background.drain(5)
-    # The copy of the form is sealed, and its source deleted.
+    # The copy of the form is sealed, and its source is deleted.
     assert len(await service.keys_in_store()) == 2
 
 
 async def test_a_signature_of_the_path_without_its_prefix_is_refused(
     gateway: PrefixedStore,
 ) -> None:
-    """So that the test above tells something."""
+    """Shows that the previous test can fail."""
     elsewhere = gateway.endpoint.removesuffix(PREFIX)
     keys = {"access_key": gateway.store.access_key, "secret_key": gateway.store.secret_key}
     async with opened_at(elsewhere, **keys) as storage:
@@ -114,7 +114,7 @@ async def test_a_host_name_with_an_underscore_is_the_one_that_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer = http_answer("200 OK", b"", f"ETag: {ETAG}")
-    async with canned_store(answer) as proxy:  # for there is no such name here
+    async with canned_store(answer) as proxy:  # the host name does not exist
         monkeypatch.setenv("http_proxy", proxy.endpoint)
         monkeypatch.setenv("no_proxy", "")
         async with opened_at("http://my_store:9000") as storage:

@@ -1,4 +1,4 @@
-"""What is read past the SDK is what the SDK reads; what is not plain is left to it."""
+"""Reads without the SDK equal those of the SDK; unusual responses are left to the SDK."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("attempts_without_a_pause")
 
-# On a busy machine too, so that what is slow is not taken for what is wrong.
+# Long enough for a busy machine: a slow response must not look like a wrong one.
 PATIENT = 60.0
 
 
@@ -47,7 +47,7 @@ def _resolves(name: str) -> bool:
 
 
 def read_of(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """The headers that say something of the object."""
+    """Returns the headers that describe the object."""
     assert headers is not None
     kept = READ_HEADERS - {"connection"}
     return {name: value for name, value in headers.items() if name in kept}
@@ -196,7 +196,7 @@ async def test_the_connections_end_with_the_storage() -> None:
             await S3ObjectStore(storage).head(KEY)
             assert store.ended == set()
 
-        await eventually(lambda: store.ended == {1}, within=5)  # sooner than for being idle
+        await eventually(lambda: store.ended == {1}, within=5)  # sooner than by the idle timeout
 
         assert storage.clients is not None
         assert storage.clients.session.closed
@@ -344,7 +344,7 @@ async def test_a_certificate_must_be_of_the_host_which_the_server_is_told(
 def _trusted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *names: DNSName, address: str = "127.0.0.1"
 ) -> ssl.SSLContext:
-    """The context of a server whose authority the SDK is told to trust."""
+    """The TLS context of a server whose authority the SDK trusts."""
     authority = Authority("authority")
     certificate, key = authority.issue("store", *names, address=address).write(tmp_path, "store")
     bundle = tmp_path / "bundle.pem"

@@ -1,4 +1,4 @@
-"""Which answers to a HEAD are believed; any other is asked of the SDK."""
+"""The accepted responses to a HEAD; after any other, the SDK repeats the request."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def test_an_odd_answer_is_asked_of_the_sdk_and_ends_its_connection(answer:
         objects = S3ObjectStore(storage)
 
         assert await objects.head(KEY) == FOUND
-        await eventually(lambda: 1 in store.ended, within=5)  # sooner than for being idle
+        await eventually(lambda: 1 in store.ended, within=5)  # sooner than by the idle timeout
         assert await objects.head(KEY) == FOUND
 
         assert asked == ["HeadObject"]
@@ -136,7 +136,7 @@ async def test_an_odd_answer_is_asked_of_the_sdk_and_ends_its_connection(answer:
 
 @pytest.mark.parametrize("sent", [HEADERS[:1], HEADERS[:-1]], ids=["one-byte", "all-but-one"])
 async def test_half_an_answer_is_none(sent: bytes) -> None:
-    """Also on a connection that was good before: the store has taken the request."""
+    """Also on a connection that has worked before: the server may have processed the request."""
 
     def script(_: str) -> bytes | None:
         if len(store.heads) == 2:

@@ -1,4 +1,4 @@
-"""Objects are described, copied, read and deleted as they are, or the call says they changed."""
+"""Operations on objects succeed, or report that the object has changed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Put = Callable[..., Awaitable[StoredObject]]
 
 @pytest.fixture
 def put(objects: S3ObjectStore, raw_s3: S3Client, bucket: str, key: str) -> Put:
-    """Puts an object past the service, and describes it."""
+    """Puts an object without the service, and returns its metadata."""
 
     async def put(body: bytes = BODY, **more: Any) -> StoredObject:
         await raw_s3.put_object(Bucket=bucket, Key=key, Body=body, **more)
@@ -342,7 +342,7 @@ async def test_a_checksum_without_its_type_counts_for_a_single_part(
 
 
 async def described(options: StorageOptions, *headers: str) -> StoredObject:
-    """An object as the service sees it when the store describes it so."""
+    """An object as the service sees it with these response headers."""
     etag = () if any("ETag" in header for header in headers) else (f'ETag: "{FOUND.etag}"',)
     async with (
         canned_store(http_answer("200 OK", b"", *etag, *headers)) as store,

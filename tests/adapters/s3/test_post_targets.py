@@ -1,4 +1,4 @@
-"""A form lets through 1 to the allowed number of bytes, of the declared type, to its one key."""
+"""A form accepts 1 to the permitted number of bytes, of the declared type, for its one key."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_no_store_attests_a_digest_the_bytes_do_not_have(
 
     await uploader.send(target, OTHER_BODY)
 
-    # Refused, or kept without a word on its digest: then the service hashes it.
+    # Refused, or stored without its digest: then the service computes it.
     found = await objects.head(key)
     assert found is None or found.server_checksums.get(algorithm) is None
 

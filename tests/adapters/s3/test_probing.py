@@ -1,4 +1,4 @@
-"""The probe trusts what it has seen: a real store to write once, a lying one to copy."""
+"""The probe relies on tests: it chooses write-once on a real server, and copies on a faulty one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def behind(lie: Lie, options: StorageOptions) -> AsyncIterator[Storage]:
-    """The store as it looks when some of its answers are changed."""
+    """Object storage behind a proxy that changes some of its responses."""
     async with (
         lying_store(str(options.endpoint), lie) as endpoint,
         open_storage(replace(options, endpoint=endpoint)) as storage,

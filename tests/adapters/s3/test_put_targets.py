@@ -1,4 +1,4 @@
-"""A PUT target lets through the declared bytes, once, and nothing else."""
+"""A PUT target accepts the declared bytes once, and nothing else."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_a_copy_of_something_else_is_refused(
 ) -> None:
     bucket = signer.storage.options.bucket
     if request.config.getoption("--store") == "ministack":
-        # AWS and Ceph refuse them; strict, so that its repair is noticed.
+        # AWS and Ceph refuse them; strict, so that a fix is noticed.
         reason = "ministack obeys x-amz- headers that were not signed"
         request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     await raw_s3.put_object(Bucket=bucket, Key="others/secret", Body=OTHER_BODY)

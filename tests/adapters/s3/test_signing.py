@@ -1,4 +1,4 @@
-"""What is signed, by name: no constraint may be a header that the uploader could leave out."""
+"""The signed headers, by name: an uploader cannot omit a constraint."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EndingCredentials:
 
 @dataclass(frozen=True)
 class LostCredentials:
-    """Credentials that have ended and cannot be refreshed."""
+    """Credentials that have expired and cannot be refreshed."""
 
     async def get_frozen_credentials(self) -> None:
         raise RuntimeError("Credentials were refreshed, but are still expired: AKIASECRET")

@@ -1,4 +1,4 @@
-"""Every fault of the store is one of two errors, in time, and repeats nothing of the original."""
+"""Every fault of object storage is one of two errors, in time, and without the original text."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ GARBAGE = {
     "odd_xml": http_answer("500 Oops", b"<Error><Code>half", "Content-Type: application/xml"),
 }
 
-# What passes, by the name S3 gives it.
+# Transient refusals, by S3's error code.
 PASSING = {
     "503 Slow Down": "SlowDown",
     "500 Internal Server Error": "InternalError",
@@ -108,7 +108,7 @@ async def opened_at(endpoint: str, **more: object) -> AsyncIterator[Storage]:
 async def failure(
     call: Call, storage: Storage, kind: type[AttacheryError], *, within: float = 10.0
 ) -> AttacheryError:
-    """The error of the call, which must come in time and keep the original to itself."""
+    """Returns the error of the call, which must come in time and hide the original text."""
     began = time.monotonic()
     with pytest.raises(kind) as raised:
         await call(storage)
@@ -163,7 +163,7 @@ async def test_a_nearer_deadline_shortens_the_wait() -> None:
         await S3ObjectStore(storage).head("key")
 
     async with canned_store(None) as store, opened_at(store.endpoint, operation_timeout=30) as s3:
-        # In a task of its own, for the deadline belongs to the task.
+        # In a task of its own, since the deadline belongs to the task.
         await asyncio.create_task(failure_of(call, s3))
 
 
@@ -191,7 +191,7 @@ async def test_a_copy_may_be_silent_for_longer_than_other_calls() -> None:
         assert store.requests == 1
 
 
-# Not of the calls whose answer holds nothing to look at.
+# Without the calls whose response has no content to check.
 @pytest.mark.parametrize("call", ["head", "sdk_head", "copy", *READS])
 @pytest.mark.parametrize("answer", GARBAGE.values(), ids=GARBAGE)
 async def test_garbage_is_unavailable(call: str, answer: bytes) -> None:

@@ -17,7 +17,7 @@ from support.http_proxy import HttpProxy, http_proxy
 from support.service_fixtures import MakeService
 from support.store_fixtures import StoreUnderTest
 
-# Nothing but the proxy can reach this name (RFC 6761): a request that bypasses it fails.
+# Only the proxy can resolve this name (RFC 6761): a request that bypasses it fails.
 ENDPOINT = "http://storage.invalid:9000"
 
 

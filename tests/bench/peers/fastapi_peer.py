@@ -1,10 +1,10 @@
-"""The service a competent user would write instead: REST, the usual libraries, the same work.
+"""The service that a competent user would write instead: REST, common libraries, the same work.
 
-FastAPI on uvicorn (uvloop, httptools), an asyncpg pool, boto3 in threads. It works on the tables of
-the service and leaves the same rows there: it looks the key up (kept for 5 s), checks scope and
-tenant, validates, writes the session with its history in one statement, signs with boto3, and on
-Complete looks at the object before it makes the session ready. It has no quotas, no request ids, no
-session tokens and no rate limits, all of which the service does in the same calls.
+FastAPI on uvicorn (uvloop, httptools), an asyncpg pool, boto3 in threads. It uses the tables of the
+service and writes the same rows: it looks the key up (cached for 5 s), checks scope and tenant,
+validates, writes the session with its history in one statement, signs with boto3, and on Complete
+sends a HEAD before it makes the session ready. It has no quotas, no request ids, no session tokens
+and no rate limits, all of which the service has in the same calls.
 
 Configured like the service, by ATTACHERY_*; run as `python -m bench.peers.fastapi_peer`.
 """
@@ -80,7 +80,7 @@ SELECT {_COLUMNS} FROM changed
 
 
 class StartUpload(BaseModel):
-    """What a caller says of its upload."""
+    """The declaration of an upload."""
 
     filename: str = Field(min_length=1, max_length=255)
     content_type: str = Field(pattern=r"^[\w!#$&^.+-]+/[\w!#$&^.+-]+$", max_length=255)
@@ -110,7 +110,7 @@ class Session(BaseModel):
 
 
 class Started(BaseModel):
-    """The session, and where to put the bytes."""
+    """The session, and the target of its bytes."""
 
     session: Session
     method: str
@@ -119,7 +119,7 @@ class Started(BaseModel):
 
 
 class Caller(BaseModel):
-    """Whom a key belongs to."""
+    """The principal of a key."""
 
     name: str
     secret_digest: bytes
@@ -155,7 +155,7 @@ app = FastAPI(lifespan=_open_pool)
 
 
 async def caller_of(request: Request, authorization: Annotated[str, Header()]) -> Caller:
-    """Whom the key in the header belongs to."""
+    """Returns the principal of the key in the header."""
     _, key_id, secret = (*authorization.removeprefix("Bearer ").split("_"), "", "")[:3]
     kept, now = keys.get(key_id), time.monotonic()
     if kept is None or kept[0] < now:
@@ -182,7 +182,7 @@ AnyCaller = Annotated[Caller, Depends(caller_of)]
 async def start(
     tenant_id: str, upload: StartUpload, request: Request, caller: AnyCaller
 ) -> Started:
-    """A pending session and a signed URL."""
+    """Creates a pending session and a signed URL."""
     _require(caller, "uploads.create", tenant_id)
     attachment_id = uuid7()
     key = f"{settings.s3_prefix}/{tenant_id}/{attachment_id}/{uuid.uuid4().hex}"
@@ -197,7 +197,7 @@ async def start(
         key,
         caller.name,
     )
-    # Signing takes no I/O; a thread would only add to it.
+    # Signing does no I/O; a thread would only add to its cost.
     url = s3.generate_presigned_url(
         "put_object",
         Params={
@@ -221,7 +221,7 @@ async def start(
 async def get(
     tenant_id: str, attachment_id: uuid.UUID, request: Request, caller: AnyCaller
 ) -> Session:
-    """The session as it is."""
+    """Returns the session in its current state."""
     _require(caller, "uploads.read", tenant_id)
     return Session(**await _found(request, tenant_id, attachment_id))
 
@@ -230,7 +230,7 @@ async def get(
 async def complete(
     tenant_id: str, attachment_id: uuid.UUID, request: Request, caller: AnyCaller
 ) -> Session:
-    """Looks at what arrived; ready if it is what was declared."""
+    """Checks the uploaded object; ready if it is the declared one."""
     _require(caller, "uploads.complete", tenant_id)
     row = await _found(request, tenant_id, attachment_id)
     if row["state"] != "pending":

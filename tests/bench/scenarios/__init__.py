@@ -1,4 +1,4 @@
-"""What is measured, by name, in the order of a full run."""
+"""The scenarios by name, in the order of a full run."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "outage": outage.outage,
 }
 
-# Those that start all kinds of servers there are, and take under two minutes.
+# Scenarios that start every kind of server, and take under two minutes.
 QUICK: Final = ("floors", "get", "start", "complete", "batch", "resolve", "workers", "sweep")

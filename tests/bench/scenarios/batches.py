@@ -1,4 +1,4 @@
-"""Many in one call: BatchComplete, Resolve, List, and download URLs."""
+"""Batches: BatchComplete, Resolve, List, and download URLs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.servers import Service
 from bench.world import World
 
 _BATCH: Final = 100
-# How many ids, and whether they are held.
+# The number of ids, and whether they are held.
 _MOST: Final = 1_000
 _RESOLVED: Final = ((_MOST, False), (1, False), (100, False), (_MOST, True))
 _IDS: Final = 2_000

@@ -1,4 +1,4 @@
-"""What single steps cost: a statement, a HEAD, encoding."""
+"""The cost of single steps: a statement, a HEAD, encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one worker takes: memory under load, and time to its first answer."""
+"""The footprint of one server process: memory under load, and time to its first response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MIB: Final = 2**20
 
 
 async def footprint(world: World, report: Report) -> None:
-    """Memory of a worker under load, and time from its start to its first answer."""
+    """Measures memory under load, and the time from the start to the first response."""
     report.section("Footprint")
     service = await world.service()
     starts = [await _first_answer(world) for _ in range(world.effort.rounds)]
@@ -32,7 +32,7 @@ async def footprint(world: World, report: Report) -> None:
 
 
 async def _first_answer(world: World) -> float:
-    """Seconds from starting the process to its first answer to a caller."""
+    """Seconds from the start of the process to its first response to a caller."""
     service = await world.service()
     (attachment_id,) = await service.ready.copy(1)
     (get,) = messages.gets(service.database.api_key, [attachment_id])

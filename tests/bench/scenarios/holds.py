@@ -1,4 +1,4 @@
-"""Holds: what taking and renewing one on many attachments costs PostgreSQL."""
+"""The cost of taking and renewing a hold on many attachments, in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OWNED: Final = 10_000
 _MINUTES: Final = 60
 _MICRO: Final = 1e6
 _HOUR: Final = "3600s"
-# A minute passes for all holds. VACUUM, so that no call pays for the versions that this leaves.
+# Moves all holds by a minute. VACUUM, so that no call pays for the dead rows.
 _PASS_A_MINUTE: Final = (
     (
         "UPDATE holds SET create_time = create_time - interval '1 min',"
@@ -107,7 +107,7 @@ class _OnceAMinute:
         for _ in range(minutes):
             for statement in _PASS_A_MINUTE:
                 await pool.execute(statement)
-            # The service reads the rows that were moved. In an hour of its own none would be.
+            # The service reads the rows that were moved. In a real hour, no row would be.
             await connection.call(self.reading)
             before, began = [cpu_seconds(pid) for pid in pids], time.perf_counter()
             await connection.call(self.renewal)

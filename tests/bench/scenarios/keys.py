@@ -1,4 +1,4 @@
-"""What it costs to find out who is calling."""
+"""The cost of authentication."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bench.samples import Ratio, Series
 from bench.world import World
 
 _KEYS: Final = 10_000
-# Longer than a key is kept by default, so that each is looked up more than once in a round.
+# Longer than keys are cached by default, so each is looked up more than once in a round.
 _ROUND_SECONDS: Final = 6.0
 _HOUR: Final = 3_600
 
 
 async def keys(world: World, report: Report) -> None:
-    """Get with 10,000 keys: all kept, kept for 5 s and cold at first, none kept."""
+    """Get with 10,000 keys: all cached, cached for 5 s and cold at first, none cached."""
     number = max(int(_KEYS * world.effort.scale), 1)
     caches = {"all keys kept": _HOUR, "kept for 5 s, cold at first": 5.0, "none kept": 0.0}
     services = {name: await world.service(key_cache_time=time) for name, time in caches.items()}

@@ -14,7 +14,7 @@ from bench.scenarios.basics import answer_size, echo_calls, get_calls
 from bench.servers import Service
 from bench.world import World
 
-# Of ten calls.
+# Shares of ten calls.
 _STARTS, _COMPLETES, _GETS, _RESOLVES, _DOWNLOADS = 2, 2, 4, 1, 1
 _RESOLVED: Final = 10
 _TEN: Final = 10

@@ -1,4 +1,4 @@
-"""How long callers wait while PostgreSQL does not answer."""
+"""The time that callers wait while PostgreSQL does not answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench.world import World
 
 _CALLERS: Final = 64
 _TIMEOUT: Final = 2.0
-# Older than keys are kept.
+# In seconds; the cached keys are older.
 _KEYS_KEPT: Final = 1.0
 _LONGEST_CALL: Final = 300.0
 _MS: Final = 1_000
@@ -64,7 +64,7 @@ _Answers = tuple[list[float], Counter[str]]
 
 
 class _Gets:
-    """The same Get, from many callers at once."""
+    """The same Get, from many concurrent callers."""
 
     def __init__(self, channel: grpc.aio.Channel, service: Service, attachment_id: str) -> None:
         self._stub: Any = upload_sessions_pb2_grpc.UploadSessionServiceStub(channel)
@@ -74,13 +74,13 @@ class _Gets:
         )
 
     async def all_at_once(self) -> _Answers:
-        """Seconds that each call took, and how many ended with each status."""
+        """Returns the duration of each call in seconds, and the number of calls by status."""
         codes: Counter[str] = Counter()
         seconds = await asyncio.gather(*(self._one(codes) for _ in range(_CALLERS)))
         return seconds, codes
 
     async def until_all_are_ok(self) -> float:
-        """Seconds until the end of the first round without a refusal."""
+        """Returns the seconds until the end of the first round without a refusal."""
         began = time.perf_counter()
         while (await self.all_at_once())[1] != {"OK": _CALLERS}:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

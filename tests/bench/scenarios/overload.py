@@ -1,4 +1,4 @@
-"""Calls at several times the rate that the service can answer."""
+"""Calls at several times the service's maximum rate."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from bench.world import World
 
 _CHECK: Final = http2.request("/grpc.health.v1.Health/Check", b"")
 _CHECK_PAUSE: Final = 0.03
-# For each number of connections as many callers as get the most.
+# For each number of connections, the number of callers with the highest rate.
 _CALLERS: Final = {16: 64, 128: 128, 1: 64}
 _CONNECTIONS: Final = (16, 128)
 _TIMES: Final = (1, 3, 10)
 _PATIENCE: Final = 1.0
-# Of one flood, in seconds; then at half of the maximum, until the service has recovered.
+# Seconds of one flood; then at half of the maximum, until the service has recovered.
 _FLOOD: Final = 8.0
 _AFTERWARDS: Final = 2.5
 _CEILING: Final = 2.0
@@ -74,7 +74,7 @@ class Flooded:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A running service, and the Gets that it is flooded with."""
+    """A running service, and the Gets of the flood."""
 
     world: World
     service: Service
@@ -162,7 +162,7 @@ async def _round(subject: Subject, flood: Flooded, most: float, ceiling: float) 
 async def _flooding(
     subject: Subject, server: ServerProcess, flood: Flooded, *phases: str
 ) -> list[Mapping[str, Any]]:
-    """What became of the calls of each phase."""
+    """Runs the phases of a flood; returns the results of each."""
     arguments = [
         "bench.flood",
         *("--port", str(server.port), "--plan", str(subject.plan)),
@@ -177,7 +177,7 @@ async def _flooding(
 
 @asynccontextmanager
 async def _checking(service: Service) -> AsyncIterator[list[float]]:
-    """Checks the service's health all the time, on a connection of its own; the latencies."""
+    """Checks the service's health continuously, on its own connection; yields the latencies."""
     latencies: list[float] = []
 
     async def check(connection: http2.GrpcConnection) -> None:
@@ -227,13 +227,13 @@ def _calls(outcomes: Mapping[str, Any], name: str) -> float:
 
 
 def _refusal_median(outcomes: Mapping[str, Any]) -> float:
-    """Of the larger group: refused by the service, or by gRPC below it. 0 without refusals."""
+    """The median of the larger group: refused by the service, or by gRPC. 0 without refusals."""
     groups = [outcomes[name] for name in (SHED, REFUSED_STREAM) if name in outcomes]
     return max(groups, key=lambda each: each["calls"])["p50"] if groups else 0.0
 
 
 def _recovery(good: Sequence[int], rate: float) -> float:
-    """Until three tenths of a second in a row have nine tenths of the calls answered."""
+    """The time until nine tenths of the calls are answered, for three tenths of a second."""
     enough = 0.9 * rate * _BUCKET * 3
     for bucket in range(len(good) - 2):
         if sum(good[bucket : bucket + 3]) >= enough:
@@ -285,7 +285,7 @@ def _tell(
 
 
 def _tell_worst(report: Report, name: str, floods: Sequence[Flooded]) -> None:
-    """The largest median of all floods, beside the smallest and the largest round."""
+    """Reports the largest median of all floods, and the smallest and the largest round."""
     for figure, attribute, bound, unit, factor in (
         ("Median time of a refusal", "refusal_p50", 50, " ms", _MS),
         ("Slowest health check", "slowest_check", 250, " ms", _MS),

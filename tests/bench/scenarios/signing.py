@@ -9,7 +9,7 @@ from bench.servers import BUCKET, Store
 
 
 async def signed_head(store: Store, key: str) -> str:
-    """Good for an hour."""
+    """Signs a URL that is valid for an hour."""
     async with get_session().create_client(
         "s3",
         endpoint_url=store.endpoint,

@@ -1,4 +1,4 @@
-"""Whether a call costs more when the table is a hundred times as large."""
+"""The effect of the table's size on the cost of a call."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ async def sizes(world: World, report: Report) -> None:
 
 
 async def _fill(service: Service, rows: int) -> list[str]:
-    """The ids of some, from all over the table."""
+    """Fills the table; returns ids from all parts of it."""
     ids = await service.ready.copy(rows)
-    # What the server would do sooner or later, and not in the middle of a round.
+    # The server would do this sooner or later; here not in the middle of a round.
     for statement in ("VACUUM (ANALYZE) upload_sessions, session_events", "CHECKPOINT"):
         await service.database.pool.execute(statement)
     return random.Random(1).sample(ids, min(_ASKED_FOR, rows))  # noqa: S311

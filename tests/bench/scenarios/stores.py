@@ -1,4 +1,4 @@
-"""The same calls on a real object store, which is then most of what is measured."""
+"""The same calls on a real S3 server, which then dominates the measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.world import World
 
 
 async def stores(world: World, report: Report) -> None:
-    """Start and Complete on the test store, ministack."""
+    """Start and Complete on the S3 server of the tests, ministack."""
     store = await world.test_store()
     service = await world.service(store=store)
     sniffing = await world.service(store=store, sniffing="report")

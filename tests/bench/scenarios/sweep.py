@@ -1,4 +1,4 @@
-"""What time brings: the sweep beside calls."""
+"""The sweep beside calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DUE_TENANT: Final = "forgotten"
 
 
 async def sweep(world: World, report: Report) -> None:
-    """10^5 sessions of 10^6 that are due, swept by one worker beside Gets."""
+    """Sweeps 10^5 due sessions of 10^6, with one worker beside Gets."""
     report.section("The sweep")
     if not await world.offers("worker"):
         report.note("Skipped: this `attachery` knows no worker.")
@@ -56,7 +56,7 @@ async def sweep(world: World, report: Report) -> None:
 
 @dataclass(slots=True)
 class _BesideSweep:
-    """Calls while a worker sweeps, which is started for the round; what it swept in all rounds."""
+    """Calls beside a worker that is started for the round; counts all swept sessions."""
 
     calls: Calls
     service: Service

@@ -1,4 +1,4 @@
-"""Whether the quota counters of one tenant hold its Starts up."""
+"""The effect of one tenant's quota counters on its Starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two workers on one port, and one."""
+"""Two server processes on one port, and one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def workers(world: World, report: Report) -> None:
         ids = await service.ready.copy(2_000)
         gets = Endless(messages.gets(service.database.api_key, ids))
         name = f"Get, {count} worker{'s' if count > 1 else ''}"
-        # The kernel spreads connections, not calls, so each caller has one of its own.
+        # The kernel distributes connections, not calls, so each caller has its own.
         subjects.append(Calls(name, service.process, gets, connections=world.effort.most))
     one, two = await compare(world, subjects, world.effort.most)
     report.series([one, two])
@@ -38,7 +38,7 @@ async def workers(world: World, report: Report) -> None:
 
 
 def _allowed(one: Series, two: Series) -> float:
-    """If the cores did nothing but these calls, at the CPU time each takes."""
+    """The maximum if the cores executed only these calls, with the CPU time of each."""
     generator = two.median(lambda s: s.generator / s.rate) * _MICRO
     beside = two.median(lambda s: s.postgres_cpu + s.store_cpu) + generator
     alone = _MICRO / one.service_cpu

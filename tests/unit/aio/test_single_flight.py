@@ -15,7 +15,7 @@ from attachery_service.domain.errors import DatabaseUnavailable
 
 @dataclass
 class Source:
-    """Answers once it is let go."""
+    """A read that waits until it is released."""
 
     released: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None

@@ -1,4 +1,4 @@
-"""A block bounded by the shared timer ends as one under `asyncio.timeout` does."""
+"""A block under the shared timer ends like one under `asyncio.timeout`."""
 
 from __future__ import annotations
 

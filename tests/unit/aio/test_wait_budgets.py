@@ -1,4 +1,4 @@
-"""One time budget per dependency and call, which all the call's requests to it share."""
+"""One time budget per dependency and call, shared by all the call's requests to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from attachery_service.aio.deadline import (
 
 
 class Clock:
-    """Stands still until it is told to go on."""
+    """Stands still until it is moved."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -37,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock()
     monkeypatch.setattr(deadline, "time", clock)
     yield clock
-    # Tests that are no coroutines share one context with all others.
+    # Tests without a coroutine share one context with all others.
     deadline._call_time.set(None)
 
 

@@ -1,4 +1,4 @@
-"""Media types: their grammar, and what may be served as what."""
+"""Media types: their grammar, and the types that bytes may be served as."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule for names, over the code points there are and whatever the interpreter knows of them."""
+"""The rule for filenames, over all code points, independent of the interpreter's version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from attachery_service.domain.filenames import (
 )
 from attachery_service.domain.validation import RuleViolation
 
-# What of a category is visible, or is kept for its effect on what is.
+# Visible characters of a category, or characters with an effect on visible ones.
 KEPT_FORMAT = {*"\u200c\u200d", *map(chr, range(0x600, 0x606)), *map(chr, range(0x13430, 0x13440)),
                *"\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"}  # fmt: skip
 
@@ -61,7 +61,7 @@ def test_what_no_version_assigns_is_refused_and_what_one_may_assign_is_kept() ->
             assert normalized(f"a{character}b") is None
         else:
             assert normalized(f"a{character}b") in (f"a{character}b", "ab")
-    # Reserved in Unicode 17.0, between emoji and after the last plane that holds characters.
+    # Reserved in Unicode 17.0, between emoji and after the last plane with characters.
     for kept in ("a\U0001faffb", "a\U000e2000b", "a\U000dfffdb"):
         assert normalized(kept) == kept
 

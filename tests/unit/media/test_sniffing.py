@@ -1,4 +1,4 @@
-"""A type that has a signature must show it, and a text must be text; nothing else fails."""
+"""A type with a signature must have it, and a text must be text; nothing else fails."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_what_follows_the_signature_does_not_matter(sample: tuple[str, bytes], r
 
 
 def guessed_types() -> dict[str, str]:
-    """What the client guesses from every ending that this interpreter and machine know."""
+    """The client's guesses for every extension that this interpreter and machine list."""
     mimetypes.init()
     tables = (mimetypes.types_map, mimetypes.common_types, mimetypes.encodings_map)
     built_in = mimetypes.MimeTypes(filenames=()).types_map
@@ -199,7 +199,7 @@ def guessed_types() -> dict[str, str]:
 
 
 def honest_file(declared: str) -> bytes:
-    """A sample of a format that the type is listed with, else a text."""
+    """Returns a sample of a format that the type is listed with, else a text."""
     for each in FORMATS:
         if canonical(declared) in map(canonical, each.types):
             return next(content for _, content in SAMPLES if each.matches(content))
@@ -219,7 +219,7 @@ def test_an_ending_of_two_kinds_of_files_is_no_type(ending: str) -> None:
 
 
 def installed_files(most: int) -> Iterator[Path]:
-    """Real files of the interpreter and the installed wheels, a few of each ending."""
+    """Real files of the interpreter and the installed wheels, a few of each extension."""
     seen: Counter[str] = Counter()
     for folder in ("purelib", "stdlib"):
         for path in sorted(Path(sysconfig.get_path(folder)).rglob("*")):

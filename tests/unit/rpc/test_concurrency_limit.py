@@ -1,4 +1,4 @@
-"""The limit of calls at work grows while calls are fast and falls when they wait for each other."""
+"""The limit grows while calls are fast, and falls when they wait for each other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Load:
         share: float = 1.0,
         method: str = "Get",
     ) -> int:
-        """The limit after so many seconds of calls that each take `latency(calls at work)`."""
+        """Returns the limit after `seconds` of calls that take `latency(calls in progress)`."""
         end = self.clock.time + seconds
         while self.clock.time < end:
             at_work = int(self.limit.value * share)
@@ -62,7 +62,7 @@ def test_it_falls_when_calls_take_longer_than_they_did_with_fewer_at_work(load: 
 
 
 def test_it_stays_near_the_least_where_latency_grows_with_the_calls_at_work(load: Load) -> None:
-    """As on a saturated CPU: twice the calls at work take twice the time."""
+    """As on a saturated CPU: twice the concurrent calls take twice the time."""
     load.run(1, lambda _: 0.001, share=0.01)
     for _ in range(10):
         assert LEAST <= load.run(EPOCH, lambda at_work: at_work / 2_000) <= 3 * LEAST

@@ -1,4 +1,4 @@
-"""Sessions and attachments are told as the contract has them, and joined answers as whole ones."""
+"""Encoded sessions and attachments equal the messages built by keywords."""
 
 from __future__ import annotations
 

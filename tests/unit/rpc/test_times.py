@@ -1,4 +1,4 @@
-"""Durations and points in time that messages can hold and Python cannot."""
+"""Durations and points in time that messages can contain and Python cannot."""
 
 from __future__ import annotations
 

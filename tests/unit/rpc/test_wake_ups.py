@@ -1,4 +1,4 @@
-"""gRPC's poller never waits for the event loop, and the loop is always woken for its events."""
+"""gRPC's poller never waits for the event loop, and each event wakes the loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests are the same digests in S3's spelling and in ours."""
+"""Conversion of digests between S3's form and the service's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one form of an answer that is believed."""
+"""The only accepted form of a response."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_was_written_is_read(status: int, headers: dict[str, str], blank: s
 
 @pytest.mark.parametrize("separator", "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\r\n")
 def test_no_value_can_make_a_header_of_its_own(separator: str) -> None:
-    """An uploader chooses metadata, which the object store repeats in its response."""
+    """An uploader chooses metadata, which object storage repeats in its response."""
     sent = f"HTTP/1.1 200 OK\r\nx-amz-meta-a: b{separator}etag: c\r\n\r\n"
 
     for encoding in ("utf-8", "latin-1"):

@@ -1,4 +1,4 @@
-"""What the SDK knows of S3 is what it would have read by itself, but for the manual."""
+"""The lean description of S3 equals the SDK's own, without its manual."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attachery_service.s3.sdk_models import LeanModels
 from support.store_fixtures import load_file_anew
 
 DATA = Path(Loader.BUILTIN_DATA_PATH)
-# All that is read for S3, and for whoever hands out credentials.
+# All files that are loaded for S3, and for the sources of credentials.
 READ = sorted(
     f"{service}/{version.name}/{file.name.partition('.json')[0]}"
     for service in ("s3", "sts", "sso", "sso-oidc")
@@ -39,7 +39,7 @@ def without_manual(model: Any) -> Any:
 
 
 def in_order(model: Any) -> Any:
-    """Dicts are equal in any order, and this is not."""
+    """Compares the order too, which dicts ignore."""
     if isinstance(model, list):
         return [in_order(each) for each in model]
     return [(k, in_order(v)) for k, v in model.items()] if isinstance(model, dict) else model
@@ -76,7 +76,7 @@ async def test_the_client_knows_s3_without_the_manual() -> None:
 async def test_an_operators_own_models_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AWS_DATA_PATH comes first, as with every AWS SDK."""
+    """AWS_DATA_PATH takes precedence, as in every AWS SDK."""
     whole = JSONFileLoader().load_file(str(DATA / "s3" / "2006-03-01" / "service-2"))
     whole["metadata"]["serviceFullName"] = "A store of our own"
     folder = tmp_path / "s3" / "2006-03-01"

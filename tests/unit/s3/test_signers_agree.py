@@ -1,4 +1,4 @@
-"""The own signer's URLs and forms are the SDK's, byte for byte, wherever a bucket may be."""
+"""`sigv4`'s URLs and forms equal the SDK's, byte for byte, for every kind of bucket."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def opened(options: StorageOptions) -> AsyncIterator[Storage]:
 
 
 def rotate(storage: Storage) -> None:
-    """Gives temporary credentials to whoever signs for this store."""
+    """Gives temporary credentials to all signers of this storage."""
     credentials = storage.credentials
     credentials.access_key = "ASIA/odd+key"
     credentials.secret_key = "sec/ret+="
@@ -62,7 +62,7 @@ def rotate(storage: Storage) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """Something to sign, in all three ways."""
+    """A request to sign in all three ways."""
 
     time: datetime
     key: str
@@ -82,7 +82,7 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """The same ones in every run."""
+    """The same cases in every run."""
     random = Random(SEED)  # noqa: S311
     return [some_case(random) for _ in range(CASES)]
 

@@ -1,4 +1,4 @@
-"""Requests are signed as AWS documents it, and as both of the SDK's signers do."""
+"""Signatures match AWS's documentation, and both of the SDK's signers."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_request_is_signed_as_documented() -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A request without a body, by whom it is signed, and when."""
+    """A request without a body, its signer and its time."""
 
     request: Request
     identity: SigningIdentity
@@ -83,7 +83,7 @@ def some_text(random: Random, alphabet: str, longest: int = 40) -> str:
 
 
 def cases() -> list[Case]:
-    """The same ones in every run."""
+    """The same cases in every run."""
     random = Random(SEED)  # noqa: S311
     return [some_case(random) for _ in range(CASES)]
 

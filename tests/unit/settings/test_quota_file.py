@@ -1,4 +1,4 @@
-"""The file of quotas: read whole, or refused with the line that is wrong."""
+"""The quota file: accepted as a whole, or refused with the line of the error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that is repeated: its errors end nothing, and the end waits for what is at hand."""
+"""Repeated work: its errors end nothing, and the end waits for the current round."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEVER = 100.0
 
 
 class Work:
-    """Does what its script says, one entry a round, and then nothing more."""
+    """Follows its script, one entry a round, and then does nothing."""
 
     def __init__(self, *script: bool | Exception) -> None:
         self._script = list(script)

@@ -1,4 +1,4 @@
-"""Steps `status`, `metrics` and `log`: what is told of a call, and what its caller receives."""
+"""Steps `status`, `metrics` and `log`: the recorded results of a call, and its response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OK = grpc.StatusCode.OK
 
 
 def ended() -> list[Call]:
-    """One that succeeded, two that failed, and one whose caller has left."""
+    """A call that succeeded, two that failed, and one whose caller has left."""
     plain = PlainStatusError(grpc.StatusCode.NOT_FOUND, "no such service")
     return [call(code=OK), call(error=TenantDenied()), call(error=plain), call()]
 
