@@ -14,6 +14,7 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.awsrequest import AWSRequest
+from structlog.testing import CapturingLogger
 
 from attachery_service.s3.bucket.endpoint import discover
 from attachery_service.s3.client import Storage, StorageOptions, open_storage
@@ -190,3 +191,27 @@ async def test_a_second_that_begins_while_the_sdk_signs_a_form_changes_nothing()
     async with opened(PLACES["aws"]) as storage:
         with signing_at(lambda: started + timedelta(seconds=next(readings))):
             assert isinstance(await choose_signer(storage), OwnSigner)
+
+
+@pytest.mark.parametrize("refreshes", [1, 2])
+async def test_only_a_difference_that_lasts_leaves_signing_to_the_sdk(
+    monkeypatch: pytest.MonkeyPatch, refreshes: int
+) -> None:
+    logger = CapturingLogger()
+    monkeypatch.setattr("attachery_service.s3.bucket.endpoint._log", logger)
+    async with opened(PLACES["aws"]) as storage:
+        left = iter(range(refreshes))
+
+        def refresh(**_: object) -> None:
+            if next(left, None) is not None:
+                storage.credentials.secret_key += "x"
+
+        storage.signing.meta.events.register("before-parameter-build.s3.GetObject", refresh)
+
+        signer = await choose_signer(storage)
+
+    reasons = [call.kwargs["reason"] for call in logger.calls]
+    if refreshes == 1:
+        assert (type(signer), reasons) == (OwnSigner, [])
+    else:
+        assert (type(signer), reasons) == (SdkSigner, ["the SDK signs a URL differently"])

@@ -2,7 +2,8 @@
 
 At start-up, the SDK and this package both sign a URL and a form for one key. If the results differ
 (a multi-region access point, a bucket with sessions, an SDK with another signature version), there
-is no BucketEndpoint, and all requests are left to the SDK.
+is no BucketEndpoint, and all requests are left to the SDK. A difference is confirmed by a second
+comparison: between two signatures, credentials may be refreshed, or a slow process may be paused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from datetime import UTC, datetime
 from time import time
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+import structlog
 
 from attachery_service.s3.signing.sigv4 import (
     Credentials,
@@ -29,11 +32,18 @@ if TYPE_CHECKING:
     from aiobotocore.credentials import AioCredentials
     from types_aiobotocore_s3 import S3Client
 
+_log = structlog.get_logger("attachery.storage")
+
+_COMPARISONS: Final = 2
 _KEY: Final = "key"
 _SECONDS: Final = 60
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
 # The region's position in `access key/date/region/service/aws4_request`.
 _REGION: Final = -3
+
+
+class _SignaturesDifferError(Exception):
+    """The SDK signs in another way; the message names the difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +69,13 @@ async def discover(
     client: S3Client, credentials: AioCredentials, bucket: str
 ) -> BucketEndpoint | None:
     """Discovers the bucket's endpoint; None if only the SDK can sign for it."""
-    frozen = await _frozen(credentials)
-    url = await client.generate_presigned_url(
-        "get_object", Params={"Bucket": bucket, "Key": _KEY}, ExpiresIn=_SECONDS
-    )
-    endpoint = _told_by(url, bucket)
-    if endpoint is None or not _signs_url(endpoint, frozen, url):
-        return None
-    form = await client.generate_presigned_post(Bucket=bucket, Key=_KEY, ExpiresIn=_SECONDS)
-    if not _signs_form(endpoint, frozen, form["fields"]):
-        return None
-    return replace(endpoint, form_url=form["url"])
+    for _ in range(_COMPARISONS):
+        try:
+            return await _compare(client, credentials, bucket)
+        except _SignaturesDifferError as error:
+            reason = str(error)
+    _log.info("signing left to the SDK", bucket=bucket, reason=reason)
+    return None
 
 
 async def signing_identity(
@@ -79,12 +85,29 @@ async def signing_identity(
     return SigningIdentity(await _frozen(credentials), endpoint.region, int(time()))
 
 
+async def _compare(client: S3Client, credentials: AioCredentials, bucket: str) -> BucketEndpoint:
+    """Raises _SignaturesDifferError."""
+    frozen = await _frozen(credentials)
+    url = await client.generate_presigned_url(
+        "get_object", Params={"Bucket": bucket, "Key": _KEY}, ExpiresIn=_SECONDS
+    )
+    endpoint = _parse_url(url, bucket)
+    if endpoint is None:
+        raise _SignaturesDifferError("the SDK's URL has no Signature Version 4")
+    if not _signs_url(endpoint, frozen, url):
+        raise _SignaturesDifferError("the SDK signs a URL differently")
+    form = await client.generate_presigned_post(Bucket=bucket, Key=_KEY, ExpiresIn=_SECONDS)
+    if not _signs_form(endpoint, frozen, form["fields"]):
+        raise _SignaturesDifferError("the SDK signs a form differently")
+    return replace(endpoint, form_url=form["url"])
+
+
 async def _frozen(credentials: AioCredentials) -> Credentials:
     # The SDK's types allow None, but no request is signed without credentials.
     return cast("Credentials", await credentials.get_frozen_credentials())
 
 
-def _told_by(url: str, bucket: str) -> BucketEndpoint | None:
+def _parse_url(url: str, bucket: str) -> BucketEndpoint | None:
     """Parses a URL that the SDK has signed into an endpoint without its form URL."""
     parts = urlsplit(url)
     scope = dict(parse_qsl(parts.query)).get("X-Amz-Credential", "").split("/")
