@@ -1,4 +1,7 @@
-"""An LRU cache of bounded size."""
+"""An LRU cache of bounded size, for values that may be absent.
+
+`functools.lru_cache` fits calls only: it can neither look up without computing nor replace a value.
+"""
 
 from __future__ import annotations
 

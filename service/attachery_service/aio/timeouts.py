@@ -6,7 +6,7 @@ up to 20 ms late.
 
 Gain: 1.7 µs of CPU per block instead of 6.0 (CPython 3.11.7, uvloop 0.23 and asyncio alike); a call
 enters about three. There is no switch: a block differs from one under `asyncio.timeout` by the
-delay only, and tests/unit/test_time_limits.py runs every case on both.
+delay only, and tests/unit/aio/test_timeouts.py runs every case on both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The version of the installed gRPC, without importing it, and comparison with tested versions."""
+"""The version of the installed gRPC, without importing it, and comparison with tested versions.
+
+`settings/process.py` lists the versions on which its setting of gRPC was tested, states the gain
+and has the switch.
+"""
 
 from __future__ import annotations
 

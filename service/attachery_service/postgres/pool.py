@@ -4,7 +4,8 @@ asyncpg's own pool sends a reset after every use, and makes a proxy, a timer and
 though most statements leave no state behind.
 
 Gain: that reset is half of what a short statement costs PostgreSQL (asyncpg 0.32, PostgreSQL 18).
-There is no switch; tests/store/test_pool.py covers each way in which a statement can end.
+There is no switch; tests/adapters/postgres/test_pool.py covers each way in which a statement can
+end.
 """
 
 from __future__ import annotations

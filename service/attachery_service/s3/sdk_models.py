@@ -1,7 +1,7 @@
 """The SDK's description of S3, loaded without its documentation.
 
-The SDK loads it into ordered dicts with its whole manual: 11 MB in each process. As plain dicts
-without the manual, it takes 6 MB. All else is unchanged and in the same order.
+Gain: 6 MB in each process instead of 11, for ordered dicts with the whole manual (botocore 1.43).
+All else is unchanged and in the same order, so there is no switch; a test compares both.
 """
 
 from __future__ import annotations

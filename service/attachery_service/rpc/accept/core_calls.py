@@ -1,6 +1,7 @@
 """Calls as gRPC's extension module hands them over, before their message is read.
 
-The names of `cygrpc` used here are not public; `is_usable` checks that this version has them.
+The names of `cygrpc` used here are not public; `is_usable` checks that this version has them. Part
+of `PrefetchingServer`: `accept_prefetch` states the gain, the versions and the switch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Keeps the streams of refused calls open, so that gRPC's core refuses more calls by itself.
 
-A refusal in Python costs about 85 us of CPU time. One by the core (REFUSED_STREAM, for a call
+Gain: a refusal in Python costs about 85 µs of CPU time. One by the core (REFUSED_STREAM, for a call
 beyond the limit of streams on its connection) costs about 6, an estimate from the CPU time of its
 threads. At several times the capacity, refusals in Python alone would take all CPU time. The core
 counts a stream until its call is destroyed (channel option `grpc.http.overload_protection`, on by
@@ -12,6 +12,9 @@ Answered calls release held ones, so refusals in Python take a bounded share of 
 release none while many calls wait for admission: the connections' limits are not used up yet. After
 the last refusal, the held calls are released in steps, each twice as large as the one before. All
 at once, they would let in a burst that takes a second to refuse.
+
+Part of `PrefetchingServer`: `accept_prefetch` states the versions and the switch.
+`make bench ONLY=overload` measures it.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@
 calls queue in the core and are started after their callers have given up. This server keeps several
 requests for calls of each method open in the core and decides on each call as it arrives: it starts
 an admitted call as `grpc.aio` does, and answers any other with a prepared status, without a task
-and without the message. A refusal takes a third of the CPU time of a Get.
+and without the message.
 
-It uses names of gRPC's extension module that are not public; `accept_prefetch` checks that this
-version has them.
+Gain: a refusal takes a third of the CPU time of a Get, 65 µs in the event loop. It uses names of
+gRPC's extension module that are not public; `accept_prefetch` checks that this version has them,
+and states the versions and the switch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Prepared statuses for calls that the server refuses before it reads their message.
 
 Under overload most calls are refused, so a refusal must be cheap: all of it except the request id
-is encoded once.
+is encoded once. Part of `PrefetchingServer`, which states the CPU time of a refusal;
+`accept_prefetch` states the versions and the switch.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ The core hands over a call when its headers arrive, and a caller may never send 
 call is not authenticated, so it must not keep others out: after a short time it loses its place,
 and needs a new one when its message arrives. After a longer time it is refused.
 
-One timer serves all calls, so an admitted call costs only its entry in a queue.
+One timer serves all calls, so an admitted call costs only its entry in a queue. Part of
+`PrefetchingServer`: `accept_prefetch` states the versions and the switch.
 """
 
 from __future__ import annotations

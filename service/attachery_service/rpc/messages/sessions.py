@@ -1,7 +1,8 @@
 """Sessions and attachments as messages, and the message that starts a session.
 
-Messages are written field by field: an attachment takes 5 µs, and 12 µs from keywords, which create
-each nested message separately and copy it.
+Messages are written field by field. Gain: an attachment takes 7 µs and a session 5, from keywords
+14 and 12, because each nested message is created separately and copied (protobuf 7.36). There is no
+switch; tests compare the messages with those from keywords.
 """
 
 from __future__ import annotations

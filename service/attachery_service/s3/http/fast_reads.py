@@ -1,14 +1,17 @@
 """HEAD and first bytes over the service's own connections, signed by `sigv4`.
 
-The SDK takes about eight times as much CPU time. This module handles two responses: success, and
-404 for a missing object. After any other result (a refusal, another region, a response that is not
-S3's, a broken or silent connection) the SDK repeats the request, with its own attempts within the
-remaining time, and its errors are reported. A connection that object storage has closed since its
-last use is replaced first. If the environment requires a proxy, the SDK makes all requests.
+This module handles two responses: success, and 404 for a missing object. After any other result (a
+refusal, another region, a response that is not S3's, a broken or silent connection) the SDK repeats
+the request, with its own attempts within the remaining time, and its errors are reported. A
+connection that object storage has closed since its last use is replaced first. If the environment
+requires a proxy, the SDK makes all requests.
 
-The first bytes are read with aiohttp; HEADs, which have no body, use `HeadPool`.
+The first bytes are read with aiohttp; HEADs, which have no body, use `HeadPool`. The signature is
+sent in the headers, because HTTP logs contain query strings.
 
-The signature is sent in the headers, because HTTP logs contain query strings.
+Gain: with aiohttp, a request takes about an eighth of the SDK's CPU time; a HEAD takes a quarter of
+that with `HeadPool` (aiobotocore 3.9, aiohttp 3.14). ATTACHERY_S3_FAST switches it off; tests
+compare both.
 """
 
 from __future__ import annotations
