@@ -27,7 +27,7 @@ async def connection() -> AsyncIterator[http2.GrpcConnection]:
     await server.stop(None)
 
 
-async def test_messages_longer_than_the_windows_arrive_whole(
+async def test_messages_larger_than_the_window_arrive_complete(
     connection: http2.GrpcConnection,
 ) -> None:
     messages = [bytes([number]) * size for number, size in enumerate((0, 1, 16_380, 4_000_000))]
@@ -48,7 +48,7 @@ async def test_headers_sent_before_and_headers_beyond_the_table_are_understood(
         assert answer == f"Bearer {key}".encode()
 
 
-async def test_an_error_is_told(connection: http2.GrpcConnection) -> None:
+async def test_an_error_is_reported(connection: http2.GrpcConnection) -> None:
     with pytest.raises(http2.CallFailedError, match="12: Method not found"):
         await connection.call(http2.request("/bench.Echo/Unknown", b""))
 

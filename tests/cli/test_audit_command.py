@@ -75,9 +75,7 @@ def told(done: Done) -> tuple[dict[str, dict[str, Any]], Mapping[str, int]]:
     return places, summary["summary"]
 
 
-async def test_a_system_in_order_is_told_in_one_line(
-    service: ServiceUnderTest, audit: RunAudit
-) -> None:
+async def test_a_consistent_system_is_one_line(service: ServiceUnderTest, audit: RunAudit) -> None:
     sessions, objects = await everything(service)
     for repair in ((), ("--repair", *NOW)):
         done = await audit("--json", *repair)
@@ -97,7 +95,7 @@ async def test_a_system_in_order_is_told_in_one_line(
     assert done == Done(0, summary, "")
 
 
-async def test_what_is_safe_is_repaired_and_the_rest_is_only_told(
+async def test_safe_repairs_are_made_and_the_rest_is_reported(
     service: ServiceUnderTest, audit: RunAudit
 ) -> None:
     hopeless = {await missing(service): "OBJECT_MISSING", await overdue(service): "SESSION_OVERDUE"}
@@ -144,7 +142,7 @@ async def test_an_orphan_is_deleted_only_once_it_is_old(
     assert await service.keys_in_store() == {key}
 
 
-async def test_tenants_whose_names_begin_alike_do_not_meet(
+async def test_tenants_with_a_common_prefix_are_separate(
     service: ServiceUnderTest, audit: RunAudit
 ) -> None:
     names = ("a", "a-b", "a.b", "a~", "A", "_")
@@ -163,7 +161,7 @@ async def test_tenants_whose_names_begin_alike_do_not_meet(
     assert left == set(names) - {"a", "a.b"}
 
 
-async def test_of_a_tenant_the_database_does_not_know_nothing_is_deleted_unless_it_is_named(
+async def test_objects_of_an_unknown_tenant_are_kept_unless_it_is_named(
     service: ServiceUnderTest, audit: RunAudit
 ) -> None:
     key = await put(service, key_of(service, "stranger", str(uuid4()), "nonce"))
@@ -200,7 +198,7 @@ async def test_counters_are_repaired_once_while_others_go_on_booking(
     assert (counted.pending_sessions, counted.stored_bytes) == (0, 2 * len(BODY) - 1)
 
 
-async def test_a_hold_is_repaired_with_what_is_held_meanwhile(service: ServiceUnderTest) -> None:
+async def test_a_hold_is_repaired_with_concurrent_holds(service: ServiceUnderTest) -> None:
     attachment_id = await held_too_short(service)
     async with open_database(database_options(service.settings)) as database:
         store = audit_store_of(service.settings, database)
@@ -216,7 +214,7 @@ async def test_a_hold_is_repaired_with_what_is_held_meanwhile(service: ServiceUn
     assert session.held_until - session.read_time > 2 * HOUR
 
 
-async def test_who_cannot_look_says_why_in_one_line(
+async def test_a_failed_audit_explains_itself_in_one_line(
     service: ServiceUnderTest, audit: RunAudit, empty_database_url: str
 ) -> None:
     await service.ready(BODY)
@@ -235,7 +233,7 @@ async def test_who_cannot_look_says_why_in_one_line(
 @pytest.mark.parametrize(
     "arguments", [("--tenant", "../t"), ("--orphan-age", "-1"), ("--orphan-age", "soon")]
 )
-def test_what_cannot_be_meant_is_refused(
+def test_invalid_arguments_are_refused(
     arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as refused:

@@ -107,7 +107,7 @@ async def test_two_services_share_a_bucket(
     assert len(rules) == 4
 
 
-async def test_without_origins_nothing_is_said_to_browsers(
+async def test_without_origins_there_is_no_cors_rule(
     run_here: RunHere, serve_settings: ServeSettings, raw_s3: S3Client, bucket: str
 ) -> None:
     done = await run_here(*SETUP, settings=serve_settings)
@@ -158,7 +158,7 @@ async def test_the_guard_policy_leaves_the_service_alone_and_refuses_acls(
             await raw_s3.put_object_acl(Bucket=bucket, Key="attachery/a", ACL=acl)
 
 
-async def test_the_guard_policy_keeps_out_whom_it_does_not_name(
+async def test_the_bucket_policy_denies_unnamed_principals(
     request: pytest.FixtureRequest, serve_settings: ServeSettings, raw_s3: S3Client, bucket: str
 ) -> None:
     if request.config.getoption("--store") != "ceph":
@@ -180,7 +180,7 @@ async def test_the_guard_policy_keeps_out_whom_it_does_not_name(
     assert answers == [403, 200]
 
 
-async def test_the_policy_for_the_service_is_enough_and_allows_nothing_else(
+async def test_the_service_policy_is_sufficient_and_minimal(
     run_here: RunHere,
     serve_settings: ServeSettings,
     raw_s3: S3Client,
@@ -219,7 +219,7 @@ def options_of(settings: ServeSettings) -> StorageOptions:
     )
 
 
-def test_policies_name_the_objects_below_the_prefix_and_nothing_more() -> None:
+def test_policies_cover_the_prefix_only() -> None:
     options = StorageOptions(bucket="b", prefix="p", region="cn-north-1")
     granted = {
         action: statement["Resource"]
@@ -240,7 +240,7 @@ def test_policies_name_the_objects_below_the_prefix_and_nothing_more() -> None:
     assert named["OnlyTls"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-async def test_what_the_store_lacks_is_told_and_the_rest_goes_on(
+async def test_missing_features_are_reported_and_the_rest_continues(
     run_here: RunHere, serve_settings: ServeSettings, raw_s3: S3Client, bucket: str
 ) -> None:
     def without_lifecycle(exchange: Exchange) -> Exchange:
@@ -259,7 +259,7 @@ async def test_what_the_store_lacks_is_told_and_the_rest_goes_on(
     assert found(checked.out)["cors"] == f"ok for {ORIGIN}"
 
 
-async def test_what_the_store_refuses_is_one_line_and_a_failure(
+async def test_a_refusal_of_storage_is_one_line_and_a_failure(
     run_here: RunHere, serve_settings: ServeSettings
 ) -> None:
     def to_readers_only(exchange: Exchange) -> Exchange:
@@ -289,14 +289,14 @@ async def test_rules_that_the_store_drops_are_not_called_written(
     assert found(done.out)["lifecycle"] == "accepted by the store, which does not keep it"
 
 
-async def test_a_bucket_that_is_missing_is_told_in_one_line(
+async def test_a_missing_bucket_is_reported_in_one_line(
     run_here: RunHere, serve_settings: ServeSettings
 ) -> None:
     done = await run_here(*SETUP, settings={**serve_settings, "s3_bucket": "no-such-bucket"})
     assert "no such bucket" in done.refused_with(1)
 
 
-async def test_check_tells_what_is_missing_and_the_command_that_helps(
+async def test_check_reports_missing_rules_and_the_remedy(
     run_here: RunHere, serve_settings: ServeSettings, raw_s3: S3Client, bucket: str
 ) -> None:
     before = await run_here("check", settings=serve_settings)
@@ -376,7 +376,7 @@ async def test_check_warns_of_rules_that_would_delete_attachments(
         ("", "with its scheme"),
     ],
 )
-def test_an_origin_that_could_never_match_is_refused_with_what_it_must_be(
+def test_an_origin_that_cannot_match_is_refused_with_the_rule(
     capsys: pytest.CaptureFixture[str], wrong: str, words: str
 ) -> None:
     with pytest.raises(SystemExit) as refused:

@@ -62,9 +62,7 @@ async def may_start(client: AttacheryClient, tenant_id: str) -> str:
     return ""
 
 
-async def test_a_new_key_works_at_once_and_only_for_what_it_was_made(
-    dev: Dev, new_key: NewKey
-) -> None:
+async def test_a_new_key_works_at_once_within_its_rights(dev: Dev, new_key: NewKey) -> None:
     key = await new_key(
         "--name", "two", "--tenant", "a", "--tenant", "b", "--scope", "uploads.create"
     )
@@ -125,7 +123,7 @@ async def test_list_shows_every_key_and_no_secret(
         assert key.secret_digest.hex() not in done.out
 
 
-async def test_revoke_ends_a_key_and_once_more_changes_nothing(
+async def test_revoke_ends_a_key_and_is_idempotent(
     dev: Dev, new_key: NewKey, run_here: RunHere
 ) -> None:
     key = await new_key("--name", "n", *IN_T)
@@ -171,7 +169,7 @@ async def test_with_an_overlap_the_old_key_works_until_it_is_over(
     assert "or it was revoked" in (await run_here(*rotate[:4], old.key_id)).refused_with(1)
 
 
-async def test_a_key_that_is_not_there_is_told_in_one_line(dev: Dev, run_here: RunHere) -> None:
+async def test_an_unknown_key_is_reported_in_one_line(dev: Dev, run_here: RunHere) -> None:
     for verb in ("revoke", "rotate"):
         done = await run_here("keys", verb, "--ready-file", dev.ready_file, "0" * 16)
         assert f"there is no key '{'0' * 16}'" in done.refused_with(1)
@@ -191,7 +189,7 @@ async def test_an_overlap_that_cannot_be_meant_is_refused(
     assert "--overlap: must be 0 to 31622400 seconds" in capsys.readouterr().err
 
 
-async def test_what_an_operator_gets_wrong_is_told_in_one_line(
+async def test_operator_errors_are_reported_in_one_line(
     dev: Dev,
     run_here: RunHere,
     tmp_path: Path,
@@ -212,7 +210,7 @@ async def test_what_an_operator_gets_wrong_is_told_in_one_line(
     assert "run 'attachery migrate' first" in done.refused_with(1)
 
 
-async def test_check_shows_what_the_service_finds(dev: Dev, tmp_path: Path) -> None:
+async def test_check_shows_the_state_of_the_dependencies(dev: Dev, tmp_path: Path) -> None:
     done = await ran(tmp_path, "check", "--ready-file", dev.ready_file)
     assert (done.code, done.err) == (0, "")
     found = {line[:18].strip(): line[18:] for line in done.out.splitlines()}

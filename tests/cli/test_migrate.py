@@ -71,7 +71,7 @@ async def test_a_migration_that_was_changed_since_is_refused(
     assert "was changed after it had been applied" in done.refused_with(1)
 
 
-async def test_a_role_that_may_not_make_tables_is_told_so(
+async def test_a_role_without_the_right_to_create_tables_is_reported(
     empty_database_url: str, run_here: RunHere
 ) -> None:
     connection = await asyncpg.connect(empty_database_url)

@@ -74,14 +74,14 @@ def test_an_untested_grpc_keeps_its_default_and_is_logged(monkeypatch: pytest.Mo
     ]
 
 
-def test_settings_that_cannot_be_read_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRPC_EXPERIMENTS", "")
     monkeypatch.setenv("ATTACHERY_UVLOOP", "perhaps")
     assert prepare() is None
     assert os.environ["GRPC_EXPERIMENTS"] == ""
 
 
-def test_nothing_is_loaded_for_what_is_switched_off() -> None:
+def test_disabled_features_load_no_modules() -> None:
     loads = "import sys, attachery_service.cli.serve; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", loads],

@@ -46,7 +46,7 @@ async def refusal(settings: ServeSettings) -> str:
         ({"database_url": f"postgresql://u:{SECRET}@127.0.0.1:1/n"}, "ConnectionRefusedError"),
     ],
 )
-async def test_what_is_missing_outside_is_named(
+async def test_missing_dependencies_are_named(
     serve_settings: ServeSettings, wrong: ServeSettings, said: str
 ) -> None:
     line = await refusal({**serve_settings, **wrong})

@@ -131,7 +131,7 @@ async def test_the_former_flag_stays_valid_with_a_warning(
         assert await process.stopped() == 0
 
 
-async def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(
+async def test_a_killed_process_is_replaced_and_its_counters_remain(
     tmp_path: Path, settings: ServeSettings, database_url: str
 ) -> None:
     with serving_workers(tmp_path, settings) as process:
@@ -231,7 +231,7 @@ async def test_a_signal_to_all_of_them_is_no_second_one(
         assert process.errors.count('"server process ended"') <= len(workers)
 
 
-async def test_a_port_that_somebody_would_share_is_taken_all_the_same(
+async def test_a_port_in_use_is_refused_even_if_it_could_be_shared(
     tmp_path: Path, settings: ServeSettings, new_folder: Callable[[], Path]
 ) -> None:
     with socket.socket() as other:

@@ -87,7 +87,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize(("settings", "said"), CONTRADICTIONS)
-def test_what_cannot_be_meant_is_refused_by_its_name(
+def test_invalid_settings_are_refused_by_name(
     environment: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     settings: dict[str, str],
@@ -177,7 +177,7 @@ def test_every_former_name_leads_to_a_setting() -> None:
 
 
 @pytest.mark.parametrize("service", ["ATTACHERY", "ATTACHERY_WORKER", "ATTACHERY_S3_PROXY"])
-def test_what_kubernetes_injects_for_a_service_is_no_misspelt_setting(service: str) -> None:
+def test_variables_of_kubernetes_are_no_misspelt_settings(service: str) -> None:
     injected = {
         f"{service}_SERVICE_HOST": "10.0.0.11",
         f"{service}_SERVICE_PORT": "50051",
@@ -204,11 +204,11 @@ def test_a_misspelt_variable_that_is_empty_is_an_unset_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ATTACHERY", "ATTACHERY_TARGET", "ATTACHERY_API_KEY", "KEY"])
-def test_what_belongs_to_clients_is_no_misspelt_setting(name: str) -> None:
+def test_variables_of_clients_are_no_misspelt_settings(name: str) -> None:
     require_known_variables({name: "x"}, Settings.model_fields)
 
 
-def test_a_port_that_is_meant_as_the_address_to_listen_on_is_told(
+def test_a_port_variable_meant_as_an_address_is_logged(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logs()
@@ -271,7 +271,7 @@ def test_every_form_of_a_database_url_is_taken(url: str) -> None:
     assert Settings(database_url=SecretStr(url), s3_bucket="b").database_url.get_secret_value()
 
 
-def test_settings_hide_what_is_secret_when_they_are_shown() -> None:
+def test_representations_of_settings_hide_secrets() -> None:
     settings = Settings(
         database_url=SecretStr(f"postgresql://u:{SECRET}@h/n"),
         s3_bucket="b",

@@ -187,7 +187,7 @@ async def test_streams_without_an_end_do_not_hold_up_the_stop(serve: Serve) -> N
     ]
 
 
-async def test_while_calls_finish_known_callers_are_refused_with_a_reason_and_health_answers(
+async def test_while_calls_finish_connected_callers_are_refused_with_a_reason(
     serve: Serve, slow_store: Proxy, behind_slow_store: ServeSettings
 ) -> None:
     serving = await serve(**behind_slow_store)

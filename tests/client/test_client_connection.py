@@ -147,7 +147,7 @@ async def test_two_calls_have_two_request_ids() -> None:
     assert sent[2] == "mine"
 
 
-async def test_unavailable_is_given_up_after_four_attempts() -> None:
+async def test_unavailable_is_final_after_four_attempts() -> None:
     async with (
         scripted_server(*[UNAVAILABLE] * 9) as server,
         AttacheryClient(server.target, api_key="key") as client,
@@ -224,7 +224,7 @@ async def test_a_silent_server_ends_in_deadline_exceeded() -> None:
     assert caught.value.request_id == server.calls[0].metadata["x-request-id"]
 
 
-async def test_nobody_listening_is_unavailable() -> None:
+async def test_a_refused_connection_is_unavailable() -> None:
     async with AttacheryClient("127.0.0.1:1", api_key="key") as client:
         with pytest.raises(errors.Unavailable) as caught:
             await start(client)
@@ -271,7 +271,7 @@ async def test_a_closed_client_says_so() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "with space", "line\n", "schlüssel"])
-def test_a_key_that_no_header_can_carry_is_refused_without_telling_it(key: str) -> None:
+def test_an_invalid_key_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(ValueError, match="printable ASCII") as caught:
         AttacheryClient("127.0.0.1:1", api_key=key)
     assert not key or key not in str(caught.value)

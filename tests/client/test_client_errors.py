@@ -182,7 +182,7 @@ def test_the_request_id_of_the_trailers_stands_in_for_missing_details() -> None:
     assert from_rpc_error(bare, request_id="sent").request_id == "echoed"
 
 
-def test_another_domain_says_nothing_about_attachery() -> None:
+def test_an_error_info_of_another_domain_is_ignored() -> None:
     info = error_info("UPLOAD_EXPIRED", domain="proxy.example")
     error = from_rpc_error(rpc_error(grpc.StatusCode.UNAVAILABLE, info))
     assert type(error) is errors.Unavailable

@@ -170,7 +170,7 @@ async def test_a_download_of_other_bytes_is_refused(
     assert not await asyncio.to_thread(back.exists)
 
 
-async def test_an_id_nobody_knows_leaves_no_file(client: AttacheryClient, tmp_path: Path) -> None:
+async def test_an_unknown_id_leaves_no_file(client: AttacheryClient, tmp_path: Path) -> None:
     unknown = "00000000-0000-7000-8000-000000000000"
     with pytest.raises(errors.AttachmentNotFound):
         await client.download(unknown, tmp_path / "a", tenant_id=TENANT)

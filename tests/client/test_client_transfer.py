@@ -88,7 +88,7 @@ async def test_a_form_has_the_file_last_and_a_length(transfer: HttpTransfer) -> 
     ids=["503", "500", "429", "timeout", "no answer"],
 )
 @pytest.mark.parametrize("method", ["PUT", "POST"])
-async def test_what_may_pass_is_repeated_from_the_start(
+async def test_transient_failures_are_retried_from_the_start(
     transfer: HttpTransfer, fault: Answer, method: str
 ) -> None:
     async with scripted_storage(fault, fault) as storage:
@@ -122,7 +122,7 @@ async def test_a_refusal_is_final(
     assert len(storage.received) == 1
 
 
-async def test_repeating_ends_and_never_tells_the_url(transfer: HttpTransfer) -> None:
+async def test_retries_end_and_hide_the_url(transfer: HttpTransfer) -> None:
     async with scripted_storage(*[hang_up] * 99) as storage:
         with pytest.raises(TransferFailed) as caught:
             await transfer.send(storage.target(), read_body(b"x", ()))
@@ -135,7 +135,7 @@ async def test_repeating_ends_and_never_tells_the_url(transfer: HttpTransfer) ->
     assert SECRET not in str(caught.value)
 
 
-async def test_a_url_nobody_answers_at_is_a_failed_transfer(transfer: HttpTransfer) -> None:
+async def test_an_unreachable_url_is_a_failed_transfer(transfer: HttpTransfer) -> None:
     with pytest.raises(TransferFailed, match="ClientConnectorError"):
         await transfer.fetch(f"http://127.0.0.1:1/?{SECRET}", BytesIO())
 
@@ -209,7 +209,7 @@ def test_types_are_guessed_from_names(name: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("size", "sha256", "complaint"), [(4, "", "3 bytes"), (3, "00" * 32, "SHA-256")]
 )
-def test_what_arrived_is_verified(size: int, sha256: str, complaint: str) -> None:
+def test_downloads_are_verified(size: int, sha256: str, complaint: str) -> None:
     attachment = Attachment(size_bytes=size, checksums=Checksums(sha256=sha256))
     with pytest.raises(TransferFailed, match=complaint):
         verify(BytesIO(b"abc"), attachment)
@@ -250,7 +250,7 @@ asyncio.run(main())
 """
 
 
-def test_without_the_extra_the_error_says_what_to_install() -> None:
+def test_without_the_extra_the_error_names_the_package() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_AIOHTTP], capture_output=True, text=True, check=True
     )

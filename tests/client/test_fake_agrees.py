@@ -99,7 +99,7 @@ class Scenarios:
     async def test_a_size_that_is_not_declared_needs_a_form(self, world: World) -> None:
         assert (await start(world)).target.method == "POST"
 
-    async def test_a_rehearsal_starts_nothing(self, world: World) -> None:
+    async def test_a_dry_run_starts_nothing(self, world: World) -> None:
         answer = await start(world, validate_only=True)
         assert answer.session.attachment_id == ""
         assert not answer.HasField("target")
@@ -129,7 +129,7 @@ class Scenarios:
         assert not answer.session.HasField("expire_time")
         assert answer.attachment.attachment_id == attachment_id
 
-    async def test_an_id_nobody_knows(self, world: World) -> None:
+    async def test_an_unknown_id(self, world: World) -> None:
         client, unknown = world.client, str(uuid4())
         for method in (
             client.complete_upload_session,
@@ -172,7 +172,7 @@ class Scenarios:
         answer = await world.client.get_upload_session(attachment_id, tenant_id=TENANT)
         assert answer.session.failure.reason == "CHECKSUM_MISMATCH"
 
-    async def test_what_is_ready_stays_so(self, world: World) -> None:
+    async def test_a_ready_session_stays_ready(self, world: World) -> None:
         attachment_id = await ready(world)
         for method in (world.client.complete_upload_session, world.client.cancel_upload_session):
             with pytest.raises(errors.UploadAlreadyCompleted) as caught:
@@ -196,7 +196,7 @@ class Scenarios:
             with pytest.raises(errors.UploadExpired):
                 await method(attachment_id, tenant_id=TENANT)
 
-    async def test_what_is_not_ready_is_no_attachment(self, world: World) -> None:
+    async def test_a_session_that_is_not_ready_is_no_attachment(self, world: World) -> None:
         attachment_id = await started(world)
         for method in (world.client.get_attachment, world.client.create_download_url):
             with pytest.raises(errors.UploadNotReady) as caught:
@@ -245,7 +245,7 @@ class Scenarios:
         pending = await world.client.list_upload_sessions(tenant_id=TENANT, states=["pending"])
         assert [s.attachment_id for s in pending.sessions] == [made[2], made[0]]
 
-    async def test_the_policy_and_what_is_used(self, world: World) -> None:
+    async def test_the_policy_and_the_usage(self, world: World) -> None:
         before = await world.client.get_upload_policy(tenant_id=TENANT)
         await ready(world)
         await started(world)
@@ -265,7 +265,7 @@ class Scenarios:
         with pytest.raises(errors.InvalidRequest):
             await world.client.get_upload_policy(tenant_id=TENANT, purpose="unknown")
 
-    async def test_an_audit_of_what_is_well(self, world: World) -> None:
+    async def test_an_audit_of_consistent_data(self, world: World) -> None:
         await ready(world)
         await started(world)
         answer = await world.client.audit_attachments(tenant_id=TENANT)
@@ -300,11 +300,11 @@ class Scenarios:
             assert session.object_purge_time.ToDatetime() - created == kept
             assert session.metadata_purge_time.ToDatetime() - created == remembered
 
-    async def test_a_session_says_whether_it_is_completed_unasked(self, world: World) -> None:
+    async def test_a_session_shows_auto_complete(self, world: World) -> None:
         for wanted in (True, False):
             assert (await start(world, auto_complete=wanted)).session.auto_complete == wanted
 
-    async def test_inline_is_what_was_said_or_the_disposition(self, world: World) -> None:
+    async def test_inline_is_explicit_or_follows_the_disposition(self, world: World) -> None:
         for own, inline in (
             ({}, False),
             ({"content_id": "a"}, True),
@@ -315,7 +315,7 @@ class Scenarios:
             attachment = await world.client.upload(BODY, tenant_id=TENANT, filename="a", **own)
             assert attachment.is_inline == inline
 
-    async def test_what_is_deleted(self, world: World) -> None:
+    async def test_a_deleted_attachment(self, world: World) -> None:
         attachment_id, client = await ready(world), world.client
         for request_id in ("once", "once", None):
             answer = await client.delete_attachment(
@@ -344,7 +344,7 @@ class Scenarios:
         usage = (await client.get_upload_policy(tenant_id=TENANT)).usage
         assert (usage.pending_sessions, usage.stored_bytes) == (0, 0)
 
-    async def test_what_cannot_be_deleted(self, world: World) -> None:
+    async def test_sessions_that_cannot_be_deleted(self, world: World) -> None:
         pending, cancelled = await started(world), await started(world)
         await world.client.cancel_upload_session(cancelled, tenant_id=TENANT)
         for attachment_id, error in (
@@ -399,7 +399,7 @@ class Scenarios:
         good, bad = await started(world, BODY), await started(world, BODY)
         return good, BatchItem(bad, size_bytes=7), await started(world)
 
-    async def test_what_is_no_batch(self, world: World) -> None:
+    async def test_an_invalid_batch(self, world: World) -> None:
         attachment_id = await started(world, BODY)
         many = [str(uuid4()) for _ in range(101)]
         for items, reason in (
@@ -470,7 +470,7 @@ class Scenarios:
         assert found.object_purge_time.seconds < hold.expire_time.seconds
         assert await state(world, ids[0]) == "READY"
 
-    async def test_a_hold_of_nobody_named_is_one_of_its_own(self, world: World) -> None:
+    async def test_a_hold_without_an_owner_is_always_new(self, world: World) -> None:
         attachment_id = await ready(world)
         answers = [
             await world.client.resolve_attachments(
@@ -481,7 +481,7 @@ class Scenarios:
         assert len({answer.hold.hold_id for answer in answers}) == 2
         assert all(answer.hold.owner for answer in answers)
 
-    async def test_what_is_not_held(self, world: World) -> None:
+    async def test_attachments_that_cannot_be_held(self, world: World) -> None:
         client, attachment_id = world.client, await ready(world)
         for ids, all_or_nothing in (([str(uuid4())], False), ([attachment_id, "x"], True)):
             answer = await client.resolve_attachments(
@@ -517,7 +517,7 @@ class Scenarios:
                 await call
             assert caught.value.facts == {"holdId": unknown}
 
-    async def test_what_is_held_is_deleted_by_force_only(self, world: World) -> None:
+    async def test_a_held_attachment_is_deleted_by_force_only(self, world: World) -> None:
         attachment_id = await ready(world)
         held = await world.client.resolve_attachments(
             [attachment_id], tenant_id=TENANT, hold_ttl=timedelta(minutes=1)

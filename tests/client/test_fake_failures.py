@@ -66,7 +66,7 @@ async def test_a_failure_may_last_until_it_is_cleared(fake: FakeAttachery) -> No
     await policy(fake)
 
 
-async def test_failures_come_in_the_order_in_which_they_were_asked_for(
+async def test_failures_occur_in_the_order_of_their_planning(
     fake: FakeAttachery,
 ) -> None:
     fake.fail("STORAGE_UNAVAILABLE")
@@ -138,7 +138,7 @@ async def test_a_transfer_can_fail(fake: FakeAttachery) -> None:
     assert await fake.download(attachment_id, tenant_id=TENANT) == b"hello"
 
 
-async def test_a_transfer_whose_answer_is_lost_has_stored_the_bytes(fake: FakeAttachery) -> None:
+async def test_a_transfer_with_a_lost_response_has_stored_the_bytes(fake: FakeAttachery) -> None:
     fake.fail(TransferFailed(), method="send", answer_is_lost=True)
     with pytest.raises(TransferFailed):
         await upload(fake, request_id="mine")
@@ -158,6 +158,6 @@ async def test_a_transfer_whose_answer_is_lost_has_stored_the_bytes(fake: FakeAt
     ],
     ids=["reason", "unspecified", "method", "transfer", "call", "times"],
 )
-def test_what_cannot_happen_is_refused(arguments: dict[str, Any], words: str) -> None:
+def test_impossible_failures_are_refused(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         FakeAttachery().fail(**arguments)

@@ -74,7 +74,7 @@ async def gone(pids: set[int]) -> None:
     await eventually(lambda: not any(is_alive(pid) for pid in pids))
 
 
-def test_the_ready_file_holds_what_callers_need_and_only_its_owner_reads_it(dev: Dev) -> None:
+def test_the_ready_file_is_complete_and_private(dev: Dev) -> None:
     assert set(dev.ready) == KEYS
     assert stat.S_IMODE((dev.data_dir / "ready.json").stat().st_mode) == 0o600
     assert dev.ready["tenant_id"] == TENANT
@@ -87,7 +87,7 @@ def test_the_ready_file_holds_what_callers_need_and_only_its_owner_reads_it(dev:
     assert stat.S_IMODE((dev.data_dir / "api_key").stat().st_mode) == 0o600
 
 
-def test_it_says_what_to_paste_next_and_where_everything_is(dev: Dev) -> None:
+def test_it_prints_the_next_commands_and_all_addresses(dev: Dev) -> None:
     said = dev.process.out.read_text()
     assert f"ATTACHERY={dev.listen} KEY={dev.ready['api_key']}" in said
     assert dev.ready["api_key"] not in dev.process.errors
@@ -142,7 +142,7 @@ async def test_operators_commands_find_it_from_the_folder_above(
     assert "using the settings of the environment" in done.err
 
 
-async def test_a_ready_file_of_one_that_was_killed_is_told(
+async def test_a_ready_file_of_a_killed_run_is_reported(
     dev: Dev, new_folder: Callable[[], Path]
 ) -> None:
     folder = new_folder()
@@ -231,7 +231,7 @@ async def test_ctrl_c_at_any_moment_of_the_first_start_ends_with_one_line(
         assert [line for line in last[:-1] if not any(step in line for step in steps)] == []
 
 
-async def test_a_taken_address_is_told_before_anything_is_created(
+async def test_a_taken_address_is_reported_before_anything_is_created(
     dev: Dev, new_folder: Callable[[], Path]
 ) -> None:
     folder = new_folder()
@@ -245,7 +245,7 @@ async def test_a_taken_address_is_told_before_anything_is_created(
     assert not (folder / "data").exists()
 
 
-async def test_its_key_may_do_everything_in_its_tenant_and_nothing_elsewhere(dev: Dev) -> None:
+async def test_its_key_has_all_rights_in_its_tenant_only(dev: Dev) -> None:
     attachment_id = await upload(dev)
     assert await content(dev, attachment_id) == BODY
     async with dev.client() as client:
@@ -329,7 +329,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-async def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_stopped_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     with started(tmp_path, "demo", __file__, settings={"TMPDIR": tmp_path}) as process:
         await eventually(lambda: process.has_ended or bool(family(process.pid)))
         servers = family(process.pid)
@@ -359,7 +359,7 @@ async def test_a_demo_refuses_a_file_it_cannot_use_before_it_starts_anything(
         assert names_in(folder) == {"out.txt", "err.txt"}
 
 
-async def test_a_demo_streams_and_tells_what_passed_from_what_was_only_reported(
+async def test_a_demo_streams_and_separates_passed_from_reported_checks(
     tmp_path: Path,
 ) -> None:
     size = 300 * 2**20
@@ -387,7 +387,7 @@ def peak_memory(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-async def test_a_proxy_is_not_asked_for_the_embedded_servers(tmp_path: Path) -> None:
+async def test_a_proxy_is_bypassed_for_the_embedded_servers(tmp_path: Path) -> None:
     unreachable = {"http_proxy": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"}
     done = await ran(tmp_path, "demo", __file__, settings={"TMPDIR": tmp_path, **unreachable})
     assert (done.code, done.err) == (0, "")
@@ -415,7 +415,7 @@ async def test_given_servers_replace_the_embedded_ones(
         assert await running.process.stopped() == 0
 
 
-async def test_what_an_operator_gets_wrong_is_told_in_one_line(
+async def test_operator_errors_are_reported_in_one_line(
     dev: Dev, new_folder: Callable[[], Path], object_store: StoreUnderTest
 ) -> None:
     here = new_folder()

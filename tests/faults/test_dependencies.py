@@ -124,7 +124,7 @@ async def test_a_bucket_that_vanished_is_the_operators_matter(
 
 
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
-async def test_a_caller_who_leaves_while_the_row_changes_finds_the_outcome_later(
+async def test_a_call_cancelled_during_the_update_still_stores_the_outcome(
     make_service: MakeService, database_url: str, database_proxy: Proxy, seal: str
 ) -> None:
     service = await make_service(
@@ -163,7 +163,7 @@ async def test_a_bug_after_its_caller_has_left_is_logged(
     assert "the bug" in capfd.readouterr().err
 
 
-async def test_a_caller_who_leaves_while_storage_is_asked_leaves_the_session_pending(
+async def test_a_call_cancelled_during_a_storage_request_leaves_the_session_pending(
     make_service: MakeService, object_store: StoreUnderTest, store_proxy: Proxy
 ) -> None:
     service = await behind(make_service, object_store, store_proxy)
@@ -212,7 +212,7 @@ async def test_a_database_that_hangs_is_bounded_and_heals(
     assert (await service.complete(attachment_id)).session.state == READY
 
 
-async def test_an_object_that_keeps_changing_is_told_and_stays_pending(
+async def test_an_object_that_keeps_changing_is_reported_and_stays_pending(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = await make_service(seal="copy")

@@ -88,7 +88,7 @@ async def refusals(*calls: Awaitable[Any]) -> Counter[str]:
     return Counter(each.reason for each in await asyncio.gather(*map(failure, calls)))
 
 
-async def test_callers_whose_keys_must_be_read_share_one_read_and_its_failure(
+async def test_callers_with_uncached_keys_share_one_read_and_its_failure(
     make_service: MakeService, own_postgres: OwnPostgres, statements: Counter[str]
 ) -> None:
     service = await make_service(

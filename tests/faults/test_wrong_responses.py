@@ -161,7 +161,7 @@ async def test_wrong_bytes_once_change_nothing(
 
 
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
-async def test_what_both_looks_find_wrong_ends_the_session(
+async def test_a_mismatch_in_both_reads_fails_the_session(
     make_service: MakeService, object_store: StoreUnderTest, seal: str
 ) -> None:
     liar = LyingStore(lambda exchange: exchange, lies=0)
@@ -227,7 +227,7 @@ async def test_an_md5_is_judged_by_the_bytes_where_etags_are_none(
         assert (await service.get(attachment_id)).state == state
 
 
-async def test_a_second_look_that_fails_changes_nothing(
+async def test_a_failed_second_read_changes_nothing(
     make_service: MakeService, object_store: StoreUnderTest
 ) -> None:
     def lie(exchange: Exchange) -> Exchange:

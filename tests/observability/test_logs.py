@@ -44,7 +44,7 @@ async def line_of(serving: Serving, request_id: str) -> dict[str, Any]:
     return line
 
 
-async def test_every_call_leaves_one_line_that_says_who_called_what_and_what_came_of_it(
+async def test_every_call_is_one_line_with_caller_method_and_result(
     dev_serving: Serving,
 ) -> None:
     serving = dev_serving
@@ -209,7 +209,7 @@ async def test_no_flow_however_it_fails_leaves_a_secret_in_the_log(
     assert serving.process.log()  # every line is JSON
 
 
-async def test_wrong_keys_of_the_store_are_told_without_showing_them(
+async def test_wrong_storage_keys_are_reported_without_their_values(
     serve: Serve, object_store: StoreUnderTest
 ) -> None:
     serving = await serve(s3_secret_key="not-the-secret-key", seal="write_once")
@@ -243,7 +243,7 @@ asyncio.run(main())
 """
 
 
-def test_what_libraries_python_and_the_event_loop_say_is_of_the_same_form() -> None:
+def test_logs_of_libraries_and_the_event_loop_have_the_same_form() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "always", "-c", LIBRARY],
         env={"PYTHONPATH": SOURCES},

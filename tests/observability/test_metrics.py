@@ -86,7 +86,7 @@ async def test_health_and_reflection_are_counted_and_their_streams_not_timed(
     assert timed.isdisjoint({WATCH, REFLECTION})
 
 
-async def test_nothing_a_caller_sends_makes_a_series(service: ServiceUnderTest) -> None:
+async def test_callers_cannot_create_series(service: ServiceUnderTest) -> None:
     async def call(method: str) -> None:
         unary: Any = service.channel.unary_unary(method)
         metadata = (("x-request-id", uuid.uuid4().hex), *service.metadata)
@@ -104,5 +104,5 @@ async def test_nothing_a_caller_sends_makes_a_series(service: ServiceUnderTest) 
     assert after[calls("unknown", "UNIMPLEMENTED", "UNKNOWN_METHOD")] == 41
 
 
-async def test_without_the_setting_nothing_listens(make_service: MakeService) -> None:
+async def test_without_the_setting_there_is_no_endpoint(make_service: MakeService) -> None:
     assert (await make_service()).app.metrics_listen is None

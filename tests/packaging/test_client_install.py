@@ -103,7 +103,7 @@ def test_client_and_contract_come_from_the_wheel(base: Environment) -> None:
     assert all(Path(line).is_relative_to(base.folder) for line in done.stdout.split())
 
 
-def test_nothing_of_the_server_comes_along(base: Environment) -> None:
+def test_the_client_installs_no_server_code(base: Environment) -> None:
     listed = json.loads(uv("pip", "list", "--python", base.python, "--format", "json"))
 
     # grpcio itself needs typing-extensions.
@@ -199,7 +199,7 @@ def test_a_caller_of_the_stubs_has_types(
     assert code == 0, said
 
 
-def test_a_caller_is_told_of_mistakes(base: Environment, tmp_path: Path) -> None:
+def test_type_checking_reports_mistakes_of_callers(base: Environment, tmp_path: Path) -> None:
     code, said = _checked(base, tmp_path, MISTAKE)
 
     assert code == 1

@@ -174,7 +174,7 @@ def test_dev_names_the_distribution_that_it_needs(
     assert all(json.loads(each)["level"] == "info" for each in progress)
 
 
-def test_the_oldest_service_takes_a_file_through_the_whole_flow(
+def test_the_flow_works_with_the_oldest_dependencies(
     lowest_dev: Environment, tmp_path: Path
 ) -> None:
     file = tmp_path / "hello.txt"

@@ -84,7 +84,7 @@ def test_others_may_add_to_the_namespace_of_the_contract(dist: Path) -> None:
 
 
 @every_distribution
-def test_a_source_distribution_has_what_a_build_needs(dist: Path, name: str) -> None:
+def test_a_source_distribution_is_sufficient_for_a_build(dist: Path, name: str) -> None:
     assert {"pyproject.toml", "README.md", "PKG-INFO"} <= in_sdist(dist, name)
 
 

@@ -107,7 +107,7 @@ async def test_resolve_all_or_nothing_aborts_the_others(service: ServiceUnderTes
     assert not results[0].HasField("attachment")
 
 
-async def test_resolve_answers_with_urls_when_asked(service: ServiceUnderTest) -> None:
+async def test_resolve_returns_urls_on_request(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready(b"bytes")
     plain, *_ = await resolve(service, attachment_id)
     assert not plain.HasField("download")
@@ -140,7 +140,7 @@ async def test_bytes_older_than_an_hour_are_not_handed_out_but_their_metadata_is
     assert (await get(service, attachment_id)).filename == "hello.txt"
 
 
-async def test_what_is_no_attachment_yet_or_never_will_be_says_so(
+async def test_a_session_without_an_attachment_is_an_error_with_its_state(
     service: ServiceUnderTest,
 ) -> None:
     pending = (await service.start(size_bytes=1)).session.attachment_id
@@ -200,7 +200,7 @@ async def test_only_types_that_cannot_run_code_are_shown_inline(
         assert response.headers["Content-Disposition"].partition(";")[0] == shown
 
 
-async def test_a_download_url_lives_as_asked_but_never_longer_than_the_bytes(
+async def test_a_download_url_has_the_requested_lifetime_but_never_outlives_the_bytes(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready()
@@ -222,7 +222,7 @@ async def test_a_lifetime_out_of_range_is_refused(
     assert refused.reason == "INVALID_DOWNLOAD_TTL"
 
 
-async def test_vanished_bytes_are_told_as_data_loss(service: ServiceUnderTest) -> None:
+async def test_missing_bytes_are_data_loss(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     (key,) = await service.keys_in_store()
     await service.s3.delete_object(Bucket=service.bucket, Key=key)
@@ -230,7 +230,7 @@ async def test_vanished_bytes_are_told_as_data_loss(service: ServiceUnderTest) -
     assert (refused.code, refused.reason) == (grpc.StatusCode.DATA_LOSS, "OBJECT_MISSING")
 
 
-async def test_changed_bytes_are_told_as_data_loss(service: ServiceUnderTest) -> None:
+async def test_changed_bytes_are_data_loss(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     (key,) = await service.keys_in_store()
     await service.s3.put_object(Bucket=service.bucket, Key=key, Body=b"HELLO\n")

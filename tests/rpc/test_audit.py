@@ -79,7 +79,7 @@ async def found(service: ServiceUnderTest, page_size: int = 0) -> list[AuditFind
     return [f for part in await whole_audit(service, page_size) for f in part.findings]
 
 
-async def test_a_system_in_order_is_told_so_in_parts_of_any_size(
+async def test_a_consistent_system_has_no_findings_with_any_page_size(
     service: ServiceUnderTest,
 ) -> None:
     sessions, objects = await everything(service)
@@ -96,7 +96,7 @@ async def test_a_tenant_without_anything_is_in_order(service: ServiceUnderTest) 
     assert await audit(service) == AuditAttachmentsResponse()
 
 
-async def test_what_was_swept_is_in_order(service: ServiceUnderTest, sweeper: Sweeper) -> None:
+async def test_swept_sessions_are_consistent(service: ServiceUnderTest, sweeper: Sweeper) -> None:
     await everything(service)
     await sweeper()
     assert await found(service) == []
@@ -135,7 +135,7 @@ async def test_a_copy_that_no_row_came_to_name_is_no_finding_while_the_sweep_wil
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-async def test_what_is_not_in_order_is_found_alone_and_once(
+async def test_each_difference_is_found_once(
     service: ServiceUnderTest, kind: str, plant: Plant
 ) -> None:
     for _ in range(2):
@@ -148,7 +148,7 @@ async def test_what_is_not_in_order_is_found_alone_and_once(
         assert where in (finding.key, finding.attachment_id)
 
 
-async def test_a_finding_says_what_was_expected_and_what_is_there(
+async def test_a_finding_has_the_expected_and_the_actual_value(
     service: ServiceUnderTest,
 ) -> None:
     gone, other = await missing(service), await changed(service)
@@ -191,7 +191,7 @@ async def parts_of(made: Audit) -> list[AuditPart]:
     return [part async for part in made(TENANT, AFTER_THE_COUNTERS)]
 
 
-async def test_what_becomes_ready_between_rows_and_listing_is_no_finding(
+async def test_a_session_completed_during_the_audit_is_no_finding(
     service: ServiceUnderTest, database_url: str
 ) -> None:
     await service.ready(BODY)
@@ -205,7 +205,7 @@ async def test_what_becomes_ready_between_rows_and_listing_is_no_finding(
     assert (part.sessions, part.objects, part.findings) == (1, 2, [])
 
 
-async def test_what_is_deleted_between_rows_and_listing_is_no_finding(
+async def test_an_attachment_deleted_during_the_audit_is_no_finding(
     service: ServiceUnderTest, database_url: str
 ) -> None:
     attachment_id = await service.ready(BODY)

@@ -159,7 +159,7 @@ async def test_each_item_has_its_own_status(service: ServiceUnderTest) -> None:
 
 
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
-async def test_what_failed_leaves_no_object(make_service: MakeService, seal: str) -> None:
+async def test_failed_items_leave_no_object(make_service: MakeService, seal: str) -> None:
     service = await make_service(seal=seal)
     ids = await many_uploaded(service, 3)
     results = await complete(service, *map(wrong, ids))
@@ -191,7 +191,7 @@ async def test_no_item_and_too_many_are_refused(service: ServiceUnderTest) -> No
     assert (many.facts["maxCount"], many.facts["actualCount"]) == ("100", "101")
 
 
-async def test_an_id_that_stands_twice_refuses_the_whole_call(service: ServiceUnderTest) -> None:
+async def test_a_duplicate_id_refuses_the_whole_call(service: ServiceUnderTest) -> None:
     one, other = await many_uploaded(service, 2)
     refused = await failure(complete(service, one, other, one))
     assert refused.reason == "DUPLICATE_ATTACHMENT_ID"
@@ -199,7 +199,7 @@ async def test_an_id_that_stands_twice_refuses_the_whole_call(service: ServiceUn
     assert await states(service, [one, other]) == [PENDING, PENDING]
 
 
-async def test_every_broken_field_of_every_item_is_told_at_once(
+async def test_all_violations_of_all_items_are_reported_at_once(
     service: ServiceUnderTest,
 ) -> None:
     good = await uploaded(service)
@@ -381,7 +381,7 @@ async def test_a_batch_without_a_request_id_is_not_remembered(service: ServiceUn
     assert reasons(await complete(service, attachment_id)) == ["UPLOAD_ALREADY_COMPLETED"]
 
 
-async def test_a_repeat_answers_what_was_done_and_does_the_rest(
+async def test_a_repeated_call_returns_finished_items_and_completes_the_rest(
     service: ServiceUnderTest,
 ) -> None:
     good, bad = await many_uploaded(service, 2)
@@ -400,7 +400,7 @@ async def test_a_repeat_answers_what_was_done_and_does_the_rest(
 
 @pytest.mark.parametrize("atomic", [False, True])
 @pytest.mark.parametrize("stored", [False, True], ids=["lost_before", "lost_after"])
-async def test_a_statement_whose_answer_is_lost_converges_by_the_request_id(
+async def test_a_lost_response_converges_by_the_request_id(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch, stored: bool, atomic: bool
 ) -> None:
     ids = await many_uploaded(service, 3)
@@ -425,7 +425,7 @@ async def test_a_statement_whose_answer_is_lost_converges_by_the_request_id(
 
 
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
-async def test_a_caller_who_leaves_while_the_rows_change_finds_the_outcome_later(
+async def test_a_call_cancelled_during_the_update_still_stores_the_outcome(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch, seal: str
 ) -> None:
     service = await make_service(seal=seal)
@@ -450,7 +450,7 @@ async def test_a_caller_who_leaves_while_the_rows_change_finds_the_outcome_later
     assert reasons(await complete(service, *ids, request_id="r-1")) == ["", ""]
 
 
-async def test_a_caller_who_leaves_while_copies_are_made_leaves_none_behind(
+async def test_a_call_cancelled_during_copies_leaves_none_behind(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = await make_service(seal="copy")
@@ -595,7 +595,7 @@ async def store_proxy(object_store: StoreUnderTest) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-async def test_a_store_that_hangs_is_told_for_every_item_within_the_callers_deadline(
+async def test_silent_storage_fails_every_item_within_the_deadline(
     make_service: MakeService, object_store: StoreUnderTest, store_proxy: Proxy
 ) -> None:
     service = await make_service(
@@ -612,7 +612,7 @@ async def test_a_store_that_hangs_is_told_for_every_item_within_the_callers_dead
     assert reasons(await complete(service, *ids, request_id="r-1")) == [""] * 20
 
 
-async def test_a_store_that_hangs_is_asked_for_as_many_items_as_run_at_a_time(
+async def test_silent_storage_costs_one_round_of_concurrent_items(
     make_service: MakeService,
     object_store: StoreUnderTest,
     store_proxy: Proxy,

@@ -26,7 +26,7 @@ async def test_cancel_ends_a_pending_session_and_says_until_when_its_url_can_wri
     assert await service.events(started.attachment_id) == ["pending", "cancelled"]
 
 
-async def test_cancel_deletes_what_was_uploaded(service: ServiceUnderTest) -> None:
+async def test_cancel_deletes_the_upload(service: ServiceUnderTest) -> None:
     started = await service.start(size_bytes=6)
     await service.send(started.target, b"hello\n")
     await service.cancel(started.session.attachment_id)

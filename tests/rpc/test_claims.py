@@ -128,7 +128,7 @@ async def test_a_mismatch_may_be_corrected_where_wrong_bytes_may_be_replaced(
     assert (await service.complete(attachment_id, request_id="r-2")).session.state == READY
 
 
-async def test_only_checking_claims_nothing(service: ServiceUnderTest, sweeper: Sweeper) -> None:
+async def test_validate_only_claims_nothing(service: ServiceUnderTest, sweeper: Sweeper) -> None:
     attachment_id = await completed_by_the_service(service, sweeper)
     answer = await service.complete(attachment_id, validate_only=True, size_bytes=1)
     outcomes = [each.outcome for each in answer.checks]
@@ -181,14 +181,18 @@ async def test_the_service_never_claims(service: ServiceUnderTest, sweeper: Swee
     assert (await service.complete(attachment_id)).session.state == READY
 
 
-async def test_what_the_uploader_has_completed_is_not_claimed(service: ServiceUnderTest) -> None:
+async def test_a_session_that_the_uploader_completed_is_not_claimed(
+    service: ServiceUnderTest,
+) -> None:
     attachment_id = await uploaded(service)
     await service.complete(attachment_id)
     late = await failure(service.complete(attachment_id))
     assert late.reason == "UPLOAD_ALREADY_COMPLETED"
 
 
-async def test_what_is_deleted_is_not_claimed(service: ServiceUnderTest, sweeper: Sweeper) -> None:
+async def test_a_deleted_attachment_is_not_claimed(
+    service: ServiceUnderTest, sweeper: Sweeper
+) -> None:
     attachment_id = await completed_by_the_service(service, sweeper)
     request = attachments_pb2.DeleteAttachmentRequest(tenant_id=TENANT, attachment_id=attachment_id)
     await service.attachments.DeleteAttachment(request, metadata=service.metadata)
@@ -208,7 +212,7 @@ async def test_a_session_token_claims_its_session(
 
 
 @pytest.mark.parametrize("atomic", [False, True])
-async def test_a_batch_claims_what_the_service_has_completed(
+async def test_a_batch_claims_sessions_that_the_service_completed(
     service: ServiceUnderTest, sweeper: Sweeper, atomic: bool
 ) -> None:
     claimed, pending = await completed_by_the_service(service, sweeper), await uploaded(service)
@@ -225,7 +229,7 @@ async def test_a_batch_claims_what_the_service_has_completed(
 
 
 @pytest.mark.parametrize("atomic", [False, True])
-async def test_a_batch_claims_nothing_whose_bytes_have_gone_meanwhile(
+async def test_a_batch_does_not_claim_purged_attachments(
     service: ServiceUnderTest, sweeper: Sweeper, atomic: bool
 ) -> None:
     attachment_id = await completed_by_the_service(service, sweeper)
@@ -245,7 +249,7 @@ async def test_a_batch_claims_nothing_whose_bytes_have_gone_meanwhile(
     assert await service.events(other) == ["pending", *([] if atomic else ["ready"])]
 
 
-async def test_a_mismatch_of_what_the_service_has_completed_aborts_an_atomic_batch(
+async def test_a_mismatch_with_a_completed_session_aborts_an_atomic_batch(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     claimed, pending = await completed_by_the_service(service, sweeper), await uploaded(service)

@@ -229,7 +229,7 @@ async def test_an_object_stored_under_a_content_encoding_fails(service: ServiceU
     assert refused.facts["actualContentType"] == "text/plain with Content-Encoding gzip"
 
 
-async def test_what_an_uploader_wrote_into_headers_is_not_repeated_at_length(
+async def test_long_headers_of_uploaders_are_truncated_in_errors(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await uploaded(service)
@@ -426,7 +426,7 @@ async def test_fifty_parallel_completes_end_in_one_transition(
     assert len(await service.keys_in_store()) == 1
 
 
-async def test_who_loses_a_race_has_no_outcome_to_its_name(make_service: MakeService) -> None:
+async def test_the_loser_of_a_race_stores_no_outcome(make_service: MakeService) -> None:
     # As in two processes, whose calls share no statement.
     service = await make_service(database_coalesce=False)
     attachment_id = await uploaded(service)

@@ -95,7 +95,7 @@ async def test_the_bytes_go_at_once_and_the_metadata_stays(service: ServiceUnder
     assert await service.events(attachment_id) == ["pending", "ready", "deleted"]
 
 
-async def test_nothing_hands_out_what_was_deleted(service: ServiceUnderTest) -> None:
+async def test_deleted_bytes_are_never_handed_out(service: ServiceUnderTest) -> None:
     attachment_id, other = await service.ready(), await service.ready()
     url = await download_url(service, attachment_id)
     await delete(service, attachment_id)
@@ -133,7 +133,7 @@ async def test_of_a_copied_attachment_the_uploaded_object_goes_too(
     assert await keys_left(service) == set()
 
 
-async def test_what_it_took_of_the_quota_is_free(make_service: MakeService) -> None:
+async def test_a_deletion_releases_its_quota(make_service: MakeService) -> None:
     service = await make_service(max_stored_bytes=10)
     attachment_id = await service.ready(BODY)
     await service.start(size_bytes=4)
@@ -145,7 +145,7 @@ async def test_what_it_took_of_the_quota_is_free(make_service: MakeService) -> N
     assert (await service.start(size_bytes=6)).session.attachment_id
 
 
-async def test_what_the_release_before_had_left_pending_is_free_too(
+async def test_a_deletion_releases_the_quota_of_the_previous_release(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready(BODY)
@@ -169,7 +169,7 @@ async def test_what_the_release_before_had_left_pending_is_free_too(
     assert await used(service) == (0, 0, 0)
 
 
-async def test_what_was_never_counted_gives_nothing_back(service: ServiceUnderTest) -> None:
+async def test_an_uncounted_session_releases_no_quota(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready(BODY)
     await service.database.execute(
         "UPDATE upload_sessions SET booking = NULL, usage_shard = NULL, reserved_bytes = NULL"
@@ -186,7 +186,7 @@ async def test_fifty_at_once_delete_it_once(service: ServiceUnderTest) -> None:
     assert await used(service) == (0, 0, 0)
 
 
-async def test_many_of_one_tenant_at_once_give_back_exactly_what_they_took(
+async def test_concurrent_deletions_release_their_exact_quota(
     service: ServiceUnderTest,
 ) -> None:
     ids = await asyncio.gather(*(service.ready(BODY) for _ in range(20)))
@@ -204,7 +204,7 @@ async def test_a_repeat_has_the_same_answer(service: ServiceUnderTest) -> None:
     assert await service.events(attachment_id) == ["pending", "ready", "deleted"]
 
 
-async def test_a_request_id_is_bound_to_what_it_deleted(service: ServiceUnderTest) -> None:
+async def test_a_request_id_is_bound_to_its_attachment(service: ServiceUnderTest) -> None:
     attachment_id, other = await service.ready(), await service.ready()
     await delete(service, attachment_id, request_id="r-1")
     for wanted in ({"attachment_id": other}, {"attachment_id": attachment_id, "force": True}):
@@ -214,7 +214,7 @@ async def test_a_request_id_is_bound_to_what_it_deleted(service: ServiceUnderTes
     assert len(await keys_left(service)) == 1
 
 
-async def test_what_is_held_is_not_deleted_unless_forced(service: ServiceUnderTest) -> None:
+async def test_a_held_attachment_is_deleted_by_force_only(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     await hold(service, attachment_id, timedelta(hours=2))
     refused = await failure(delete(service, attachment_id, request_id="r-1"))
@@ -233,13 +233,13 @@ async def test_what_is_held_is_not_deleted_unless_forced(service: ServiceUnderTe
     assert await keys_left(service) == set()
 
 
-async def test_a_hold_that_has_ended_keeps_nothing(service: ServiceUnderTest) -> None:
+async def test_an_ended_hold_prevents_no_deletion(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     await hold(service, attachment_id, timedelta(0))
     assert (await delete(service, attachment_id)).state == DELETED
 
 
-async def test_what_is_past_its_time_but_not_swept_is_deleted_like_the_rest(
+async def test_an_expired_attachment_is_deleted_before_the_sweep(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready()
@@ -253,7 +253,7 @@ async def test_what_is_past_its_time_but_not_swept_is_deleted_like_the_rest(
     assert await service.events(attachment_id) == ["pending", "ready", "deleted"]
 
 
-async def test_the_history_says_who_and_how(service: ServiceUnderTest) -> None:
+async def test_the_history_has_the_actor_and_the_cause(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     await delete(service, attachment_id, request_id="r-1", force=True)
     row = await service.database.fetchrow(
@@ -265,7 +265,9 @@ async def test_the_history_says_who_and_how(service: ServiceUnderTest) -> None:
     assert json.loads(row["facts"]) == {"cause": "request", "force": True}
 
 
-async def test_what_is_no_attachment_says_why(service: ServiceUnderTest) -> None:
+async def test_a_session_without_an_attachment_is_an_error_with_its_state(
+    service: ServiceUnderTest,
+) -> None:
     pending, cancelled, expired, failed = [
         await service.start(size_bytes=len(BODY)) for _ in range(4)
     ]
@@ -283,7 +285,7 @@ async def test_what_is_no_attachment_says_why(service: ServiceUnderTest) -> None
     assert (await service.get(pending.session.attachment_id)).revision == 1
 
 
-async def test_what_the_tenant_has_not_is_not_found(service: ServiceUnderTest) -> None:
+async def test_an_attachment_of_another_tenant_is_not_found(service: ServiceUnderTest) -> None:
     forgotten, foreign = await service.ready(), await service.ready()
     await service.age(forgotten, timedelta(days=60))
     key = await service.new_key(tenants=["other"])
@@ -330,7 +332,7 @@ async def test_a_bad_field_is_refused_with_its_reason(
     assert refused.violations == [(field, reason)]
 
 
-async def test_a_caller_who_leaves_while_the_row_changes_has_deleted_it(
+async def test_a_call_cancelled_during_the_update_still_deletes(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready()
@@ -378,7 +380,7 @@ async def test_of_a_delete_and_a_hold_at_once_the_first_one_holds(
     assert resolved[0].HasField("hold") == (first == "resolve")
 
 
-async def test_a_store_that_does_not_answer_holds_nobody_up_and_the_sweep_finishes(
+async def test_silent_storage_delays_no_caller_and_the_sweep_finishes(
     make_service: MakeService, object_store: StoreUnderTest, sweeper: Sweeper
 ) -> None:
     async with proxy_of(object_store.endpoint) as proxy:
@@ -394,7 +396,7 @@ async def test_a_store_that_does_not_answer_holds_nobody_up_and_the_sweep_finish
     assert await service.keys_in_store() == set()
 
 
-async def test_what_is_uploaded_again_after_a_delete_goes_when_its_target_is_dead(
+async def test_an_upload_after_a_delete_is_removed_with_its_target(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     started = await service.start(size_bytes=len(BODY))

@@ -139,7 +139,7 @@ async def test_an_empty_object_in_another_purpose_fails(service: ServiceUnderTes
     assert (await service.get(started.session.attachment_id)).state == FAILED
 
 
-async def test_an_item_of_a_batch_may_be_empty_and_one_that_may_not_fails_alone(
+async def test_an_empty_item_of_a_batch_is_valid_by_its_own_policy(
     service: ServiceUnderTest,
 ) -> None:
     empty = await uploaded(service, 0)
@@ -199,7 +199,7 @@ async def test_the_client_uploads_and_downloads_an_empty_file(
     assert copy.read_bytes() == b""
 
 
-async def test_a_repeated_start_gives_a_target_that_takes_nothing_either(
+async def test_a_repeated_start_returns_a_target_for_zero_bytes(
     service: ServiceUnderTest,
 ) -> None:
     request = StartUploadSessionRequest(
@@ -215,7 +215,7 @@ async def test_a_repeated_start_gives_a_target_that_takes_nothing_either(
     assert await service.send(again.target, b"") < 300
 
 
-async def test_the_fake_takes_empty_uploads_where_it_is_told_to() -> None:
+async def test_the_fake_accepts_empty_uploads_if_configured() -> None:
     async with FakeAttachery(allow_empty=True) as fake:
         attachment = await fake.upload(b"", tenant_id=TENANT, filename="a.txt")
         assert attachment.size_bytes == 0

@@ -55,7 +55,7 @@ async def test_unknown_fields_are_ignored(service: ServiceUnderTest) -> None:
 
 
 @pytest.mark.bad_input
-async def test_an_unknown_method_is_told_with_a_reason(service: ServiceUnderTest) -> None:
+async def test_an_unknown_method_has_a_reason(service: ServiceUnderTest) -> None:
     for method in ("/attachery.v1.UploadSessionService/Nope", "/nope.Service/Nope"):
         refused = await failure(raw_call(service, method, b""))
         assert refused.code is grpc.StatusCode.UNIMPLEMENTED
@@ -111,7 +111,7 @@ async def test_an_odd_request_id_is_replaced(service: ServiceUnderTest, odd: str
 
 
 @pytest.mark.bad_input
-async def test_a_deadline_too_short_to_do_anything_is_told_as_such(
+async def test_a_deadline_that_is_too_short_has_its_own_reason(
     service: ServiceUnderTest,
 ) -> None:
     request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id=UNKNOWN)

@@ -151,7 +151,7 @@ def test_the_details_of_a_refused_call_are_shown(dev: Dev) -> None:
     assert '"reason":"CREDENTIALS_MISSING"' in grpcurl(dev.listen, method).stderr
 
 
-def test_health_is_asked_without_a_key(dev: Dev) -> None:
+def test_health_needs_no_key(dev: Dev) -> None:
     assert json.loads(said(dev, f"{HEALTH}/Check")) == {"status": "SERVING"}
     assert json.loads(said(dev, f"{HEALTH}/List"))["statuses"]["liveness"]["status"] == "SERVING"
     done = grpcurl("-d", '{"service": "nothing"}', dev.listen, f"{HEALTH}/Check")

@@ -84,7 +84,7 @@ async def test_every_name_is_serving_and_needs_no_credential(service: ServiceUnd
         assert await Watch(service, name).next() == SERVING
 
 
-async def test_list_tells_all_names_at_once(service: ServiceUnderTest) -> None:
+async def test_list_returns_all_names(service: ServiceUnderTest) -> None:
     answer = await health(service).List(pb.HealthListRequest())
     assert {name: found.status for name, found in answer.statuses.items()} == dict.fromkeys(
         (*READINESS, "liveness"), SERVING
@@ -98,7 +98,7 @@ async def test_check_refuses_an_unknown_name(service: ServiceUnderTest) -> None:
         assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_watch_tells_that_a_name_is_unknown_and_stays(service: ServiceUnderTest) -> None:
+async def test_watch_reports_an_unknown_name_and_stays_open(service: ServiceUnderTest) -> None:
     watch = Watch(service, "attachery.v1.Nothing")
     assert await watch.next() == UNKNOWN
     await check(service)

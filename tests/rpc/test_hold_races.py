@@ -32,7 +32,7 @@ async def one_after_the_other(
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_what_is_held_first_is_not_deleted(service: ServiceUnderTest) -> None:
+async def test_a_hold_before_a_deletion_wins(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     answer, deleted = await one_after_the_other(
         service,
@@ -45,7 +45,7 @@ async def test_what_is_held_first_is_not_deleted(service: ServiceUnderTest) -> N
     assert await state(service, attachment_id) == "READY"
 
 
-async def test_what_is_deleted_first_is_not_held(service: ServiceUnderTest) -> None:
+async def test_a_deletion_before_a_hold_wins(service: ServiceUnderTest) -> None:
     attachment_id, other = await service.ready(), await service.ready()
     deleted, answer = await one_after_the_other(
         service, attachment_id, delete(service, attachment_id), take(service, attachment_id, other)
@@ -56,7 +56,7 @@ async def test_what_is_deleted_first_is_not_held(service: ServiceUnderTest) -> N
     assert await service.database.fetchval("SELECT count(*) FROM held_attachments") == 1
 
 
-async def test_where_one_is_deleted_first_none_of_all_or_nothing_is_held(
+async def test_one_deletion_fails_an_all_or_nothing_hold(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id, other = await service.ready(), await service.ready()
@@ -71,7 +71,7 @@ async def test_where_one_is_deleted_first_none_of_all_or_nothing_is_held(
 
 
 @pytest.mark.parametrize("release_first", [True, False], ids=["release-first", "take-first"])
-async def test_releasing_one_hold_keeps_what_is_being_held_by_another(
+async def test_releasing_a_hold_keeps_attachments_of_a_concurrent_hold(
     service: ServiceUnderTest, release_first: bool
 ) -> None:
     attachment_id = await service.ready()
@@ -111,7 +111,7 @@ async def test_two_first_calls_of_an_owner_at_once_share_a_hold_and_its_end(
         assert (await get(service, attachment_id)).object_purge_time == hold.expire_time
 
 
-async def test_extending_a_hold_waits_for_nobody_who_changes_its_attachments(
+async def test_extending_a_hold_does_not_wait_for_changes_of_its_attachments(
     service: ServiceUnderTest,
 ) -> None:
     one, two = await service.ready(), await service.ready()

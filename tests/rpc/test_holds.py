@@ -47,7 +47,7 @@ async def consuming(make_service: MakeService, tmp_path: Path) -> ServiceUnderTe
     return await make_service(purposes=path, max_stored_bytes=1000)
 
 
-async def test_a_hold_tells_who_holds_how_many_for_how_long(service: ServiceUnderTest) -> None:
+async def test_a_hold_shows_owner_size_and_end(service: ServiceUnderTest) -> None:
     one, two = await service.ready(b"one"), await service.ready(b"two")
     answer = await take(service, one, two, one, hold_owner="message-7")
     assert reasons(answer) == ["", "", ""]
@@ -62,7 +62,7 @@ async def test_a_hold_tells_who_holds_how_many_for_how_long(service: ServiceUnde
         assert result.attachment.object_purge_time == hold.expire_time
 
 
-async def test_what_is_held_can_be_fetched_past_its_own_time(service: ServiceUnderTest) -> None:
+async def test_a_held_attachment_outlives_its_retention(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready(b"bytes")
     await take(service, attachment_id)
     await service.age(attachment_id, HOUR)
@@ -95,14 +95,14 @@ async def test_when_its_hold_is_over_an_attachment_past_its_time_is_gone(
     assert not answer.HasField("hold")
 
 
-async def test_nothing_is_held_unless_asked(service: ServiceUnderTest) -> None:
+async def test_nothing_is_held_without_a_request(service: ServiceUnderTest) -> None:
     request = pb.ResolveAttachmentsRequest(tenant_id=TENANT, attachment_ids=[await service.ready()])
     answer = await service.attachments.ResolveAttachments(request, metadata=service.metadata)
     assert not answer.HasField("hold")
     assert await holds_stored(service) == 0
 
 
-async def test_only_what_can_be_used_is_held(service: ServiceUnderTest) -> None:
+async def test_only_usable_attachments_are_held(service: ServiceUnderTest) -> None:
     good, pending = await service.ready(), (await service.start()).session.attachment_id
     answer = await take(service, pending, good, UNKNOWN, "no-uuid", good)
     assert reasons(answer) == [
@@ -115,7 +115,7 @@ async def test_only_what_can_be_used_is_held(service: ServiceUnderTest) -> None:
     assert answer.hold.attachment_count == 1
 
 
-async def test_there_is_no_hold_on_nothing(service: ServiceUnderTest) -> None:
+async def test_a_hold_without_attachments_does_not_exist(service: ServiceUnderTest) -> None:
     pending = (await service.start()).session.attachment_id
     for ids in ([UNKNOWN], [pending], ["no-uuid"]):
         assert not (await take(service, *ids)).HasField("hold")
@@ -156,14 +156,14 @@ async def test_the_same_owner_adds_to_the_same_hold_and_never_shortens_it(
     assert await holds_stored(service) == 1
 
 
-async def test_a_hold_of_nobody_is_a_new_one_each_time(service: ServiceUnderTest) -> None:
+async def test_a_hold_without_an_owner_is_always_new(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     first, second = await held(service, attachment_id), await held(service, attachment_id)
     assert first.hold_id != second.hold_id
     assert first.owner == second.owner == ""
 
 
-async def test_another_caller_who_names_the_same_owner_has_a_hold_of_its_own(
+async def test_two_callers_with_the_same_owner_have_separate_holds(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready()
@@ -181,7 +181,7 @@ async def test_a_released_hold_is_not_added_to(service: ServiceUnderTest) -> Non
     assert first.hold_id != second.hold_id
 
 
-async def test_an_owner_whose_hold_is_over_takes_it_up_again(service: ServiceUnderTest) -> None:
+async def test_an_owner_can_renew_an_expired_hold(service: ServiceUnderTest) -> None:
     gone, alive = await service.ready(), await service.ready()
     hold = await held(service, gone, alive, hold_owner="job")
     await service.age(gone, HOUR)
@@ -234,7 +234,7 @@ async def test_a_hold_that_has_ended_is_not_extended(service: ServiceUnderTest) 
     assert await service.database.fetch("SELECT * FROM holds ORDER BY hold_id") == before
 
 
-async def test_a_released_hold_keeps_nothing(service: ServiceUnderTest) -> None:
+async def test_a_released_hold_prevents_no_deletion(service: ServiceUnderTest) -> None:
     past, alive = await service.ready(), await service.ready()
     hold = await held(service, past, alive)
     await service.age(past, HOUR)
@@ -265,7 +265,7 @@ async def test_a_hold_that_is_over_can_be_released(service: ServiceUnderTest) ->
     assert (await failure(extend(service, hold.hold_id, HOUR))).reason == "HOLD_RELEASED"
 
 
-async def test_what_another_hold_is_on_stays_as_long_as_that_lasts(
+async def test_an_attachment_lives_until_its_last_hold_ends(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready()
@@ -278,7 +278,7 @@ async def test_what_another_hold_is_on_stays_as_long_as_that_lasts(
     assert await state(service, attachment_id) == "DELETED"
 
 
-async def test_what_was_consumed_is_deleted_where_the_policy_says_so(
+async def test_consumed_attachments_are_deleted_by_policy(
     consuming: ServiceUnderTest,
 ) -> None:
     draft, other = await consuming.ready(b"12345", purpose="draft"), await consuming.ready(b"12")
@@ -304,7 +304,7 @@ async def test_what_was_consumed_is_deleted_where_the_policy_says_so(
     assert reasons(await take(consuming, draft)) == ["OBJECT_PURGED"]
 
 
-async def test_what_was_consumed_by_one_stays_for_the_other_who_holds_it(
+async def test_a_consumed_attachment_stays_for_other_holds(
     consuming: ServiceUnderTest,
 ) -> None:
     draft = await consuming.ready(purpose="draft")
@@ -315,7 +315,7 @@ async def test_what_was_consumed_by_one_stays_for_the_other_who_holds_it(
     assert await state(consuming, draft) == "DELETED"
 
 
-async def test_a_hold_of_another_tenant_is_as_unknown_as_none(service: ServiceUnderTest) -> None:
+async def test_a_hold_of_another_tenant_is_not_found(service: ServiceUnderTest) -> None:
     hold = await held(service, await service.ready())
     key = await service.new_key(tenants=["other"])
     service.metadata = (("authorization", f"Bearer {key}"),)

@@ -264,7 +264,7 @@ async def test_a_key_for_all_tenants_may_act_in_any(service: ServiceUnderTest) -
 
 
 @pytest.mark.parametrize("method", sorted(RULES))
-async def test_a_method_needs_its_scope_and_tells_nothing_without(
+async def test_a_method_needs_its_scope_and_reveals_nothing_without(
     service: ServiceUnderTest, method: str
 ) -> None:
     use_key(service, await service.new_key(scopes=ALL_SCOPES - {RULES[method].scope}))
@@ -283,6 +283,6 @@ def test_every_scope_has_a_method() -> None:
     assert {rule.scope for rule in RULES.values()} == set(Scope) - {Scope.ATTACHMENTS_STORAGE_READ}
 
 
-async def test_what_one_tenant_started_shows_who_started_it(service: ServiceUnderTest) -> None:
+async def test_a_session_shows_its_creator(service: ServiceUnderTest) -> None:
     session = (await service.start(size_bytes=1)).session
     assert (session.created_by, session.tenant_id) == ("tester", TENANT)

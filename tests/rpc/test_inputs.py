@@ -185,7 +185,7 @@ async def test_all_violations_are_reported_together_in_field_order(
     ]
 
 
-async def test_an_empty_request_lists_what_is_missing(service: ServiceUnderTest) -> None:
+async def test_an_empty_request_lists_the_missing_fields(service: ServiceUnderTest) -> None:
     refused = await failure(service.start(filename="", content_type=""))
     assert refused.violations == [
         ("filename", "INVALID_FILENAME"),
@@ -193,7 +193,7 @@ async def test_an_empty_request_lists_what_is_missing(service: ServiceUnderTest)
     ]
 
 
-async def test_a_refusal_never_repeats_what_was_sent(service: ServiceUnderTest) -> None:
+async def test_a_refusal_never_repeats_the_sent_values(service: ServiceUnderTest) -> None:
     refused = await failure(service.start(filename="sECRET/\x00", content_id="sECRET !"))
     assert "sECRET" not in str(refused.status)
     assert "sECRET" not in refused.message
@@ -236,7 +236,7 @@ async def test_a_fine_name_comes_back_exactly(service: ServiceUnderTest, filenam
     ],
     ids=ascii,
 )
-async def test_a_code_point_is_accepted_whatever_the_interpreter_knows_of_it(
+async def test_acceptance_of_a_code_point_does_not_depend_on_the_interpreter(
     service: ServiceUnderTest, emoji: str
 ) -> None:
     name = f"{emoji}.png"
@@ -270,7 +270,7 @@ TAGS = ENGLAND[1:]
     ],
     ids=ascii,
 )
-async def test_a_name_is_stored_in_normal_form_c_without_what_is_invisible(
+async def test_a_name_is_stored_in_normal_form_c_without_invisible_characters(
     service: ServiceUnderTest, sent: str, stored: str
 ) -> None:
     assert (await service.start(**{**FINE, "filename": sent})).session.filename == stored

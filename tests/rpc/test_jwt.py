@@ -295,9 +295,7 @@ async def test_only_the_algorithms_of_the_settings_are_taken(
 
 
 @pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long")
-async def test_a_set_may_hold_what_nothing_can_be_verified_with(
-    tmp_path: Path, signers: list[Signer]
-) -> None:
+async def test_unusable_keys_of_a_set_are_ignored(tmp_path: Path, signers: list[Signer]) -> None:
     r, e, d = signers
     small = Signer("small", "RS256", rsa.generate_private_key(65537, 1024))  # noqa: S505
     secret = {"kty": "oct", "kid": "e2", "k": _text(b"k" * 32), "alg": "HS256"}
@@ -379,7 +377,7 @@ async def test_keys_are_read_over_a_private_authority_without_key_identifiers(
             assert (await verifier.verify(signers[0].token())).name == "mailer"
 
 
-async def test_an_unknown_key_is_looked_for_once_in_a_while(
+async def test_lookups_of_unknown_keys_are_rate_limited(
     website: Website, signers: list[Signer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     r, e, d = signers
@@ -442,7 +440,7 @@ UNREADABLE: dict[str, tuple[int, bytes]] = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-async def test_what_cannot_be_read_leaves_the_keys_as_they_were(
+async def test_a_failed_reload_keeps_the_previous_keys(
     website: Website, signers: list[Signer], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     r, e, _ = signers
@@ -456,7 +454,7 @@ async def test_what_cannot_be_read_leaves_the_keys_as_they_were(
         assert (await verifier.verify(r.token())).name == "mailer"
 
 
-async def test_an_issuer_that_does_not_answer_at_start_is_asked_again(
+async def test_an_issuer_that_does_not_answer_at_start_is_retried(
     website: Website, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     website.status = 503
@@ -468,7 +466,7 @@ async def test_an_issuer_that_does_not_answer_at_start_is_asked_again(
         assert (await verifier.verify(signer.token())).name == "mailer"
 
 
-async def test_an_issuer_with_an_unknown_certificate_is_not_believed(
+async def test_an_issuer_with_an_untrusted_certificate_is_refused(
     website: Website, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     website.body = _set(signer)
@@ -549,7 +547,7 @@ async def test_a_rotated_file_is_picked_up(
     assert await answer_to(service, e.token()) == "ATTACHMENT_NOT_FOUND"
 
 
-async def test_a_verified_token_is_known_for_a_minute_but_not_beyond_its_end(
+async def test_a_verified_token_is_cached_for_a_minute_but_not_beyond_its_expiry(
     key_file: Path, signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[object] = []

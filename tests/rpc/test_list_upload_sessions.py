@@ -59,13 +59,13 @@ async def test_the_newest_comes_first_and_every_one_once(service: ServiceUnderTe
         assert await walked(service, sizes) == made
 
 
-async def test_sessions_of_one_moment_are_told_apart(service: ServiceUnderTest) -> None:
+async def test_sessions_of_the_same_moment_are_distinguished(service: ServiceUnderTest) -> None:
     made = await started(service, 5)
     await service.database.execute("UPDATE upload_sessions SET create_time = now()")
     assert sorted(await walked(service, [2])) == sorted(made)
 
 
-async def test_what_is_started_while_paging_neither_repeats_nor_hides_anything(
+async def test_sessions_started_while_paging_neither_repeat_nor_hide_others(
     service: ServiceUnderTest,
 ) -> None:
     made = await started(service, 4)
@@ -162,7 +162,7 @@ async def test_a_state_of_the_future_is_refused(service: ServiceUnderTest) -> No
 
 
 @pytest.mark.bad_input
-async def test_a_token_is_worth_nothing_but_in_its_own_listing(service: ServiceUnderTest) -> None:
+async def test_a_token_is_invalid_in_another_listing(service: ServiceUnderTest) -> None:
     await started(service, 3)
     token = (await page(service, page_size=1)).next_page_token
     key = await service.new_key(tenants=None)

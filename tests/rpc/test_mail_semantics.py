@@ -180,7 +180,7 @@ async def test_unreferenced_content_id_is_no_error(
     ],
     ids=["alphanumeric", "underscore", "uuid", "filename", "address", "longest"],
 )
-async def test_content_ids_lose_their_brackets_and_nothing_else(
+async def test_content_ids_lose_only_their_brackets(
     service: ServiceUnderTest, given: str, kept: str
 ) -> None:
     assert (await made(service, content_id=given)).content_id == kept

@@ -114,7 +114,7 @@ async def _channel(
         yield channel
 
 
-async def test_a_caller_without_a_credential_is_who_its_certificate_says(start: Start) -> None:
+async def test_a_caller_without_a_credential_is_identified_by_its_certificate(start: Start) -> None:
     assert await start(uri(MAILER)) == MAILER
     assert await start(uri(MAILER), tenant_id="other") == "TENANT_DENIED"
     assert await start(dns(PORTAL)) == "SCOPE_MISSING"
@@ -136,7 +136,7 @@ async def test_the_python_client_needs_no_key_with_a_certificate(
     assert started.session.created_by == MAILER
 
 
-async def test_who_is_not_in_the_file_needs_a_credential(
+async def test_an_unlisted_certificate_needs_a_credential(
     service: ServiceUnderTest, start: Start
 ) -> None:
     for stranger in (
@@ -164,7 +164,7 @@ async def test_a_credential_counts_more_than_the_certificate(
     assert await start(uri(MAILER), credential="") == "CREDENTIALS_MISSING"
 
 
-async def test_without_the_file_nobody_is_known_by_a_certificate(
+async def test_without_the_file_certificates_identify_no_caller(
     make_service: MakeService, mutual_tls: dict[str, Any], authority: Authority
 ) -> None:
     service = await make_service(**mutual_tls)
@@ -173,7 +173,7 @@ async def test_without_the_file_nobody_is_known_by_a_certificate(
         assert (await failure(method(b""))).reason == "CREDENTIALS_MISSING"
 
 
-def test_the_file_says_who_may_do_what(tmp_path: Path) -> None:
+def test_the_file_defines_tenants_and_scopes(tmp_path: Path) -> None:
     assert read_peers(None) == {}
     assert read_peers(written(tmp_path, PEERS)) == {
         MAILER: Principal(

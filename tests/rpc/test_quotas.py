@@ -64,7 +64,7 @@ async def small(make_service: MakeService) -> ServiceUnderTest:
     return await make_service(max_pending_sessions=2, max_size=MAX_SIZE)
 
 
-async def test_what_the_release_before_made_ready_is_settled_when_its_url_is_dead(
+async def test_sessions_of_the_previous_release_are_settled_after_their_url_expired(
     make_service: MakeService,
 ) -> None:
     service = await make_service(max_pending_sessions=1)
@@ -92,7 +92,7 @@ async def test_what_the_release_before_made_ready_is_settled_when_its_url_is_dea
     assert await usage(service) == (1, 5, 6)
 
 
-async def test_of_any_number_of_starts_as_many_succeed_as_there_is_room_for(
+async def test_concurrent_starts_succeed_up_to_the_quota(
     make_service: MakeService,
 ) -> None:
     service = await make_service(max_pending_sessions=10)
@@ -112,7 +112,7 @@ async def test_bytes_are_kept_for_every_start_the_most_where_no_size_is_declared
     assert await usage(service) == (room, room * reserved, 0)
 
 
-async def test_what_is_left_can_be_used_to_the_last_byte(make_service: MakeService) -> None:
+async def test_the_quota_can_be_used_to_the_last_byte(make_service: MakeService) -> None:
     service = await make_service(max_size=MAX_SIZE, max_pending_bytes=2 * MAX_SIZE)
     for size in (1, 1, MAX_SIZE, 3, MAX_SIZE - 5):
         await service.start(size_bytes=size)
@@ -121,7 +121,7 @@ async def test_what_is_left_can_be_used_to_the_last_byte(make_service: MakeServi
     assert await usage(service) == (5, 2 * MAX_SIZE, 0)
 
 
-async def test_a_refusal_says_which_limit_what_is_used_and_what_was_asked(
+async def test_a_refusal_has_the_limit_the_usage_and_the_requested_size(
     make_service: MakeService,
 ) -> None:
     service = await make_service(max_pending_sessions=3, max_pending_bytes=10, max_stored_bytes=20)
@@ -149,13 +149,13 @@ async def test_too_many_sessions_have_a_reason_of_their_own(small: ServiceUnderT
     assert refused.facts == {"tenantId": TENANT, "httpStatus": "402"} | facts
 
 
-async def test_a_limit_of_nothing_refuses_everything(make_service: MakeService) -> None:
+async def test_a_limit_of_zero_refuses_everything(make_service: MakeService) -> None:
     service = await make_service(max_stored_bytes=0)
     refused = await refusal(service, size_bytes=1)
     assert (refused.facts["limit"], refused.facts["used"]) == ("0", "0")
 
 
-async def test_cancelling_gives_nothing_back_before_the_url_is_dead(
+async def test_cancelling_releases_nothing_before_the_url_has_expired(
     small: ServiceUnderTest,
 ) -> None:
     for _ in range(2):
@@ -170,7 +170,7 @@ async def test_cancelling_gives_nothing_back_before_the_url_is_dead(
     await refusal(small, size_bytes=1)
 
 
-async def test_failing_gives_nothing_back_before_the_url_is_dead(small: ServiceUnderTest) -> None:
+async def test_failing_releases_nothing_before_the_url_has_expired(small: ServiceUnderTest) -> None:
     begun = await small.start()
     await small.send(begun.target, b"abc")
     attachment_id = begun.session.attachment_id
@@ -181,7 +181,7 @@ async def test_failing_gives_nothing_back_before_the_url_is_dead(small: ServiceU
     assert await usage(small) == (0, 0, 0)
 
 
-async def test_what_has_expired_makes_room_for_the_next(small: ServiceUnderTest) -> None:
+async def test_an_expired_session_releases_its_quota(small: ServiceUnderTest) -> None:
     first, second = [(await small.start()).session.attachment_id for _ in range(2)]
     await refusal(small)
     await small.age(first, LIFE)
@@ -213,7 +213,7 @@ async def test_parallel_completes_settle_once(small: ServiceUnderTest) -> None:
     assert await usage(small) == (0, 0, 1)
 
 
-async def test_what_is_stored_takes_the_room_of_what_is_to_come(
+async def test_stored_bytes_reduce_the_room_for_new_sessions(
     make_service: MakeService,
 ) -> None:
     service = await make_service(max_stored_bytes=10)
@@ -249,7 +249,7 @@ async def test_a_refused_start_can_be_repeated_once_there_is_room(
     await small.start(size_bytes=1, request_id="r-1")
 
 
-async def test_a_rehearsal_asks_for_room_and_keeps_none(small: ServiceUnderTest) -> None:
+async def test_a_dry_run_checks_the_quota_and_reserves_nothing(small: ServiceUnderTest) -> None:
     for _ in range(3):
         await small.start(size_bytes=1, validate_only=True)
     assert await usage(small) == (0, 0, 0)
@@ -258,7 +258,7 @@ async def test_a_rehearsal_asks_for_room_and_keeps_none(small: ServiceUnderTest)
     assert (await refusal(small, size_bytes=1, validate_only=True)).facts["used"] == "2"
 
 
-async def test_a_deadline_out_of_range_is_told_whatever_is_left(small: ServiceUnderTest) -> None:
+async def test_a_deadline_out_of_range_is_reported_under_any_quota(small: ServiceUnderTest) -> None:
     begun = await small.start(size_bytes=1)
     await small.start(size_bytes=1)
     refused = await failure(small.start(expire_time=begun.session.create_time))
@@ -278,7 +278,7 @@ async def test_every_tenant_has_its_own_quota(make_service: MakeService, tmp_pat
         assert (await usage(service, tenant_id))[0] == room
 
 
-async def test_a_limit_lowered_below_what_is_used_refuses_starts_only(
+async def test_a_limit_below_the_usage_refuses_starts_only(
     make_service: MakeService,
 ) -> None:
     before = await make_service(max_pending_sessions=4)
@@ -295,7 +295,7 @@ async def test_a_limit_lowered_below_what_is_used_refuses_starts_only(
     assert len(started(await storm(unlimited, 8, size_bytes=1))) == 8
 
 
-async def test_the_policy_shows_limits_quotas_and_what_is_used(
+async def test_the_policy_shows_limits_quotas_and_usage(
     make_service: MakeService, tmp_path: Path
 ) -> None:
     purposes = tmp_path / "purposes.toml"
@@ -321,7 +321,7 @@ async def test_the_policy_shows_limits_quotas_and_what_is_used(
     assert (await policy(service)).policy.purpose == "default"
 
 
-async def test_a_tenant_nobody_has_seen_uses_nothing(service: ServiceUnderTest) -> None:
+async def test_an_unknown_tenant_has_no_usage(service: ServiceUnderTest) -> None:
     assert (await policy(service)).usage == UploadUsage()
 
 

@@ -165,7 +165,7 @@ async def test_each_category_is_counted_apart_and_one_without_a_limit_not_at_all
         assert not HEADERS & (await trailers_after(resolve(service))).keys()
 
 
-async def test_without_the_settings_nothing_is_limited_and_nothing_told(
+async def test_without_the_settings_there_are_no_limits_and_no_headers(
     make_service: MakeService,
 ) -> None:
     service = await make_service()
@@ -196,7 +196,7 @@ async def test_callers_of_one_tenant_are_counted_apart(service: ServiceUnderTest
     await write(service)
 
 
-async def test_who_may_not_call_is_told_so_and_counts_for_nobody(
+async def test_unauthorized_calls_are_refused_and_not_counted(
     service: ServiceUnderTest,
 ) -> None:
     mine = service.metadata
@@ -245,7 +245,7 @@ async def test_memory_stays_bounded_for_any_number_of_tenants(clock: Clock) -> N
     assert granted == [False, False, True]  # the least recently used counter was dropped
 
 
-async def test_who_holds_a_sessions_token_takes_nothing_from_who_handed_it_out(
+async def test_calls_with_a_session_token_do_not_count_for_its_issuer(
     clock: Clock,
 ) -> None:
     owner = Principal(name="mailer", tenants=None, scopes=ALL_SCOPES)
@@ -275,7 +275,7 @@ async def test_no_two_callers_share_a_counter_by_odd_names(clock: Clock) -> None
             assert found.granted
 
 
-async def test_a_counter_takes_the_same_room_whatever_a_tenant_is_called(
+async def test_the_memory_of_a_counter_does_not_depend_on_the_tenant_id(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys: list[str] = []

@@ -92,7 +92,7 @@ async def hold_being_changed(
         yield connection
 
 
-async def test_renewing_touches_only_the_attachments_asked_for(service: ServiceUnderTest) -> None:
+async def test_renewing_updates_only_the_requested_attachments(service: ServiceUnderTest) -> None:
     ids = [await service.ready() for _ in range(3)]
     hold = await held(service, *ids, hold_owner="job")
     before = await rows(service)
@@ -120,7 +120,7 @@ async def test_renewing_again_and_again_writes_no_row_of_an_attachment(
     assert await rows(service) == before
 
 
-async def test_a_row_moves_once_half_of_the_time_that_it_tells_of_is_over(
+async def test_a_row_is_updated_once_half_of_its_hold_time_is_over(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await service.ready()
@@ -178,7 +178,7 @@ async def test_bytes_go_with_a_renewed_hold_and_at_its_time(
     assert exactly((await get(service, attachment_id)).object_purge_time) >= over
 
 
-async def test_a_renewed_hold_that_is_released_keeps_nothing(
+async def test_a_released_renewed_hold_prevents_no_deletion(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     attachment_id = await service.ready()
@@ -193,7 +193,7 @@ async def test_a_renewed_hold_that_is_released_keeps_nothing(
     assert await release(service, hold_id) == released
 
 
-async def test_what_a_renewed_hold_is_on_is_not_deleted(service: ServiceUnderTest) -> None:
+async def test_attachments_of_a_renewed_hold_are_not_deleted(service: ServiceUnderTest) -> None:
     attachment_id = await service.ready()
     await renewed_without(service, attachment_id, DAY)
     await service.age(attachment_id, 3 * HOUR)
@@ -276,7 +276,7 @@ async def test_a_hold_that_the_release_before_has_changed_is_counted_anew(
 
 
 @pytest.mark.parametrize("renewed", [False, True], ids=["first-renewal", "renewed-before"])
-async def test_an_owner_who_is_late_keeps_what_is_alive_and_brings_nothing_back(
+async def test_a_late_renewal_keeps_live_attachments_and_restores_none(
     service: ServiceUnderTest, renewed: bool
 ) -> None:
     gone, alive, asked = [await service.ready() for _ in range(3)]
@@ -293,7 +293,7 @@ async def test_an_owner_who_is_late_keeps_what_is_alive_and_brings_nothing_back(
 
 
 @pytest.mark.parametrize("repaired", [False, True], ids=["released", "audit-repair"])
-async def test_an_owner_who_is_late_keeps_what_another_hold_was_on_meanwhile(
+async def test_a_late_renewal_keeps_attachments_of_another_hold(
     service: ServiceUnderTest, sweeper: Sweeper, repaired: bool
 ) -> None:
     attachment_id, other = await service.ready(), await service.ready()
@@ -371,7 +371,7 @@ async def test_a_consumed_attachment_goes_though_another_hold_on_it_has_expired(
     assert await state(service, attachment_id) == "DELETED"
 
 
-async def test_the_sweep_looks_at_the_holds_on_a_row_that_tells_of_none(
+async def test_the_sweep_reads_the_holds_of_a_row_without_held_until(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     attachment_id = await service.ready()

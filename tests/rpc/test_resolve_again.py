@@ -41,14 +41,14 @@ async def use_scopes(service: ServiceUnderTest, *without: Scope) -> None:
     service.metadata = (("authorization", f"Bearer {key}"),)
 
 
-async def test_what_was_deleted_is_not_handed_out(service: ServiceUnderTest) -> None:
+async def test_a_deleted_attachment_is_not_returned(service: ServiceUnderTest) -> None:
     attachment_id = await resolved_before(service)
     request = pb.DeleteAttachmentRequest(tenant_id=TENANT, attachment_id=attachment_id)
     await service.attachments.DeleteAttachment(request, metadata=service.metadata)
     assert reasons(await resolve(service, attachment_id)) == ["OBJECT_PURGED"]
 
 
-async def test_what_another_server_deleted_is_not_handed_out(
+async def test_an_attachment_deleted_by_another_server_is_not_returned(
     make_service: MakeService,
 ) -> None:
     service, other = await make_service(), await make_service()
@@ -85,13 +85,13 @@ async def test_with_a_hold_it_is_answered_as_without(service: ServiceUnderTest) 
     assert [result] == list((await resolve(service, attachment_id)).results)
 
 
-async def test_bytes_whose_time_is_over_are_not_handed_out(service: ServiceUnderTest) -> None:
+async def test_expired_bytes_are_not_returned(service: ServiceUnderTest) -> None:
     attachment_id = await resolved_before(service)
     await service.age(attachment_id, HOUR)
     assert reasons(await resolve(service, attachment_id)) == ["OBJECT_PURGED"]
 
 
-async def test_a_row_whose_time_is_over_is_not_found(service: ServiceUnderTest) -> None:
+async def test_an_expired_row_is_not_found(service: ServiceUnderTest) -> None:
     attachment_id = await resolved_before(service)
     await service.age(attachment_id, timedelta(days=400))
     assert reasons(await resolve(service, attachment_id)) == ["ATTACHMENT_NOT_FOUND"]
@@ -150,7 +150,7 @@ async def copy_to_other_tenant(service: ServiceUnderTest, attachment_id: str) ->
     )
 
 
-async def test_callers_see_where_the_bytes_are_or_not_whoever_asked_before(
+async def test_callers_see_storage_refs_by_their_own_scope(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await resolved_before(service)
@@ -165,7 +165,7 @@ async def test_callers_see_where_the_bytes_are_or_not_whoever_asked_before(
         assert told == untold
 
 
-async def test_a_download_counts_from_the_call_that_asked_for_it(service: ServiceUnderTest) -> None:
+async def test_a_download_lifetime_begins_with_its_call(service: ServiceUnderTest) -> None:
     attachment_id = await resolved_before(service)
     first = (await resolve(service, attachment_id, urls=True)).results[0]
     second = (await resolve(service, attachment_id, urls=True)).results[0]
@@ -175,7 +175,7 @@ async def test_a_download_counts_from_the_call_that_asked_for_it(service: Servic
     assert await service.fetch(second.download.url) == b"hello\n"
 
 
-async def test_a_download_never_outlives_the_bytes_however_often_it_is_asked_for(
+async def test_a_repeated_download_url_never_outlives_the_bytes(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await resolved_before(service)
@@ -187,7 +187,7 @@ async def test_a_download_never_outlives_the_bytes_however_often_it_is_asked_for
         assert exactly(result.download.expire_time) <= end
 
 
-async def test_one_answer_tells_of_known_and_new_ones_and_of_errors_each_in_its_place(
+async def test_one_response_joins_cached_and_new_results_and_errors_in_order(
     service: ServiceUnderTest,
 ) -> None:
     known = await resolved_before(service)

@@ -22,7 +22,7 @@ async def resolved_bytes(service: ServiceUnderTest, attachment_id: str) -> bytes
 
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
 @pytest.mark.parametrize("declared_size", [len(BODY), None], ids=["put", "post"])
-async def test_replaying_the_upload_url_after_ready_never_changes_what_resolve_hands_out(
+async def test_replaying_the_upload_url_after_ready_never_changes_the_resolved_bytes(
     make_service: MakeService, seal: str, declared_size: int | None
 ) -> None:
     service = await make_service(seal=seal)
@@ -57,7 +57,7 @@ async def test_the_copy_seal_leaves_the_uploaded_object_behind_nowhere(
     assert sealed != uploaded
 
 
-async def test_the_write_once_seal_moves_nothing(make_service: MakeService) -> None:
+async def test_the_write_once_seal_copies_nothing(make_service: MakeService) -> None:
     service = await make_service(seal="write_once")
     started = await service.start(size_bytes=len(BODY))
     await service.send(started.target, BODY)

@@ -118,7 +118,7 @@ async def test_without_redis_each_counts_alone_says_so_once_and_shares_again_whe
     assert await unshared(one) == 4
 
 
-async def test_a_redis_that_hangs_costs_one_call_a_moment_and_the_others_nothing(
+async def test_a_silent_redis_delays_only_one_call(
     make_service: MakeService, redis_server: RedisUnderTest, log: CapturingLogger
 ) -> None:
     async with proxy_of(redis_server.url) as proxy:
@@ -145,7 +145,7 @@ async def test_a_service_starts_without_its_redis(
 
 
 @pytest.mark.parametrize("query", ["?db=first", "?nonsense=1", "?socket_timeout=soon"])
-async def test_a_url_with_options_redis_does_not_know_is_refused_at_start(
+async def test_a_url_with_unknown_options_is_refused_at_start(
     make_service: MakeService, query: str
 ) -> None:
     with pytest.raises(RateLimitStoreError) as caught:

@@ -60,7 +60,9 @@ async def test_a_session_is_started_under_the_policy_of_its_purpose(
     assert (await service.start()).session.max_size_bytes == 100
 
 
-async def test_what_a_purpose_demands_is_told_all_at_once(service: ServiceUnderTest) -> None:
+async def test_all_requirements_of_a_purpose_are_reported_at_once(
+    service: ServiceUnderTest,
+) -> None:
     refused = await failure(service.start(purpose="avatar", ttl=timedelta(seconds=601)))
     assert refused.violations == [
         ("content_type", "CONTENT_TYPE_NOT_ALLOWED"),

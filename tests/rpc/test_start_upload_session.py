@@ -17,7 +17,7 @@ from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 PENDING = pb.UPLOAD_SESSION_STATE_PENDING
 
 
-async def test_the_session_shows_what_was_declared_and_its_clocks(
+async def test_the_session_shows_its_declaration_and_lifetimes(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start(
@@ -92,7 +92,7 @@ async def test_the_target_says_when_it_ends_in_both_ways(service: ServiceUnderTe
     assert int(parse_qs(urlsplit(started.target.url).query)["X-Amz-Expires"][0]) <= 300
 
 
-async def test_keys_and_urls_hold_nothing_the_caller_typed_but_the_tenant(
+async def test_keys_and_urls_contain_no_caller_text_but_the_tenant(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start(filename="sêcret;name.txt", metadata={"word": "hidden"})
@@ -154,7 +154,7 @@ async def test_a_request_id_with_another_payload_is_refused(service: ServiceUnde
     assert refused.facts["httpStatus"] == "400"
 
 
-async def test_what_means_the_same_is_the_same_payload(service: ServiceUnderTest) -> None:
+async def test_equivalent_requests_are_the_same_payload(service: ServiceUnderTest) -> None:
     first = await service.start(size_bytes=6, request_id="r-1")
     again = await service.start(
         size_bytes=6, request_id="r-1", purpose="default", checksums={"md5": ""}
@@ -162,7 +162,7 @@ async def test_what_means_the_same_is_the_same_payload(service: ServiceUnderTest
     assert again.session == first.session
 
 
-async def test_validate_only_has_nothing_to_do_with_the_request_id(
+async def test_validate_only_ignores_the_request_id(
     service: ServiceUnderTest,
 ) -> None:
     first = await service.start(size_bytes=6, request_id="r-1")
@@ -171,7 +171,7 @@ async def test_validate_only_has_nothing_to_do_with_the_request_id(
     assert (await service.start(size_bytes=6, request_id="r-1")).session == first.session
 
 
-async def test_a_request_id_of_yesterday_does_not_hide_what_is_wrong_today(
+async def test_an_expired_request_id_hides_no_violations(
     service: ServiceUnderTest,
 ) -> None:
     await service.start(size_bytes=6, request_id="r-1")

@@ -66,7 +66,7 @@ def _delete(service: ServiceUnderTest, who: Any) -> Awaitable[Any]:
         (_delete, 2),
     ],
 )
-async def test_an_unknown_id_costs_no_statement_twice(
+async def test_an_unknown_id_needs_no_repeated_statement(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch, call: Call, expected: int
 ) -> None:
     statements: list[str] = []

@@ -64,7 +64,9 @@ async def test_it_leads_to_exactly_the_verified_bytes(make_service: MakeService,
         assert (await read(service, attachment_id)).storage == storage
 
 
-async def test_who_may_not_know_is_not_told_in_any_answer(service: ServiceUnderTest) -> None:
+async def test_callers_without_the_scope_get_no_storage_ref_in_any_response(
+    service: ServiceUnderTest,
+) -> None:
     told = await batch_completed(service, await uploaded(service))
     assert told.HasField("storage")
     key = await service.new_key(scopes=ALL_SCOPES - {Scope.ATTACHMENTS_STORAGE_READ})
@@ -80,7 +82,7 @@ async def test_who_may_not_know_is_not_told_in_any_answer(service: ServiceUnderT
         assert not attachment.HasField("storage")
 
 
-async def test_a_session_token_is_never_told(service: ServiceUnderTest) -> None:
+async def test_session_tokens_get_no_storage_ref(service: ServiceUnderTest) -> None:
     started = await service.start(size_bytes=len(BODY))
     await service.send(started.target, BODY)
     request = CompleteUploadSessionRequest(
@@ -103,7 +105,7 @@ async def test_it_is_gone_with_the_bytes(service: ServiceUnderTest) -> None:
         assert not attachment.HasField("storage")
 
 
-async def test_a_repeated_complete_of_what_was_deleted_does_not_tell_either(
+async def test_a_repeated_complete_of_a_deleted_attachment_has_no_storage_ref(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = await uploaded(service)

@@ -53,7 +53,7 @@ async def is_refused(service: ServiceUnderTest, attachment_id: str) -> bool:
     return False
 
 
-async def test_calls_without_a_message_keep_nobody_out_and_are_answered_when_it_comes(
+async def test_calls_without_a_message_block_no_others_and_are_answered_when_it_arrives(
     service: ServiceUnderTest,
 ) -> None:
     attachment_id = (await service.start(size_bytes=1)).session.attachment_id

@@ -38,7 +38,7 @@ async def service(make_service: MakeService, tmp_path: Path) -> ServiceUnderTest
     return await make_service(purposes=path)
 
 
-async def test_a_policy_shows_its_routes_and_answers_no_question_nobody_asked(
+async def test_a_policy_shows_its_routes_and_recommends_none_without_a_size(
     service: ServiceUnderTest,
 ) -> None:
     answer = await policy(service)
@@ -73,6 +73,6 @@ async def test_no_route_takes_more_than_its_purpose(
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("size", [0, -1, 5 * 2**40 + 1, 2**63 - 1])
-async def test_what_is_no_size_of_a_file_is_refused(service: ServiceUnderTest, size: int) -> None:
+async def test_an_invalid_size_is_refused(service: ServiceUnderTest, size: int) -> None:
     refused = await failure(policy(service, size_bytes=size))
     assert refused.violations == [("size_bytes", "SIZE_OUT_OF_RANGE")]

@@ -122,7 +122,7 @@ async def uploaded(service: ServiceUnderTest, headers: Headers, **fields: Any) -
 
 
 @WAYS
-async def test_headers_that_change_nothing_of_the_bytes_are_no_matter(
+async def test_headers_without_effect_on_the_bytes_are_ignored(
     make_service: MakeService, fast: bool, seal: str
 ) -> None:
     service = await make_service(s3_fast=fast, seal=seal)
@@ -164,7 +164,7 @@ async def test_headers_that_keep_the_bytes_from_being_read_end_the_session_by_na
 
 
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
-async def test_an_archive_that_only_a_read_tells_of_ends_the_session_by_name(
+async def test_an_archive_detected_by_a_read_fails_the_session_with_its_header(
     make_service: MakeService, object_store: StoreUnderTest, seal: str
 ) -> None:
     """Not every server's HEAD names the storage class."""

@@ -41,7 +41,7 @@ async def test_the_wish_is_shown(service: ServiceUnderTest) -> None:
 
 
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
-async def test_what_has_arrived_is_completed_shortly_before_it_would_expire(
+async def test_an_upload_is_completed_shortly_before_it_would_expire(
     make_service: MakeService, seal: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     service = await make_service(seal=seal)
@@ -66,7 +66,7 @@ async def test_what_has_arrived_is_completed_shortly_before_it_would_expire(
     assert '"outcome": "READY"' in capfd.readouterr().err
 
 
-async def test_what_has_not_arrived_is_asked_for_again_until_it_expires(
+async def test_a_missing_upload_is_checked_until_it_expires(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     started = await service.start(size_bytes=len(BODY), auto_complete=True, ttl={"seconds": 240})
@@ -115,7 +115,7 @@ async def test_wrong_bytes_that_may_be_replaced_leave_it_pending_until_it_expire
         assert (await service.get(attachment_id)).state == EXPIRED
 
 
-async def test_it_leaves_alone_what_never_wished_it_or_has_ended(
+async def test_it_ignores_sessions_without_auto_complete_and_closed_ones(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     cancelled = await uploaded(service)

@@ -17,7 +17,7 @@ LOOPBACK = "127.0.0.1:0"
 TOKEN = "a-token-that-nobody-guesses"
 
 
-async def test_a_worker_completes_what_it_is_told_of(
+async def test_a_worker_completes_notified_uploads(
     service: ServiceUnderTest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started = await service.start(size_bytes=len(BODY), auto_complete=True)
@@ -54,7 +54,7 @@ async def test_a_worker_completes_what_it_is_told_of(
     assert TOKEN not in capsys.readouterr().err
 
 
-async def test_a_door_that_cannot_be_opened_is_told(service: ServiceUnderTest) -> None:
+async def test_an_unusable_address_is_reported(service: ServiceUnderTest) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

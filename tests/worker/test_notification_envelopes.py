@@ -257,7 +257,7 @@ async def test_confirmations_do_not_flood_the_log(
     assert kinds(door) == {"subscription": 25}
 
 
-async def test_sns_is_asked_for_the_credentials_of_its_url(service: ServiceUnderTest) -> None:
+async def test_sns_is_challenged_for_the_credentials_of_its_url(service: ServiceUnderTest) -> None:
     attachment_id, key = await started(service)
     message = json.dumps(sns(records(created(service.bucket, key)))).encode()
     async with opened_door(

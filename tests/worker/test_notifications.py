@@ -72,7 +72,7 @@ async def test_keys_are_understood_however_they_are_written(
             assert (await service.get(attachment_id)).state == READY
 
 
-async def test_what_is_told_many_times_happens_once(
+async def test_repeated_notifications_take_effect_once(
     service: ServiceUnderTest, door: Notified
 ) -> None:
     attachment_id, key = await started(service)
@@ -142,7 +142,7 @@ async def test_bad_bytes_fail_as_they_would_in_a_complete(
     assert session.failure.reason == "SIZE_MISMATCH"
 
 
-async def test_what_concerns_no_waiting_session_is_ignored(
+async def test_notifications_without_a_waiting_session_are_ignored(
     service: ServiceUnderTest, door: Notified
 ) -> None:
     attachment_id, key = await started(service)
@@ -186,7 +186,7 @@ MALFORMED: list[bytes] = [
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("message", MALFORMED, ids=range(len(MALFORMED)))
-async def test_what_no_store_would_send_is_refused(door: Notified, message: bytes) -> None:
+async def test_malformed_notifications_are_refused(door: Notified, message: bytes) -> None:
     assert await door.tell(message) == 400
     assert door.counts() == {"malformed": 1}
 
@@ -202,7 +202,7 @@ ODD: list[object] = [
 
 
 @pytest.mark.parametrize("message", ODD, ids=range(len(ODD)))
-async def test_what_says_nothing_is_accepted_and_ignored(door: Notified, message: Any) -> None:
+async def test_empty_notifications_are_accepted_and_ignored(door: Notified, message: Any) -> None:
     assert await door.tell(message) == 200
     ignored = len(message.get("Records", []))
     assert door.counts() == ({"ignored": ignored} if ignored else {})
@@ -228,7 +228,7 @@ async def test_a_message_that_is_too_long_is_refused(
     await door.until(completed=1, too_large=2)
 
 
-async def test_without_the_right_token_nothing_is_taken(service: ServiceUnderTest) -> None:
+async def test_without_the_right_token_notifications_are_refused(service: ServiceUnderTest) -> None:
     attachment_id, key = await started(service)
     message = records(created(service.bucket, key))
     async with opened_door(
@@ -247,7 +247,7 @@ async def test_without_the_right_token_nothing_is_taken(service: ServiceUnderTes
         await door.until(forbidden=len(wrong) + 1, completed=1)
 
 
-async def test_there_is_one_door_and_nothing_else(door: Notified) -> None:
+async def test_there_is_a_single_endpoint(door: Notified) -> None:
     base = door.url.removesuffix("/notifications")
     for method, path, status in (
         ("GET", "/notifications", 405),
@@ -261,7 +261,7 @@ async def test_there_is_one_door_and_nothing_else(door: Notified) -> None:
             assert "Server" not in answer.headers
 
 
-async def test_more_than_can_wait_is_to_be_told_again(service: ServiceUnderTest) -> None:
+async def test_notifications_beyond_the_queue_must_be_retried(service: ServiceUnderTest) -> None:
     waiting = [await started(service, body=None) for _ in range(4)]
     prefix, tenant, *_ = waiting[0][1].split("/")
     async with (
@@ -297,7 +297,7 @@ def short_events(service: ServiceUnderTest, prefix: str, tenant: str) -> dict[st
     )
 
 
-async def test_what_a_fault_keeps_from_being_completed_the_sweep_completes(
+async def test_the_sweep_completes_sessions_after_a_fault(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     attachment_id, key = await started(service)
@@ -314,7 +314,7 @@ async def test_what_a_fault_keeps_from_being_completed_the_sweep_completes(
     assert (await service.get(attachment_id)).state == READY
 
 
-async def test_what_still_waits_when_the_worker_ends_the_sweep_completes(
+async def test_the_sweep_completes_queued_sessions_after_a_stop(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     sessions = [await started(service) for _ in range(8)]
@@ -333,7 +333,7 @@ async def test_what_still_waits_when_the_worker_ends_the_sweep_completes(
         assert (await service.get(attachment_id)).state == READY
 
 
-async def test_ceph_tells_of_an_upload_and_its_session_is_ready(
+async def test_a_notification_of_ceph_completes_the_session(
     request: pytest.FixtureRequest, make_service: MakeService, object_store: StoreUnderTest
 ) -> None:
     if request.config.getoption("--store") != "ceph":

@@ -57,7 +57,9 @@ async def rows(service: ServiceUnderTest, table: str = "upload_sessions") -> int
     return count
 
 
-async def test_what_is_not_due_is_left_alone(service: ServiceUnderTest, sweeper: Sweeper) -> None:
+async def test_sessions_that_are_not_due_are_unchanged(
+    service: ServiceUnderTest, sweeper: Sweeper
+) -> None:
     await service.start()
     await service.ready()
     before = await service.database.fetch("SELECT * FROM upload_sessions ORDER BY 1, 2")
@@ -68,7 +70,7 @@ async def test_what_is_not_due_is_left_alone(service: ServiceUnderTest, sweeper:
     assert before == await service.database.fetch("SELECT * FROM upload_sessions ORDER BY 1, 2")
 
 
-async def test_the_expired_end_and_give_back_what_they_had_booked(
+async def test_expired_sessions_end_and_release_their_quota(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     gone, kept = await uploaded(service), await uploaded(service)
@@ -132,7 +134,7 @@ async def slow_upload(target: pb.UploadTarget, body: bytes) -> AsyncIterator[asy
 
 
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
-async def test_a_put_that_began_in_time_and_ends_after_the_sweep_leaves_nothing_and_is_never_ready(
+async def test_a_put_that_ends_after_the_sweep_is_deleted_and_never_ready(
     make_service: MakeService, seal: str
 ) -> None:
     service = await make_service(seal=seal)
@@ -153,7 +155,7 @@ async def test_a_put_that_began_in_time_and_ends_after_the_sweep_leaves_nothing_
         assert await used(service) == NOTHING
 
 
-async def test_what_a_copy_was_made_of_is_deleted_again_when_no_upload_can_come(
+async def test_a_copied_source_is_deleted_again_once_its_target_has_expired(
     make_service: MakeService,
 ) -> None:
     service = await make_service(seal="copy")
@@ -178,7 +180,7 @@ async def test_what_a_copy_was_made_of_is_deleted_again_when_no_upload_can_come(
         assert sweeper.counts() == {"disposed": 2}
 
 
-async def test_a_copy_that_no_row_came_to_name_goes_when_none_can_be_made_any_more(
+async def test_an_orphaned_copy_is_deleted_once_no_more_can_appear(
     make_service: MakeService,
 ) -> None:
     service = await make_service(seal="copy")
@@ -330,7 +332,7 @@ async def test_sessions_that_the_release_before_has_stored_are_swept_without_cou
     assert not await service.keys_in_store()
 
 
-async def test_what_the_release_before_has_made_ready_is_settled_when_its_url_is_dead(
+async def test_sessions_of_the_previous_release_are_settled_after_their_url_expired(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     attachment_id = await service.ready()
@@ -354,7 +356,7 @@ async def test_what_the_release_before_has_made_ready_is_settled_when_its_url_is
     assert sweeper.counts() == {}
 
 
-async def test_many_sweeps_at_once_share_the_work_and_do_nothing_twice(
+async def test_concurrent_sweeps_share_the_work_without_repeats(
     make_service: MakeService,
 ) -> None:
     service = await make_service(sweep_batch=3)
@@ -374,7 +376,7 @@ async def test_many_sweeps_at_once_share_the_work_and_do_nothing_twice(
     assert not await service.keys_in_store()
 
 
-async def test_a_session_that_somebody_is_changing_is_left_for_the_next_time(
+async def test_a_locked_session_is_left_for_the_next_round(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     held, free = await uploaded(service), await uploaded(service)

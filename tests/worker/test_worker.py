@@ -201,7 +201,7 @@ async def _is_blocked(service: ServiceUnderTest) -> bool:
     return blocked
 
 
-async def test_two_workers_share_and_do_nothing_twice(
+async def test_two_workers_share_the_work_without_repeats(
     service: ServiceUnderTest, start_worker: StartWorker
 ) -> None:
     ids = [await uploaded(service) for _ in range(12)]
@@ -212,7 +212,7 @@ async def test_two_workers_share_and_do_nothing_twice(
         assert await service.events(attachment_id) == ["pending", "expired"]
 
 
-async def test_a_store_that_is_gone_holds_up_nothing_but_deletions(
+async def test_unavailable_storage_delays_only_deletions(
     service: ServiceUnderTest,
     start_worker: StartWorker,
     store_proxy: Proxy,
@@ -249,7 +249,7 @@ async def test_without_its_database_it_keeps_trying_and_says_so_once(
         assert await worker.stopped() == 0
 
 
-async def test_asked_to_stop_it_ends_with_what_is_at_hand(
+async def test_a_stopping_worker_finishes_its_batch(
     service: ServiceUnderTest,
     start_worker: StartWorker,
     store_proxy: Proxy,

@@ -230,9 +230,7 @@ async def test_a_start_leaves_the_same_row_and_history(world: World, shared: lis
         assert mine.session.state is SessionState.PENDING
 
 
-async def test_starts_with_request_ids_are_known_by_them_afterwards(
-    world: World, shared: list[str]
-) -> None:
+async def test_starts_are_stored_under_their_request_ids(world: World, shared: list[str]) -> None:
     new, given = anew(VARIED), requests("Start", len(VARIED))
     first = await started(world.together, new, given)
     again = await started(world.together, anew(VARIED), given)
@@ -288,9 +286,7 @@ async def test_a_start_out_of_range_is_refused_and_its_neighbours_are_not(
 
 
 @pytest.mark.parametrize("room", range(6))
-async def test_starts_together_get_what_room_there_is_to_the_last_one(
-    world: World, room: int
-) -> None:
+async def test_concurrent_starts_use_the_quota_to_the_last_session(world: World, room: int) -> None:
     limits = Limits(max_pending_sessions=1 + room, max_pending_bytes=None, max_stored_bytes=None)
     calls = (world.together.start(new, None, limits, dry_run=False) for new in anew([PLAIN] * 5))
     found = await asyncio.gather(*calls, return_exceptions=True)
@@ -364,7 +360,7 @@ async def test_a_complete_leaves_the_same_row_and_history(world: World, shared: 
     assert found[world.together] == found[world.alone]
 
 
-async def test_completes_with_request_ids_are_known_by_them_afterwards(
+async def test_completes_are_stored_under_their_request_ids(
     world: World, shared: list[str]
 ) -> None:
     how = completion(Checksums(md5="0" * 32), None)
@@ -395,7 +391,7 @@ async def test_completes_with_request_ids_are_known_by_them_afterwards(
     assert told[:3] == told[3:]
 
 
-async def test_a_complete_with_a_request_id_that_is_taken_changes_nothing(world: World) -> None:
+async def test_a_complete_with_a_used_request_id_changes_nothing(world: World) -> None:
     how, (taken, free) = completion(Checksums(), None), requests("Complete", 2)
     pending = [f.session for f in await started(world.alone, anew([PLAIN] * 4)) if f]
     await world.alone.complete(pending[0], how, taken, "completer")
@@ -423,7 +419,7 @@ async def test_of_completes_of_one_session_at_once_one_is_first(world: World) ->
     assert [len(row["events"]) for row in rows] == [2, 2]
 
 
-async def test_who_completes_for_another_is_named_in_its_own_history_only(world: World) -> None:
+async def test_each_history_names_its_own_actor(world: World) -> None:
     pending = [f.session for f in await started(world.alone, anew([PLAIN] * 6)) if f is not None]
     how = completion(Checksums(), None)
     calls = (
@@ -435,7 +431,7 @@ async def test_who_completes_for_another_is_named_in_its_own_history_only(world:
     assert [row["events"][1]["actor"] for row in rows] == ["completer 0", "completer 1"] * 3
 
 
-async def test_what_one_finds_is_what_all_find(world: World, shared: list[str]) -> None:
+async def test_shared_and_single_reads_return_the_same(world: World, shared: list[str]) -> None:
     ids = [f.session.attachment_id for f in await started(world.alone, anew(VARIED)) if f]
     wanted = [*ids, uuid4(), ids[0]]
     together = await asyncio.gather(*(world.together.find(TENANT, each) for each in wanted))
@@ -449,7 +445,7 @@ async def test_what_one_finds_is_what_all_find(world: World, shared: list[str]) 
             assert at_once[0] == at_once[1]
 
 
-async def test_nobody_finds_what_is_anothers(world: World) -> None:
+async def test_a_shared_read_returns_no_session_of_another_tenant(world: World) -> None:
     (found,) = await started(world.alone, anew([PLAIN]))
     assert found is not None
     calls = (
@@ -459,9 +455,7 @@ async def test_nobody_finds_what_is_anothers(world: World) -> None:
     assert [each is None for each in await asyncio.gather(*calls)] == [False, True, False, True]
 
 
-async def test_unknown_ids_cost_one_statement_for_all_of_them(
-    world: World, sent: list[str]
-) -> None:
+async def test_unknown_ids_share_one_statement(world: World, sent: list[str]) -> None:
     request = RequestKey("Complete", "r", b"d")
     finds = [world.together.find(TENANT, uuid4(), given) for given in (None, request) * 4]
     assert await asyncio.gather(*finds) == [None] * 8

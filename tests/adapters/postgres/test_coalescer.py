@@ -62,7 +62,7 @@ async def test_each_gets_its_own_answer_from_one_statement() -> None:
     assert source.alone == []
 
 
-async def test_who_gets_no_answer_asks_alone() -> None:
+async def test_a_request_without_a_result_is_retried_on_its_own() -> None:
     source = Source()
     together = source.asked()
     answers = await asyncio.gather(*(together.ask(n) for n in range(4)))
@@ -70,7 +70,7 @@ async def test_who_gets_no_answer_asks_alone() -> None:
     assert source.alone == [1, 3]
 
 
-async def test_that_there_is_no_such_row_is_an_answer() -> None:
+async def test_a_missing_row_is_a_result() -> None:
     source = Source()
 
     async def find_all(keys: Sequence[int]) -> Mapping[int, str | None]:
@@ -83,7 +83,7 @@ async def test_that_there_is_no_such_row_is_an_answer() -> None:
     assert source.alone == []
 
 
-async def test_only_questions_of_one_kind_are_asked_together() -> None:
+async def test_only_queries_of_one_kind_are_coalesced() -> None:
     source = Source()
     together = Together(source.find_one, source.find_many, lambda n: n % 3)
     answers = await asyncio.gather(*(together.ask(n) for n in (0, 2, 4, 6, 8)))
@@ -97,7 +97,7 @@ async def test_several_may_ask_for_the_same() -> None:
     assert await asyncio.gather(*(together.ask(2) for _ in range(5))) == ["2"] * 5
 
 
-async def test_who_is_alone_asks_alone() -> None:
+async def test_a_single_query_is_not_coalesced() -> None:
     source = Source()
     together = source.asked()
     assert [await together.ask(n) for n in (2, 3)] == ["2", None]
@@ -113,7 +113,7 @@ async def test_more_than_fit_into_one_statement_take_several() -> None:
     assert max(map(len, source.together)) <= 32
 
 
-async def test_nobody_fails_for_what_another_has_asked() -> None:
+async def test_a_bad_query_does_not_fail_its_neighbours() -> None:
     together = Source().asked()
     answers = await asyncio.gather(
         *(together.ask(n) for n in (10, 11, 12, POISON, 14)), return_exceptions=True
@@ -122,7 +122,7 @@ async def test_nobody_fails_for_what_another_has_asked() -> None:
     assert answers == ["10", None, "12", "14"]
 
 
-async def test_all_are_told_when_the_database_does_not_answer() -> None:
+async def test_all_queries_fail_if_the_database_does_not_answer() -> None:
     """A second statement could repeat the effect of the first."""
     source = Source()
 
@@ -135,7 +135,7 @@ async def test_all_are_told_when_the_database_does_not_answer() -> None:
     assert source.alone == []
 
 
-async def test_who_has_less_time_than_the_statement_takes_is_told_and_the_others_wait() -> None:
+async def test_a_query_with_a_short_deadline_fails_and_the_others_wait() -> None:
     source = Source(held=asyncio.Event())
     assert source.held is not None
     together = source.asked()
@@ -153,7 +153,7 @@ async def test_who_has_less_time_than_the_statement_takes_is_told_and_the_others
 
 @pytest.mark.parametrize("leaver", [0, 1, 4], ids=["first", "second", "last"])
 @pytest.mark.parametrize("moment", ["before", "during"])
-async def test_nobody_waits_in_vain_when_another_leaves(leaver: int, moment: str) -> None:
+async def test_a_cancelled_query_does_not_affect_the_others(leaver: int, moment: str) -> None:
     source = Source(held=asyncio.Event())
     assert source.held is not None
     together = source.asked()
@@ -169,7 +169,7 @@ async def test_nobody_waits_in_vain_when_another_leaves(leaver: int, moment: str
     assert await together.ask(8) == "8"
 
 
-async def test_calls_at_once_share_statements_and_none_sees_what_is_anothers(
+async def test_concurrent_calls_share_statements_without_mixing_results(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [(await service.start(size_bytes=n)).session.attachment_id for n in range(1, 21)]

@@ -72,7 +72,7 @@ async def setting(url: str, name: str) -> object:
 
 
 @pytest.mark.parametrize("query", PRINTED.values(), ids=PRINTED)
-async def test_what_a_provider_prints_connects_and_migrates(database_url: str, query: str) -> None:
+async def test_urls_of_providers_connect_and_migrate(database_url: str, query: str) -> None:
     url = f"{database_url}?{query}".replace("postgresql://", "postgres://")
     async with open_database(DatabaseOptions(url=url)) as database:
         assert await database.row("SELECT 1 AS one") is not None
@@ -247,7 +247,7 @@ async def test_a_url_that_demands_tls_connects(
 @pytest.mark.parametrize(
     "query", ["sslmode=require&sslrootcert=system", "sslrootcert=system", "sslaccept=strict"]
 )
-async def test_a_certificate_of_an_unknown_authority_is_refused_where_verification_is_demanded(
+async def test_verification_refuses_a_certificate_of_an_unknown_authority(
     tls_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
@@ -272,9 +272,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("url", "said"), REFUSED)
-def test_what_cannot_be_meant_is_refused_by_name_and_without_the_password(
-    url: str, said: str
-) -> None:
+def test_invalid_parameters_are_refused_by_name_without_the_password(url: str, said: str) -> None:
     with pytest.raises(ValueError, match=r"^(unknown|the|must)") as refused:
         read_database_url(url.replace("S", SECRET))
     assert said in str(refused.value)

@@ -166,7 +166,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_every_read_tells_the_latest_end_of_all_live_holds_after_any_interleaving(
+async def test_every_read_returns_the_latest_end_of_live_holds_after_any_interleaving(
     world: World, seed: int
 ) -> None:
     world.chance.seed(seed)
@@ -220,7 +220,7 @@ async def test_to_hold_changes_no_index(world: World) -> None:
     assert tuple(row) == (5, 5)
 
 
-async def test_the_work_grows_with_what_is_asked_for_and_no_faster(world: World) -> None:
+async def test_the_work_grows_linearly_with_the_request(world: World) -> None:
     ids = await world.make_ready(300)
     holds = [(await world.take(ids, "job" if n else "")).hold for n in range(4)]
     assert holds[0]
@@ -252,7 +252,7 @@ def rows_seen(node: dict[str, Any]) -> Iterator[float]:
         yield from rows_seen(part)
 
 
-async def test_what_is_read_is_what_resolve_reads(world: World) -> None:
+async def test_reads_equal_those_of_resolve(world: World) -> None:
     ids = [*await world.make_ready(3), uuid4()]
     await world.raw.execute(
         "UPDATE upload_sessions SET delete_time = now(), booking = NULL WHERE attachment_id = $1",
@@ -289,7 +289,7 @@ async def test_the_hold_of_an_owner_has_a_largest_size(
     assert (await world.take(ids[3:])).hold
 
 
-async def test_what_one_hold_let_go_is_looked_at_again_at_once(world: World) -> None:
+async def test_a_released_attachment_is_due_at_once(world: World) -> None:
     (attachment_id,) = await world.make_ready(1)
     held = await world.take([attachment_id], ttl=HOUR * 5)
     # As the sweep leaves it after it has found the attachment held past its own time.

@@ -62,7 +62,7 @@ async def test_a_connection_is_used_again_after_a_statement_that_failed(
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-async def test_a_statement_whose_caller_left_is_ended_and_answers_nobody_else(
+async def test_a_cancelled_statement_is_ended_and_answers_no_other_caller(
     database: Database, raw: asyncpg.Connection[asyncpg.Record], dry_run: bool
 ) -> None:
     run = database.dry_run if dry_run else database.row
@@ -80,7 +80,7 @@ async def test_a_statement_whose_caller_left_is_ended_and_answers_nobody_else(
     assert [row["state"] for row in states] == ["idle"]
 
 
-async def test_a_statement_that_takes_too_long_is_ended_and_answers_nobody_else(
+async def test_a_timed_out_statement_is_ended_and_answers_no_other_caller(
     database_url: str, raw: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     options = DatabaseOptions(url=database_url, pool_size=1, statement_timeout=0.5)
@@ -103,7 +103,7 @@ async def test_a_connection_lost_in_a_statement_is_replaced(
     assert await pid(database) != lost
 
 
-async def test_what_a_rehearsal_writes_does_not_stay(database: Database) -> None:
+async def test_writes_of_a_dry_run_are_rolled_back(database: Database) -> None:
     assert await database.dry_run("CREATE TABLE nothing (a int)") is None
     row = await database.row("SELECT to_regclass('nothing') IS NULL AS gone")
     assert row is not None
@@ -130,7 +130,7 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     await pool.close()
 
 
-async def test_who_leaves_the_queue_leaves_the_turn_to_the_next(pool: Pool) -> None:
+async def test_a_cancelled_waiter_passes_its_turn_on(pool: Pool) -> None:
     taken = await pool.acquire()
     first, second, third = (asyncio.create_task(pool.acquire()) for _ in range(3))
     await asyncio.sleep(0)
@@ -143,7 +143,7 @@ async def test_who_leaves_the_queue_leaves_the_turn_to_the_next(pool: Pool) -> N
             await left
 
 
-async def test_who_waits_when_it_closes_is_told(pool: Pool) -> None:
+async def test_waiting_callers_fail_when_the_pool_closes(pool: Pool) -> None:
     await pool.acquire()
     waiting = asyncio.create_task(pool.acquire())
     await asyncio.sleep(0)
@@ -154,7 +154,7 @@ async def test_who_waits_when_it_closes_is_told(pool: Pool) -> None:
         await pool.acquire()
 
 
-async def test_one_refused_connection_refuses_all_callers_when_there_is_no_other() -> None:
+async def test_a_refused_connection_fails_all_waiters_without_another() -> None:
     attempts = 0
 
     async def connect() -> Connection:

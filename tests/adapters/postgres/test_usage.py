@@ -216,7 +216,7 @@ async def there_is(world: World) -> Usage:
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_the_counters_are_what_the_sessions_add_up_to_after_any_interleaving(
+async def test_counters_equal_the_sums_over_sessions_after_any_interleaving(
     world: World, seed: int
 ) -> None:
     world.chance.seed(seed)
@@ -234,7 +234,7 @@ async def test_the_counters_are_what_the_sessions_add_up_to_after_any_interleavi
     assert world.refused, "the limits were never reached"
 
 
-async def test_nothing_ends_a_session_whose_room_was_given_back(
+async def test_a_session_without_a_reservation_cannot_end_again(
     world: World,
 ) -> None:
     new = new_session(None)
@@ -299,7 +299,7 @@ async def test_the_first_starts_of_a_tenant_may_come_all_at_once(world: World) -
     assert (await world.usage.of(TENANT)).pending_sessions == AT_ONCE
 
 
-async def test_what_was_started_by_the_release_before_is_not_counted(world: World) -> None:
+async def test_sessions_of_the_previous_release_are_not_counted(world: World) -> None:
     new = new_session(None)
     found = await world.sessions.start(new, None, LIMITS, dry_run=False)
     assert found

@@ -104,7 +104,7 @@ async def test_a_replaced_connection_is_not_replaced_again() -> None:
         assert await asking(connections, "a") == FOUND
 
 
-async def test_a_connection_ended_while_idle_gives_its_place_to_another() -> None:
+async def test_a_connection_closed_while_idle_is_replaced() -> None:
     async with scripted_store(echo) as store, connections_to(store.endpoint, most=2) as connections:
         await works(connections, 2)
         for writer in store.writers:
@@ -117,7 +117,7 @@ async def test_a_connection_ended_while_idle_gives_its_place_to_another() -> Non
         assert len(connections._open) == 2
 
 
-async def test_bytes_nobody_asked_for_are_no_answer() -> None:
+async def test_unsolicited_bytes_are_no_response() -> None:
     async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
         await asking(connections, "a")
         store.writers[0].write(echo("HEAD /a"))
@@ -161,7 +161,7 @@ async def test_waiting_callers_are_served_in_the_order_of_asking() -> None:
         assert store.keys == ["held", *map(str, range(10))]
 
 
-async def test_the_answer_to_a_cancelled_caller_goes_to_nobody_else() -> None:
+async def test_the_response_to_a_cancelled_caller_reaches_no_other() -> None:
     async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
         async with one_held(store, connections) as held:
             next_one = asking(connections, "next")
@@ -211,7 +211,7 @@ async def test_a_caller_cancelled_at_any_moment_takes_no_connection_along(answer
         await works(connections, 2)
 
 
-async def test_who_cannot_connect_leaves_a_place_for_the_next() -> None:
+async def test_a_failed_connection_leaves_its_slot_to_the_next() -> None:
     async with scripted_store(echo) as store:
         gone = store.endpoint
     async with connections_to(gone) as connections:
@@ -222,7 +222,7 @@ async def test_who_cannot_connect_leaves_a_place_for_the_next() -> None:
     assert [isinstance(end, OSError) for end in ends] == [True] * 5
 
 
-async def test_a_silent_store_is_given_up_and_its_connection_ended() -> None:
+async def test_a_silent_server_times_out_and_its_connection_is_closed() -> None:
     async with (
         scripted_store(echo) as store,
         connections_to(store.endpoint, answer=0.5) as connections,
@@ -236,7 +236,7 @@ async def test_a_silent_store_is_given_up_and_its_connection_ended() -> None:
         assert store.asked_on == [1, 2]
 
 
-async def test_an_answer_in_time_is_not_given_up_later() -> None:
+async def test_a_response_in_time_does_not_time_out_later() -> None:
     async with scripted_store(echo) as store, connections_to(store.endpoint) as connections:
         await asking(connections, "a")
 
@@ -245,7 +245,7 @@ async def test_an_answer_in_time_is_not_given_up_later() -> None:
         assert connection._timer.cancelled()
 
 
-async def test_an_answer_whose_caller_has_just_left_is_nobodys() -> None:
+async def test_a_response_after_a_cancellation_is_discarded() -> None:
     """Uvloop may read the response before the caller's task is cancelled."""
     loop = asyncio.get_running_loop()
     async with scripted_store(echo) as store:
@@ -262,7 +262,7 @@ async def test_an_answer_whose_caller_has_just_left_is_nobodys() -> None:
         connection.abort()
 
 
-async def test_a_store_that_never_ends_its_answer_is_given_up() -> None:
+async def test_an_endless_response_times_out() -> None:
     """Bytes that keep arriving do not extend its time."""
     async with (
         scripted_store(one_by_one(b"HTTP/1.1 200 OK\r\n", ANSWER)) as store,
@@ -321,7 +321,7 @@ async def test_a_connection_in_use_is_not_idle() -> None:
         assert len(store.writers) == 2
 
 
-async def test_a_store_that_does_not_shake_hands_is_given_up() -> None:
+async def test_a_missing_tls_handshake_times_out() -> None:
     tls = ssl.create_default_context()
     async with scripted_store(echo) as store:
         endpoint = store.endpoint.replace("http:", "https:")
@@ -333,7 +333,7 @@ async def test_a_store_that_does_not_shake_hands_is_given_up() -> None:
         await eventually(lambda: store.ended == {1, 2})
 
 
-async def test_closing_ends_what_is_under_way_and_what_waits() -> None:
+async def test_closing_ends_running_and_waiting_requests() -> None:
     async with scripted_store(echo) as store, connections_to(store.endpoint, most=2) as connections:
         await works(connections, 2)
         store.may_answer.clear()

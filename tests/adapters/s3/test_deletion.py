@@ -55,7 +55,7 @@ async def test_those_named_are_gone_and_no_others(
     assert await left(raw_s3, bucket) == {"files/other"}
 
 
-async def test_what_is_not_there_is_no_error(objects: S3ObjectStore) -> None:
+async def test_a_missing_object_is_no_error(objects: S3ObjectStore) -> None:
     assert await objects.delete_many(KEYS) == {}
     assert await objects.delete_many([]) == {}
 
@@ -69,7 +69,7 @@ async def test_more_than_one_request_takes_are_deleted(
     assert not await left(raw_s3, bucket)
 
 
-async def test_the_request_carries_the_digest_that_every_store_knows(
+async def test_the_request_has_content_md5(
     options: StorageOptions, raw_s3: S3Client, bucket: str
 ) -> None:
     sent: list[str] = []
@@ -89,7 +89,7 @@ async def test_the_request_carries_the_digest_that_every_store_knows(
     ("code", "error"),
     [("InternalError", StorageUnavailable), ("AccessDenied", StorageMisconfigured)],
 )
-async def test_one_that_the_store_keeps_is_told_with_its_error(
+async def test_an_undeleted_object_is_reported_with_its_error(
     options: StorageOptions, code: str, error: type[Exception]
 ) -> None:
     entries = [f"<Deleted><Key>k{n}</Key></Deleted>" for n in (0, 2)]
@@ -103,7 +103,7 @@ async def test_one_that_the_store_keeps_is_told_with_its_error(
     assert {key: type(why) for key, why in failed.items()} == {"k1": error}
 
 
-async def test_one_that_the_store_says_nothing_of_is_taken_to_be_there(
+async def test_an_object_missing_from_the_response_counts_as_undeleted(
     options: StorageOptions,
 ) -> None:
     def forget(exchange: Exchange) -> Exchange:
@@ -115,7 +115,7 @@ async def test_one_that_the_store_says_nothing_of_is_taken_to_be_there(
     assert {key: type(why) for key, why in failed.items()} == {"k1": StorageUnavailable}
 
 
-async def test_one_that_a_store_says_was_never_there_is_gone(options: StorageOptions) -> None:
+async def test_an_object_reported_as_missing_counts_as_deleted(options: StorageOptions) -> None:
     def miss(exchange: Exchange) -> Exchange:
         entry = b"<Error><Key>k0</Key><Code>NoSuchKey</Code></Error>"
         return replace(exchange, body=b"<DeleteResult>" + entry + b"</DeleteResult>")
@@ -125,7 +125,7 @@ async def test_one_that_a_store_says_was_never_there_is_gone(options: StorageOpt
 
 
 @pytest.mark.parametrize("status", [405, 501])
-async def test_a_store_that_deletes_only_one_at_a_time_is_asked_so(
+async def test_servers_without_batch_deletion_get_single_deletions(
     options: StorageOptions, status: int
 ) -> None:
     asked: list[tuple[str, str]] = []

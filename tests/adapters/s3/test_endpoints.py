@@ -110,7 +110,7 @@ async def test_the_path_of_the_endpoint_is_in_the_request_line(fast: bool) -> No
         assert asked == ([] if fast else ["HeadObject"])
 
 
-async def test_a_host_name_with_an_underscore_is_the_one_that_is_asked(
+async def test_requests_reach_a_host_name_with_an_underscore(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answer = http_answer("200 OK", b"", f"ETag: {ETAG}")

@@ -141,7 +141,7 @@ async def test_an_object_that_changed_is_noticed(
             await objects.first_bytes(found, 10)
 
 
-async def test_a_store_that_lets_nobody_in_is_asked_by_the_sdk() -> None:
+async def test_a_refused_request_is_repeated_by_the_sdk() -> None:
     async with scripted_store(lambda _: HEADERS) as store:
         gone = store.endpoint
     async with opened_at(gone) as storage:
@@ -153,7 +153,7 @@ async def test_a_store_that_lets_nobody_in_is_asked_by_the_sdk() -> None:
         assert asked == ["HeadObject"]
 
 
-async def test_what_is_sent_is_what_was_signed() -> None:
+async def test_sent_requests_equal_the_signed_ones() -> None:
     async with scripted_store(lambda _: HEADERS) as store, opened_at(store.endpoint) as storage:
         await S3ObjectStore(storage).head("files/ä b/../c?d#e")
 
@@ -166,7 +166,7 @@ async def test_what_is_sent_is_what_was_signed() -> None:
     assert ";".join(sorted({*fields} - {"authorization"})) in fields["authorization"]
 
 
-async def test_a_connection_the_store_gave_up_costs_the_sdk_nothing() -> None:
+async def test_a_stale_connection_is_replaced_without_the_sdk() -> None:
     async with tired_store(HEADERS, 2) as store, opened_at(store.endpoint) as storage:
         asked = calls_of_the_sdk(storage)
         objects = S3ObjectStore(storage)
@@ -202,7 +202,7 @@ async def test_the_connections_end_with_the_storage() -> None:
         assert storage.clients.session.closed
 
 
-async def test_what_is_no_plain_answer_is_asked_of_the_sdk_within_its_attempts() -> None:
+async def test_unusual_responses_are_repeated_by_the_sdk_within_its_attempts() -> None:
     async with (
         canned_store(http_answer("503 Slow Down")) as store,
         opened_at(store.endpoint) as storage,
@@ -216,7 +216,7 @@ async def test_what_is_no_plain_answer_is_asked_of_the_sdk_within_its_attempts()
         assert store.requests <= 1 + 3
 
 
-async def test_a_silent_connection_is_given_up_in_time_for_another_attempt() -> None:
+async def test_a_silent_connection_times_out_in_time_for_another_attempt() -> None:
     async with (
         canned_store(None) as store,
         opened_at(store.endpoint, operation_timeout=3.0) as storage,
@@ -323,7 +323,7 @@ async def test_a_certificate_must_be_of_the_address(
 
 @pytest.mark.skipif(not _resolves("localhost"), reason="needs /etc/hosts to name localhost")
 @pytest.mark.parametrize("name", ["localhost", "elsewhere.example"])
-async def test_a_certificate_must_be_of_the_host_which_the_server_is_told(
+async def test_a_certificate_must_match_the_host_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     tls = _trusted(monkeypatch, tmp_path, DNSName(name))

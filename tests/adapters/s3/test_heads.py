@@ -79,7 +79,7 @@ async def test_an_answer_that_is_the_last_is_believed_and_its_connection_not_use
         pytest.param(head("HTTP/1.1 200 OK", f"ETag: {ETAG}"), id="no-length"),
     ],
 )
-async def test_what_is_not_the_good_answer_is_asked_of_the_sdk(answer: bytes | None) -> None:
+async def test_any_other_response_is_repeated_by_the_sdk(answer: bytes | None) -> None:
     async with (
         scripted_store(one_by_one(answer, HEADERS, HEADERS)) as store,
         opened_at(store.endpoint) as storage,
@@ -118,7 +118,9 @@ async def test_what_is_not_the_good_answer_is_asked_of_the_sdk(answer: bytes | N
         pytest.param(b"\0" * 40_000, id="noise"),
     ],
 )
-async def test_an_odd_answer_is_asked_of_the_sdk_and_ends_its_connection(answer: bytes) -> None:
+async def test_a_malformed_response_is_repeated_by_the_sdk_and_ends_its_connection(
+    answer: bytes,
+) -> None:
     async with (
         scripted_store(one_by_one(answer, HEADERS, HEADERS)) as store,
         opened_at(store.endpoint, max_connections=1) as storage,
@@ -135,7 +137,7 @@ async def test_an_odd_answer_is_asked_of_the_sdk_and_ends_its_connection(answer:
 
 
 @pytest.mark.parametrize("sent", [HEADERS[:1], HEADERS[:-1]], ids=["one-byte", "all-but-one"])
-async def test_half_an_answer_is_none(sent: bytes) -> None:
+async def test_a_partial_response_is_none(sent: bytes) -> None:
     """Also on a connection that has worked before: the server may have processed the request."""
 
     def script(_: str) -> bytes | None:

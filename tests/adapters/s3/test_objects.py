@@ -85,7 +85,7 @@ async def test_a_missing_object_is_none(objects: S3ObjectStore, key: str) -> Non
     assert await objects.head(key) is None
 
 
-async def test_a_description_tells_size_type_and_etag(put: Put, key: str) -> None:
+async def test_head_returns_size_type_and_etag(put: Put, key: str) -> None:
     found = await put(ContentType="text/x-odd; a=b", ContentEncoding="gzip")
 
     assert found == StoredObject(
@@ -187,7 +187,7 @@ async def test_a_sealed_copy_is_out_of_reach_of_the_upload_url(
     assert await objects.first_bytes(replaced, 100) == OTHER_BODY
 
 
-async def test_a_copy_has_the_declared_type_and_nothing_of_the_uploaders(
+async def test_a_copy_has_the_declared_type_and_no_metadata_of_the_uploader(
     put: Put, objects: S3ObjectStore, raw_s3: S3Client, bucket: str, key: str
 ) -> None:
     source = await put(ContentType="text/html", Metadata={"a": "b"}, CacheControl="public")
@@ -200,7 +200,7 @@ async def test_a_copy_has_the_declared_type_and_nothing_of_the_uploaders(
     assert head["Metadata"] == {}
 
 
-async def test_a_digest_of_a_copy_is_right_or_unknown(
+async def test_a_digest_of_a_copy_is_correct_or_unknown(
     signer: S3TargetSigner, objects: S3ObjectStore, uploader: Uploader, key: str
 ) -> None:
     declared = checksums_of(BODY, Algorithm.SHA256)
@@ -276,7 +276,7 @@ async def test_digests_are_those_of_the_bytes(
     )
 
 
-async def test_only_the_asked_digests_are_computed(put: Put, objects: S3ObjectStore) -> None:
+async def test_only_the_requested_digests_are_computed(put: Put, objects: S3ObjectStore) -> None:
     found = await put()
 
     assert await objects.digest(found, [Algorithm.CRC32C]) == checksums_of(BODY, Algorithm.CRC32C)

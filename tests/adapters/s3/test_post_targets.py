@@ -113,6 +113,6 @@ async def test_the_declared_digest_is_no_hindrance(
     assert found.server_checksums.sha256 in (None, declared.sha256)
 
 
-async def test_a_form_cannot_be_asked_to_write_once(signer: S3TargetSigner, key: str) -> None:
+async def test_a_form_cannot_be_write_once(signer: S3TargetSigner, key: str) -> None:
     with pytest.raises(ValueError, match="first to write"):
         await signer.sign_upload(form_request(key, write_once=True))

@@ -86,7 +86,7 @@ async def test_every_constraint_is_a_signed_header_the_target_names(
     assert {name.lower() for name in target.headers} == signed - {"host"}
 
 
-async def test_the_headers_say_what_was_declared(signer: S3TargetSigner, key: str) -> None:
+async def test_the_headers_contain_the_declaration(signer: S3TargetSigner, key: str) -> None:
     digest = checksums_of(BODY, Algorithm.SHA256).sha256
     assert digest is not None
 
@@ -128,7 +128,7 @@ async def test_the_policy_fixes_key_type_and_size(signer: S3TargetSigner, key: s
         (timedelta(hours=1), -5.0, 1),
     ],
 )
-async def test_a_lifetime_is_cut_to_what_can_be_kept(
+async def test_a_lifetime_is_limited_by_the_credentials(
     storage: Storage, asked: timedelta, left: float | None, expected: int
 ) -> None:
     if left is not None:
@@ -167,7 +167,7 @@ async def test_an_sdk_that_signs_otherwise_is_not_trusted(
             await S3TargetSigner(storage).sign_upload(put_request(key))
 
 
-async def test_nothing_shows_the_secret(storage: Storage, options: StorageOptions) -> None:
+async def test_representations_omit_the_secret(storage: Storage, options: StorageOptions) -> None:
     signer = await choose_signer(storage)
     reads = await choose_reads(storage, SdkReads(storage.s3, storage.options.bucket))
 

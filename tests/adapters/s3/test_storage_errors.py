@@ -201,7 +201,7 @@ async def test_garbage_is_unavailable(call: str, answer: bytes) -> None:
 
 @pytest.mark.parametrize("call", READS)
 @pytest.mark.parametrize("status", PASSING)
-async def test_what_passes_is_unavailable(call: str, status: str) -> None:
+async def test_transient_faults_are_unavailable(call: str, status: str) -> None:
     answer = s3_error(status, PASSING[status])
     async with canned_store(answer) as store, opened_at(store.endpoint) as storage:
         await failure(CALLS[call], storage, StorageUnavailable)
@@ -209,7 +209,7 @@ async def test_what_passes_is_unavailable(call: str, status: str) -> None:
 
 @pytest.mark.parametrize("call", READS)
 @pytest.mark.parametrize("status", STANDING)
-async def test_what_stands_is_an_operators_matter(call: str, status: str) -> None:
+async def test_permanent_faults_are_misconfigured(call: str, status: str) -> None:
     answer = s3_error(status, STANDING[status])
     async with canned_store(answer) as store, opened_at(store.endpoint) as storage:
         await failure(CALLS[call], storage, StorageMisconfigured)
@@ -230,7 +230,7 @@ async def test_what_stands_is_an_operators_matter(call: str, status: str) -> Non
         ("307 Temporary Redirect", StorageMisconfigured),
     ],
 )
-async def test_a_refusal_without_a_body_is_told_by_its_status(
+async def test_a_refusal_without_a_body_is_classified_by_its_status(
     call: str, status: str, kind: type[AttacheryError]
 ) -> None:
     answer = http_answer(status, b"", "x-amz-bucket-region: eu-north-1")

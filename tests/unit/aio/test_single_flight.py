@@ -75,7 +75,7 @@ async def test_a_caller_that_leaves_does_not_end_the_read_of_the_others() -> Non
     assert source.reads == ["a"]
 
 
-async def test_a_failure_that_nobody_waits_for_is_silent() -> None:
+async def test_a_failure_without_waiting_callers_is_silent() -> None:
     complaints: list[object] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))

@@ -33,7 +33,7 @@ async def for_ever() -> None:
 
 
 @either
-async def test_what_waits_too_long_is_cut_short(bound: Bound) -> None:
+async def test_a_block_that_waits_too_long_times_out(bound: Bound) -> None:
     with pytest.raises(TimeoutError):
         async with bound(0):
             await for_ever()
@@ -43,7 +43,7 @@ async def test_what_waits_too_long_is_cut_short(bound: Bound) -> None:
 
 
 @either
-async def test_what_ends_in_time_is_left_alone_and_so_is_what_comes_after_it(bound: Bound) -> None:
+async def test_a_block_that_ends_in_time_and_its_successor_do_not_time_out(bound: Bound) -> None:
     async with bound(0):
         pass
     with pytest.raises(TimeoutError):
@@ -52,7 +52,7 @@ async def test_what_ends_in_time_is_left_alone_and_so_is_what_comes_after_it(bou
 
 
 @either
-async def test_the_nearer_of_two_bounds_ends_what_is_within_and_the_farther_goes_on(
+async def test_the_nearer_of_two_timeouts_ends_its_own_block_only(
     bound: Bound,
 ) -> None:
     ended = []
@@ -122,7 +122,7 @@ async def test_a_cancellation_from_elsewhere_wins_over_a_time_that_is_over_too(
 
 
 @either
-async def test_an_error_of_its_own_is_what_a_block_raises_even_when_its_time_is_over(
+async def test_a_block_raises_its_own_error_even_after_its_timeout(
     bound: Bound,
 ) -> None:
     async def work() -> None:

@@ -27,7 +27,7 @@ def accepted(name: str) -> bool:
 
 
 @given(st.text(min_size=1, max_size=80))
-def test_it_parses_back_and_holds_nothing_that_ends_it(name: str) -> None:
+def test_it_parses_back_and_cannot_be_terminated(name: str) -> None:
     name = name.encode("utf-8", "replace").decode()
     header = content_disposition(Disposition.ATTACHMENT, name)
     match = _HEADER.fullmatch(header)
@@ -38,5 +38,5 @@ def test_it_parses_back_and_holds_nothing_that_ends_it(name: str) -> None:
 
 
 @given(st.text(min_size=1, max_size=80).filter(accepted))
-def test_an_accepted_name_stays_what_it_is(name: str) -> None:
+def test_an_accepted_name_is_unchanged(name: str) -> None:
     assert normalize_filename(normalize_filename(name)) == normalize_filename(name)

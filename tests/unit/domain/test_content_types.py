@@ -36,7 +36,7 @@ def test_refusing_takes_no_longer_for_many_parameters(part: str) -> None:
     assert not is_media_type("a/b" + part * (252 // len(part)) + "\x01")
 
 
-def test_a_store_may_fold_case_and_space_but_nothing_else() -> None:
+def test_storage_may_fold_case_and_space_only() -> None:
     assert same("Text/Plain; charset=utf-8", "text/plain;charset=utf-8")
     assert not same("text/plain", "text/plain; charset=utf-8")
     assert not same("text/plain", "text/html")
@@ -50,6 +50,6 @@ def test_the_names_of_one_type_have_one_canonical_name() -> None:
 
 
 @pytest.mark.parametrize("declared", ["text/html", "image/svg+xml", "application/xhtml+xml", "x/y"])
-def test_nothing_that_may_run_is_ever_served_as_itself(declared: str) -> None:
+def test_executable_types_are_never_served_as_themselves(declared: str) -> None:
     for inline in (True, False):
         assert safe_to_serve(declared, inline=inline) == "application/octet-stream"

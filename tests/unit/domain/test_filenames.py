@@ -53,7 +53,7 @@ def test_every_code_point_has_one_fate() -> None:
             assert stored == unicodedata.normalize("NFC", f"a{character}b"), ascii(character)
 
 
-def test_what_no_version_assigns_is_refused_and_what_one_may_assign_is_kept() -> None:
+def test_non_characters_are_refused_and_reserved_code_points_kept() -> None:
     unassigned = [c for c in CHARACTERS if unicodedata.category(c) == "Cn"]
     for character in unassigned:
         code = ord(character)
@@ -66,13 +66,13 @@ def test_what_no_version_assigns_is_refused_and_what_one_may_assign_is_kept() ->
         assert normalized(kept) == kept
 
 
-def test_white_space_is_what_the_interpreter_strips() -> None:
+def test_white_space_equals_the_interpreters() -> None:
     for character in filter(str.isspace, CHARACTERS):
         assert normalized(f"{character}a") is None
         assert normalized(f"a{character}") is None
 
 
-def test_printable_text_is_what_the_interpreter_prints_and_what_it_does_not_know() -> None:
+def test_printable_text_is_the_interpreters_and_unassigned_code_points() -> None:
     for character in CHARACTERS:
         if unicodedata.category(character) not in ("Cn", "Cf"):
             assert code_points.is_printable(character) == character.isprintable()
@@ -82,7 +82,7 @@ def test_printable_text_is_what_the_interpreter_prints_and_what_it_does_not_know
 
 @given(names)
 @example("\u1100\u1161" * 300)
-def test_an_accepted_name_is_short_normal_and_stays_what_it_is(name: str) -> None:
+def test_an_accepted_name_is_short_normal_and_stable(name: str) -> None:
     stored = normalized(name)
     if stored is not None:
         assert normalize_filename(stored) == stored

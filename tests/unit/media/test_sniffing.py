@@ -138,12 +138,12 @@ def test_bytes_that_no_encoding_has_are_no_text(content: bytes) -> None:
      ("application/x-msdos-program", b"@echo off"),
      ("application/vnd.ms-excel", b"a;b\r\n1;2\r\n"), ("video/mp2t", b"export const a = 1;\n")],
 )  # fmt: skip
-def test_where_nothing_can_be_told_the_check_is_inconclusive(declared: str, content: bytes) -> None:
+def test_without_evidence_the_check_is_inconclusive(declared: str, content: bytes) -> None:
     assert outcome(declared, content) is INCONCLUSIVE
     assert outcome(declared, content, enforced=False) is INCONCLUSIVE
 
 
-def test_a_type_that_only_the_large_table_knows_can_pass_and_never_fails() -> None:
+def test_a_type_of_the_large_table_can_pass_and_never_fails() -> None:
     assert outcome("application/x-blender", b"BLENDER-v300\0\1") is PASSED
     assert outcome("application/x-blender", b"\0\1\2\3") is INCONCLUSIVE
 
@@ -182,7 +182,7 @@ def test_a_file_that_is_cut_off_anywhere_raises_nothing(
 
 
 @given(st.sampled_from(HONEST), st.binary(max_size=50))
-def test_what_follows_the_signature_does_not_matter(sample: tuple[str, bytes], rest: bytes) -> None:
+def test_bytes_after_the_signature_do_not_matter(sample: tuple[str, bytes], rest: bytes) -> None:
     declared, content = sample
     if not has_signature(declared):
         return

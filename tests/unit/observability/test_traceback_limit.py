@@ -34,7 +34,7 @@ def test_the_first_of_a_kind_is_admitted_and_the_others_of_its_minute_are_counte
     assert [limit.admit("a"), limit.admit("a")] == [True, False]
 
 
-def test_what_happened_once_is_not_counted() -> None:
+def test_a_single_event_is_not_counted() -> None:
     clock = Clock()
     limit = TracebackLimit(clock)
     limit.admit("a")
@@ -43,7 +43,7 @@ def test_what_happened_once_is_not_counted() -> None:
     assert limit.take() == []
 
 
-def test_at_the_end_all_that_was_counted_is_told() -> None:
+def test_at_the_end_all_counts_are_reported() -> None:
     limit = TracebackLimit(Clock())
     for kind in "aab":
         limit.admit(kind)
@@ -103,7 +103,7 @@ def test_the_log_has_one_traceback_of_each_kind(said: list[dict[str, object]]) -
     assert all("repeats" not in line for line in said)
 
 
-def test_the_log_tells_how_many_were_suppressed(said: list[dict[str, object]]) -> None:
+def test_the_log_has_the_number_of_suppressed_events(said: list[dict[str, object]]) -> None:
     told = {line["of"]: line for line in said if line["event"] == "suppressed"}
     assert told.keys() == {"fault", "bug", "broken %s", "left"}
     assert {line["count"] for line in told.values()} == {4}

@@ -32,7 +32,7 @@ calls = st.builds(
 
 @settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(calls, st.sampled_from(grpc.StatusCode), texts, st.floats(0, 1e5))
-def test_it_says_what_json_would_say(
+def test_the_line_equals_json(
     capsys: pytest.CaptureFixture[str],
     call: CallContext,
     code: grpc.StatusCode,

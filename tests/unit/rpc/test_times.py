@@ -40,7 +40,7 @@ def test_points_in_time_round_trip(value: datetime) -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_a_time_is_told_as_the_library_tells_it(value: datetime) -> None:
+def test_a_timestamp_equals_that_of_the_library(value: datetime) -> None:
     known = Timestamp()
     known.FromDatetime(value)
     assert from_datetime(value) == known

@@ -33,7 +33,7 @@ def test_spellings_convert_back(algorithm: Algorithm) -> None:
 
 
 @given(st.sampled_from(Algorithm), st.text())
-def test_what_is_no_digest_is_none(algorithm: Algorithm, value: str) -> None:
+def test_invalid_text_is_no_digest(algorithm: Algorithm, value: str) -> None:
     digest = to_hex(algorithm, value)
 
     assert digest is None or to_base64(digest) == value

@@ -38,7 +38,7 @@ HEADERS = (
 
 
 @given(st.integers(200, 599), HEADERS, st.text(" \t", max_size=3))
-def test_what_was_written_is_read(status: int, headers: dict[str, str], blank: str) -> None:
+def test_written_headers_are_read_back(status: int, headers: dict[str, str], blank: str) -> None:
     fields = "".join(f"{name}:{blank}{value}{blank}\r\n" for name, value in headers.items())
 
     answer = parse_response(f"HTTP/1.1 {status} So be it\r\n{fields}\r\n".encode("latin-1"))
@@ -102,7 +102,7 @@ def test_noise_is_refused(noise: bytes) -> None:
             parse_response(answer)
 
 
-def test_a_request_has_nothing_but_its_headers() -> None:
+def test_a_request_has_only_its_headers() -> None:
     sent = head_request("/b/%C3%A4", {"host": "store:9000", "x-amz-date": "20260101T000000Z"})
 
     assert (

@@ -61,11 +61,11 @@ def test_a_field_called_documentation_stays(tmp_path: Path) -> None:
     }
 
 
-def test_a_model_that_is_not_there_is_none(tmp_path: Path) -> None:
+def test_a_missing_model_is_none(tmp_path: Path) -> None:
     assert load_file_anew(LeanModels(), str(tmp_path / "model")) is None
 
 
-async def test_the_client_knows_s3_without_the_manual() -> None:
+async def test_the_client_works_without_the_manual() -> None:
     async with open_storage(OPTIONS) as storage:
         s3 = storage.s3.meta.service_model
 

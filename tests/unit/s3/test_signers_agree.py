@@ -164,9 +164,7 @@ async def test_the_switch_leaves_all_to_the_sdk() -> None:
     ],
     ids=["many_regions", "old_signature"],
 )
-async def test_what_is_signed_in_another_way_is_left_to_the_sdk(
-    bucket: str, signature: str | None
-) -> None:
+async def test_other_signatures_are_left_to_the_sdk(bucket: str, signature: str | None) -> None:
     session = get_session()
     session.set_credentials("AKIA", "SECRET")
     config = AioConfig(signature_version=signature)
@@ -186,7 +184,7 @@ async def test_an_sdk_that_adds_to_a_url_is_left_to_itself() -> None:
         assert isinstance(await choose_signer(storage), SdkSigner)
 
 
-async def test_a_second_that_begins_while_the_sdk_signs_a_form_changes_nothing() -> None:
+async def test_a_second_that_begins_while_the_sdk_signs_has_no_effect() -> None:
     started, readings = datetime.now(UTC), count()
     async with opened(PLACES["aws"]) as storage:
         with signing_at(lambda: started + timedelta(seconds=next(readings))):

@@ -156,7 +156,7 @@ def test_a_key_that_was_kept_signs_for_no_other_secret() -> None:
     assert len(set(fresh)) == 2
 
 
-def test_nothing_that_is_sent_or_shown_holds_the_secret() -> None:
+def test_requests_and_representations_omit_the_secret() -> None:
     credentials = ReadOnlyCredentials("AKIA", "TOPSECRET", None)
     request, identity = documented("GET", "/key"), as_identity(credentials)
 

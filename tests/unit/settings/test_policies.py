@@ -31,7 +31,7 @@ def test_without_a_file_there_is_the_built_in_default() -> None:
     assert [route.name for route in policy.routes] == ["json", "multipart", "upload_session"]
 
 
-def test_a_purpose_says_only_what_differs(tmp_path: Path) -> None:
+def test_a_purpose_overrides_only_its_own_keys(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         """

@@ -25,7 +25,7 @@ def test_without_a_file_all_tenants_have_the_common_limits() -> None:
     assert read_quotas(None, Limits()).of("anyone") == Limits()
 
 
-def test_a_tenant_says_only_what_differs(tmp_path: Path) -> None:
+def test_a_tenant_overrides_only_its_own_keys(tmp_path: Path) -> None:
     text = """
         [acme]
         max_pending_sessions = 0
@@ -74,7 +74,7 @@ def test_a_wrong_file_is_refused_with_its_line(
         (Limits(max_stored_bytes=129), "max_stored_bytes"),
     ],
 )
-def test_what_fits_to_the_last_fits(limits: Limits, quota: str | None) -> None:
+def test_a_session_that_fills_the_quota_exactly_fits(limits: Limits, quota: str | None) -> None:
     used = Usage(pending_sessions=2, pending_bytes=20, stored_bytes=100)
     error = used.refusal("acme", limits, 10)
     assert (error.facts["quota"] if error else None) == quota

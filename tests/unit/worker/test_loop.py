@@ -48,7 +48,7 @@ async def test_trouble_is_logged_when_it_begins_and_when_it_is_over(
     assert logged(capfd) == [failing, recovered, failing, ("bug", ""), recovered]
 
 
-async def test_what_is_not_done_goes_on_at_once() -> None:
+async def test_unfinished_work_continues_at_once() -> None:
     work = Work(False, False)
     async with repeating("test", work, NEVER, NEVER), asyncio.timeout(20):
         await work.is_over.wait()

@@ -101,7 +101,7 @@ async def test_an_unforeseen_failure_becomes_an_error_of_the_contract(
     assert used.admission.at_work == 0
 
 
-async def test_a_call_whose_caller_has_left_is_counted_and_gives_its_place_back() -> None:
+async def test_a_cancelled_call_is_counted_and_releases_its_slot() -> None:
     cancelled, used = made("reader", "slow"), parts()
     running = asyncio.ensure_future(pipeline_of(GET, respond, used).process([cancelled]))
     await asyncio.sleep(0)

@@ -27,7 +27,7 @@ async def test_it_admits_calls_up_to_the_limit_and_refuses_the_others_in_the_lis
     assert registry.get_sample_value("attachery_rpcs_in_flight") == 0
 
 
-async def test_a_call_without_time_for_an_answer_fails_and_gives_its_place_back() -> None:
+async def test_a_call_without_time_for_a_response_fails_and_releases_its_slot() -> None:
     registry = CollectorRegistry()
     admission, metrics = Admission(None, registry), RpcMetrics(registry)
     late, timely = call(deadline=0.0), call()

@@ -89,7 +89,7 @@ async def test_a_call_is_answered_once_with_its_request_id() -> None:
     assert status.code == grpc.StatusCode.PERMISSION_DENIED.value[0]
 
 
-async def test_a_refused_call_gets_its_refusal_and_one_that_was_answered_before_nothing() -> None:
+async def test_a_refused_call_gets_its_refusal_unless_it_was_answered_before() -> None:
     rpc = Rpc()
     with pytest.raises(grpc.aio.AbortError):
         await answer(call(rpc=rpc, is_admitted=False, refusal=OVERLOADED))
