@@ -207,17 +207,17 @@ async def serve(
             process = stack.enter_context(
                 started(new_folder(), "serve", settings={**serve_settings, **settings})
             )
-            listen = (await process.logged("serving"))["listen"]
-            return Serving(
-                process=process,
-                listen=listen,
-                api_key=await stored_key(database_url),
-                tenant_id=TENANT,
-                channel=await stack.enter_async_context(grpc.aio.insecure_channel(listen)),
-                http=await stack.enter_async_context(aiohttp.ClientSession()),
-            )
+            return await stack.enter_async_context(serving(process, database_url))
 
         yield start
+
+
+@asynccontextmanager
+async def serving(process: Process, database_url: str) -> AsyncIterator[Serving]:
+    """A caller, with a key of its own, of a started `serve`."""
+    listen = (await process.logged("serving"))["listen"]
+    async with grpc.aio.insecure_channel(listen) as channel, aiohttp.ClientSession() as http:
+        yield Serving(process, listen, await stored_key(database_url), TENANT, channel, http)
 
 
 async def stored_key(database_url: str) -> str:

@@ -83,16 +83,18 @@ def started(
     *arguments: str | Path,
     settings: Mapping[str, object] | None = None,
     program: Sequence[str] = ("-m", "attachery_service"),
+    installed: Path | None = None,
 ) -> Iterator[Process]:
     """Starts `attachery` with these arguments, and settings by their name without `ATTACHERY_`.
 
-    `program`: arguments of Python that run the command line in another way.
+    `program`: arguments of Python that run the command line in another way. `installed`: the
+    Python of another environment, which runs the release that is installed there.
     """
     out, err = folder / "out.txt", folder / "err.txt"
     with out.open("wb") as stdout, err.open("wb") as stderr:
         popen = subprocess.Popen(
-            [sys.executable, *program, *arguments],
-            env=_environment(settings or {}),
+            [installed or sys.executable, *program, *arguments],
+            env=_environment(settings or {}, from_sources=installed is None),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -152,11 +154,12 @@ def _parents() -> Iterator[tuple[int, int]]:
             yield int(entry.parent.name), int(parent)
 
 
-def _environment(settings: Mapping[str, object]) -> dict[str, str]:
+def _environment(settings: Mapping[str, object], *, from_sources: bool) -> dict[str, str]:
     """Basic variables, the settings, and variables with their full name (`AWS_…`, `http_proxy`)."""
     named = {_variable(name): str(value) for name, value in settings.items()}
-    always = {"PATH": os.defpath, "LANG": "C.UTF-8", "PYTHONPATH": SOURCES}
-    return {**always, **hot_paths.settings(), **named}
+    always = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+    own = {"PYTHONPATH": SOURCES, **hot_paths.settings()} if from_sources else {}
+    return {**always, **own, **named}
 
 
 def _variable(setting: str) -> str:
