@@ -24,7 +24,7 @@ from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_dev.embedded.postgres import running_postgres
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.migrate import migrate
-from attachery_service.postgres.queries import query
+from attachery_service.postgres.queries import Query, query
 from support.failures import failure
 from support.processes import family
 from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
@@ -72,9 +72,9 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     sent: Counter[str] = Counter()
 
     def counted(real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def run(self: Database, statement: str, *values: object) -> Any:
-            sent[statement] += 1
-            return await real(self, statement, *values)
+        async def run(self: Database, statement: Query, **values: object) -> Any:
+            sent[statement.text] += 1
+            return await real(self, statement, **values)
 
         return run
 
@@ -100,8 +100,8 @@ async def test_callers_with_uncached_keys_share_one_read_and_its_failure(
             found = await refusals(*(service.get(UNKNOWN) for _ in range(CALLERS)))
     assert found == {"DATABASE_UNAVAILABLE": CALLERS}
     # A second one, if the last callers arrive only after the first one has failed.
-    assert 1 <= statements[query("find_api_keys")] <= 2
-    assert statements[query("find_api_key")] == 0
+    assert 1 <= statements[query("keys/find_api_keys").text] <= 2
+    assert statements[query("keys/find_api_key").text] == 0
     assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
 
 

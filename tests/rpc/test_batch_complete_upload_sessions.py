@@ -19,6 +19,7 @@ from attachery.v1 import upload_sessions_pb2 as pb
 from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.domain.identity import Scope
 from attachery_service.postgres.database import Database
+from attachery_service.postgres.queries import Query
 from attachery_service.postgres.repositories.batches import PostgresBatches
 from attachery_service.s3.errors import bounded
 from attachery_service.s3.objects import S3ObjectStore
@@ -525,9 +526,9 @@ async def test_a_hundred_items_are_one_read_and_one_change(
     statements: list[str] = []
 
     def counted(real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def run(self: Database, statement: str, *values: object) -> Any:
-            statements.append(statement)
-            return await real(self, statement, *values)
+        async def run(self: Database, statement: Query, **values: object) -> Any:
+            statements.append(statement.text)
+            return await real(self, statement, **values)
 
         return run
 

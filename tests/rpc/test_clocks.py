@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from support.sweep_fixtures import Sweeper
 READY = resources_pb2.UPLOAD_SESSION_STATE_READY
 DELETED = resources_pb2.UPLOAD_SESSION_STATE_DELETED
 BODY = b"hello\n"
+FIND, LIST = query("sessions/find"), query("sessions/list")
 
 FILE = """
 [fleeting]
@@ -221,20 +223,14 @@ async def test_every_deadline_has_passed_at_its_exact_moment(
             "UPDATE upload_sessions SET expire_time = now() + $1, object_purge_time = now() + $1",
             left,
         )
-        everything = [TENANT, None, None, None, None, None]
+        everything = dict.fromkeys(LIST.parameters) | {"tenant_id": TENANT, "limit": 9}
         for name, state in expected.items():
-            row = await connection.fetchrow(
-                query("find_with_outcome"), TENANT, name, None, None, REQUEST_ID_LIFETIME
-            )
-            assert row is not None
+            lookups = json.dumps([{"tenant_id": TENANT, "attachment_id": name}])
+            read = {"lookups": lookups, "request_lifetime": REQUEST_ID_LIFETIME}
+            (row,) = await connection.fetch(FIND.text, *FIND.bind(read))
             assert row["effective_state"] == state
-            alone = await connection.fetchrow(query("find_upload_session"), TENANT, name)
-            (shared,) = await connection.fetch(
-                query("find_upload_sessions"), [TENANT], [name], [None], [None], REQUEST_ID_LIFETIME
-            )
-            assert alone is not None
-            assert alone["effective_state"] == shared["effective_state"] == state
-            page = await connection.fetch(query("list_upload_sessions"), *everything, [state], 9)
+            wanted = LIST.bind({**everything, "states": [state]})
+            page = await connection.fetch(LIST.text, *wanted)
             assert [str(row["attachment_id"]) for row in page] == [name]
 
 

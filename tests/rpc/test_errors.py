@@ -66,10 +66,10 @@ async def test_an_unknown_method_has_a_reason(service: ServiceUnderTest) -> None
 async def test_a_bug_answers_internal_and_keeps_its_text(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch, bug: Exception
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise bug
 
-    monkeypatch.setattr(Database, "row", broken)
+    monkeypatch.setattr(Database, "rows", broken)
     refused = await failure(service.get(UNKNOWN))
     assert refused.code is grpc.StatusCode.INTERNAL
     assert refused.reason == "INTERNAL"
@@ -80,10 +80,10 @@ async def test_a_bug_answers_internal_and_keeps_its_text(
 async def test_a_cancellation_that_leaks_from_within_is_answered_at_once(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(Database, "row", broken)
+    monkeypatch.setattr(Database, "rows", broken)
     refused = await failure(service.get(UNKNOWN))
     assert (refused.code, refused.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
 

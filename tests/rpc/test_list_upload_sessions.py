@@ -209,8 +209,13 @@ async def test_a_page_is_read_from_the_index_and_never_by_sorting(
 async def _plans(service: ServiceUnderTest, states: list[int]) -> str:
     known = pb.UploadSessionState.DESCRIPTOR.values_by_number
     names = [known[s].name.rpartition("_")[2].lower() for s in states] or None
-    values = (TENANT, datetime.now(UTC), "0" * 8 + "-0000-7000-8000-" + "0" * 12)
-    rows = await service.database.fetch(
-        f"EXPLAIN {query('list_upload_sessions')}", *values, None, None, None, names, 51
-    )
+    statement = query("sessions/list")
+    values = dict.fromkeys(statement.parameters) | {
+        "tenant_id": TENANT,
+        "after_time": datetime.now(UTC),
+        "after_id": "0" * 8 + "-0000-7000-8000-" + "0" * 12,
+        "states": names,
+        "limit": 51,
+    }
+    rows = await service.database.fetch(f"EXPLAIN {statement.text}", *statement.bind(values))
     return "\n".join(row[0] for row in rows)

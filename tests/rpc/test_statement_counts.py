@@ -10,6 +10,7 @@ import pytest
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import upload_sessions_pb2 as upb
 from attachery_service.postgres.database import Database
+from attachery_service.postgres.queries import Query
 from support.failures import failure
 from support.service_fixtures import TENANT, ServiceUnderTest
 
@@ -72,10 +73,10 @@ async def test_an_unknown_id_needs_no_repeated_statement(
     statements: list[str] = []
 
     def noted(real: Any) -> Any:
-        async def run(self: Database, statement: str, *values: object) -> Any:
-            if "upload_sessions" in statement:
-                statements.append(statement)
-            return await real(self, statement, *values)
+        async def run(self: Database, statement: Query, **values: object) -> Any:
+            if "upload_sessions" in statement.text:
+                statements.append(statement.text)
+            return await real(self, statement, **values)
 
         return run
 

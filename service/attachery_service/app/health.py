@@ -11,7 +11,10 @@ import structlog
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.postgres.connection.diagnosis import DatabaseMisconfigured
 from attachery_service.postgres.database import Database
+from attachery_service.postgres.queries import Query
 from attachery_service.rpc.services.health import Health
+
+_PING = Query.compile("SELECT 1")
 
 _log = structlog.get_logger("attachery.app")
 
@@ -45,7 +48,7 @@ async def _watch(database: Database, health: Health, interval: float) -> None:
 
 async def _fault(database: Database) -> BaseException | None:
     try:
-        await database.row("SELECT 1")
+        await database.row(_PING)
     except Exception as error:  # of any kind: each makes calls fail
         return error
     return None

@@ -12,6 +12,7 @@ from attachery_service.cli.arguments import add_ready_file
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.postgres.database import Database, open_database
 from attachery_service.postgres.migrate import require_schema
+from attachery_service.postgres.queries import Query
 from attachery_service.s3.bucket.probing import probe
 from attachery_service.s3.bucket.rules import (
     CorsBook,
@@ -28,6 +29,7 @@ from attachery_service.s3.client import Storage, open_storage
 from attachery_service.s3.signing.urls import S3TargetSigner
 from attachery_service.settings.service import Settings
 
+_NOW = Query.compile("SELECT extract(epoch FROM clock_timestamp()) AS now")
 _SETUP = "run 'attachery bucket setup'"
 
 
@@ -51,7 +53,7 @@ async def run(options: Namespace) -> int:
 
 
 async def _clock_difference(database: Database) -> float:
-    row = await database.row("SELECT extract(epoch FROM clock_timestamp()) AS now")
+    row = await database.row(_NOW)
     return float(row["now"]) - time.time() if row else 0.0
 
 

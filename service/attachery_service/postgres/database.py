@@ -1,11 +1,11 @@
-"""Statements, one at a time."""
+"""Runs statements on pooled connections."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import asyncpg
 
@@ -13,14 +13,15 @@ from attachery_service.aio.deadline import WaitBudget, database_budget
 from attachery_service.aio.timeouts import coarse_timeout
 from attachery_service.postgres.connection.connect import connect, log_parameters
 from attachery_service.postgres.connection.url import read_database_url
-from attachery_service.postgres.errors import FAULTS, bounded, in_words
+from attachery_service.postgres.errors import FAULTS, to_domain_error, translate_errors
 from attachery_service.postgres.pool import Connection, Pool
+from attachery_service.postgres.queries import Query
 from attachery_service.postgres.rows import Row
 
 T = TypeVar("T")
 
-# How the server calls what ends a statement and leaves the connection as it was. What it calls
-# worse, and what the driver says by itself, may have left half an answer.
+# The severity of an error that ends a statement and leaves the connection usable. After a worse
+# one, or one of the driver's own, part of a response may still be unread.
 _HARMLESS = "ERROR"
 
 
@@ -39,6 +40,12 @@ class DatabaseOptions:
     prepared_statements: bool = True
 
 
+class Runner(Protocol):
+    """Runs statements, with their parameters by name."""
+
+    async def rows(self, query: Query, /, **values: object) -> Sequence[Row]: ...
+
+
 class Database:
     """Runs one statement at a time. Every method raises DatabaseUnavailable.
 
@@ -50,20 +57,20 @@ class Database:
         self._pool = pool
         self.timeout = timeout
 
-    async def row(self, statement: str, *values: object) -> Row | None:
-        return await self._run(asyncpg.Connection.fetchrow, statement, values)
+    async def row(self, query: Query, /, **values: object) -> Row | None:
+        return await self._run(asyncpg.Connection.fetchrow, query.text, query.bind(values))
 
-    async def rows(self, statement: str, *values: object) -> Sequence[Row]:
-        return await self._run(asyncpg.Connection.fetch, statement, values)
+    async def rows(self, query: Query, /, **values: object) -> Sequence[Row]:
+        return await self._run(asyncpg.Connection.fetch, query.text, query.bind(values))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Several statements that all happen, or none; each sees what was done before it.
+        """Runs several statements that all happen, or none; each sees the effects of those before.
 
         After an error the pool rolls back in the background: the caller does not wait for an
         answer to ROLLBACK, which a silent server would never give.
         """
-        with bounded(self.timeout):
+        with translate_errors(self.timeout):
             connection = await self._pool.acquire()
             try:
                 await connection.execute("BEGIN")
@@ -74,36 +81,36 @@ class Database:
                 raise
             self._pool.release(connection)
 
-    async def dry_run(self, statement: str, *values: object) -> Row | None:
-        """The row the statement would give; nothing of it stays."""
-        with bounded(self.timeout):
+    async def dry_run(self, query: Query, /, **values: object) -> Sequence[Row]:
+        """Runs the statement and rolls it back."""
+        with translate_errors(self.timeout):
             connection = await self._pool.acquire()
             try:
                 await connection.execute("BEGIN")
-                return await connection.fetchrow(statement, *values)
+                return await connection.fetch(query.text, *query.bind(values))
             finally:
                 self._pool.reset(connection)
 
     async def _run(
-        self, run: Callable[..., Awaitable[T]], statement: str, values: tuple[object, ...]
+        self, run: Callable[..., Awaitable[T]], statement: str, values: list[object]
     ) -> T:
         try:
             with database_budget() as budget:
-                connection = self._pool.acquire_nowait() or await self._waited_for(budget)
+                connection = self._pool.acquire_nowait() or await self._acquire(budget)
                 try:
                     # The driver's own timer: asyncio's would cost a tenth of the statement more.
                     result = await run(
                         connection, statement, *values, timeout=self._seconds(budget)
                     )
                 except BaseException as error:
-                    self._put_away(connection, error)
+                    self._release_after(connection, error)
                     raise
                 self._pool.release(connection)
         except FAULTS as fault:
-            raise in_words(fault) from fault
+            raise to_domain_error(fault) from fault
         return result
 
-    async def _waited_for(self, budget: WaitBudget) -> Connection:
+    async def _acquire(self, budget: WaitBudget) -> Connection:
         with coarse_timeout(self._seconds(budget)):
             return await self._pool.acquire()
 
@@ -113,7 +120,7 @@ class Database:
             raise TimeoutError
         return seconds
 
-    def _put_away(self, connection: Connection, error: BaseException) -> None:
+    def _release_after(self, connection: Connection, error: BaseException) -> None:
         if isinstance(error, asyncpg.PostgresError) and error.severity_en == _HARMLESS:
             self._pool.release(connection)
         else:
@@ -126,8 +133,8 @@ class Transaction:
 
     connection: Connection
 
-    async def rows(self, statement: str, *values: object) -> Sequence[Row]:
-        return await self.connection.fetch(statement, *values)
+    async def rows(self, query: Query, /, **values: object) -> Sequence[Row]:
+        return await self.connection.fetch(query.text, *query.bind(values))
 
 
 @asynccontextmanager
@@ -149,7 +156,7 @@ async def open_database(options: DatabaseOptions) -> AsyncIterator[Database]:
         )
 
     pool = Pool(open_connection, options.pool_size)
-    with bounded(address.connect_timeout or options.connect_timeout):
+    with translate_errors(address.connect_timeout or options.connect_timeout):
         pool.release(await pool.acquire())
     try:
         yield Database(pool, options.statement_timeout)

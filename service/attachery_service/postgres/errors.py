@@ -1,4 +1,4 @@
-"""What goes wrong with Postgres, in the domain's words."""
+"""Translates the errors of asyncpg and PostgreSQL into domain errors."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from attachery_service.aio.timeouts import coarse_timeout
 from attachery_service.domain.errors import AttacheryError, MalformedRequest
 from attachery_service.postgres.connection.diagnosis import explained
 
-# What Postgres answers when it is shutting down, starting, full, or asks for another try.
-_PASSING = (
+# Transient: PostgreSQL is shutting down, starting or full, or asks for a retry.
+_TRANSIENT = (
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
@@ -30,25 +30,25 @@ _PASSING = (
     asyncpg.InternalClientError,
 )
 
-# Text that Postgres cannot store, should it ever get past validation: the caller's, not ours.
+# Text that PostgreSQL cannot store, if it gets past validation: an error of the caller.
 _UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
-FAULTS = (*_UNSTORABLE, *_PASSING, OSError)  # TimeoutError is an OSError
+FAULTS = (*_UNSTORABLE, *_TRANSIENT, OSError)  # TimeoutError is an OSError
 
 
-def in_words(fault: BaseException) -> AttacheryError:
+def to_domain_error(fault: BaseException) -> AttacheryError:
     """Translates one of FAULTS; its own text stays in the cause, away from callers."""
     return MalformedRequest() if isinstance(fault, _UNSTORABLE) else explained(fault)
 
 
 @contextmanager
-def bounded(limit: float) -> Iterator[None]:
+def translate_errors(limit: float) -> Iterator[None]:
     """Bounds the block to what the call's database budget of `limit` seconds has left.
 
-    Raises `in_words`.
+    Raises the error of `to_domain_error`.
     """
     try:
         with database_budget() as budget, coarse_timeout(budget.left(limit)):
             yield
     except FAULTS as fault:
-        raise in_words(fault) from fault
+        raise to_domain_error(fault) from fault

@@ -17,7 +17,8 @@ from attachery_service.postgres import migrations
 from attachery_service.postgres.connection.connect import connect, log_parameters
 from attachery_service.postgres.connection.url import read_database_url
 from attachery_service.postgres.database import Database
-from attachery_service.postgres.errors import bounded
+from attachery_service.postgres.errors import translate_errors
+from attachery_service.postgres.queries import Query
 from attachery_service.postgres.rows import Row
 
 # Held to the end of each migration's transaction, so it works behind a transaction pooler too.
@@ -35,6 +36,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     apply_time timestamptz NOT NULL DEFAULT now()
 )
 """
+
+_PREPARED = Query.compile("SELECT to_regclass('schema_migrations') IS NOT NULL AS prepared")
+_VERSION = Query.compile("SELECT coalesce(max(version), 0) AS v FROM schema_migrations")
+_MAJOR = Query.compile("SELECT current_setting('server_version_num')::int / 10000 AS major")
 
 
 class SchemaError(RuntimeError):
@@ -75,11 +80,11 @@ async def migrate(url: str) -> list[Migration]:
     address = read_database_url(url)
     log_parameters(address)
     seconds = address.connect_timeout or _CONNECT_TIMEOUT
-    with bounded(seconds):
+    with translate_errors(seconds):
         connection = await connect(address, seconds=seconds, prepared_statements=False)
     try:
         _require_version(connection.get_server_version().major)
-        with bounded(_MIGRATION_TIMEOUT):
+        with translate_errors(_MIGRATION_TIMEOUT):
             return [m for m in known_migrations() if await _apply(connection, m)]
     except asyncpg.SyntaxOrAccessError as error:
         raise SchemaError(f"this database cannot be migrated: {error}") from error
@@ -89,17 +94,17 @@ async def migrate(url: str) -> list[Migration]:
 
 async def schema_version(database: Database) -> int:
     """Returns the newest applied migration; 0 for an empty database."""
-    exists = await database.row("SELECT to_regclass('schema_migrations') IS NOT NULL AS prepared")
+    exists = await database.row(_PREPARED)
     if exists is None or not exists["prepared"]:
         return 0
-    row = await database.row("SELECT coalesce(max(version), 0) AS v FROM schema_migrations")
+    row = await database.row(_VERSION)
     version: int = row["v"] if row else 0
     return version
 
 
 async def require_schema(database: Database) -> int:
     """Returns the schema's version. Raises SchemaError if it, or the server, is too old."""
-    row = await database.row("SELECT current_setting('server_version_num')::int / 10000 AS major")
+    row = await database.row(_MAJOR)
     _require_version(row["major"] if row else 0)
     version, needed = await schema_version(database), known_migrations()[-1].version
     if version < needed:

@@ -1,60 +1,132 @@
-"""Converts domain values to the parameters of statements."""
+"""Converts domain values to the JSON rows that statements take."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
 
+from attachery_service.domain.checks import Check
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
-from attachery_service.domain.transitions import Completion
-from attachery_service.postgres.rows import from_checks, from_checksums
+from attachery_service.domain.transitions import Claim, Completion, Rejection
+
+JsonRow = dict[str, Any]
+
+_MICROSECOND = timedelta(microseconds=1)
+
+to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
 
 
-def request_values(request: RequestKey | None) -> tuple[str | None, str | None, bytes | None]:
+def from_checks(checks: Iterable[Check]) -> list[JsonRow]:
+    # `asdict` makes deep copies, at ten times the cost.
+    return [
+        {
+            "kind": check.kind,
+            "method": check.method,
+            "outcome": check.outcome,
+            "expected": check.expected,
+            "actual": check.actual,
+        }
+        for check in checks
+    ]
+
+
+def request_values(request: RequestKey | None) -> JsonRow:
+    """The request id as statements take it that change one session."""
+    return {
+        "method": request and request.method,
+        "request_id": request and request.request_id,
+        "payload_digest": request and request.payload_digest,
+    }
+
+
+def request_row(request: RequestKey | None) -> JsonRow:
     if request is None:
-        return None, None, None
-    return request.method, request.request_id, request.payload_digest
+        return {}
+    return {
+        "method": request.method,
+        "request_id": request.request_id,
+        "payload_digest": "\\x" + request.payload_digest.hex(),
+    }
 
 
-def limit_values(limits: Limits) -> tuple[int | None, int | None, int | None]:
-    return limits.max_pending_sessions, limits.max_pending_bytes, limits.max_stored_bytes
-
-
-def new_values(new: NewSession) -> tuple[object, ...]:
-    """Returns the values of a new session but its tenant and its id."""
+def start_row(new: NewSession, request: RequestKey | None, limits: Limits) -> JsonRow:
     command, declared = new.command, new.command.declaration
-    return (
-        command.purpose,
-        declared.filename,
-        declared.content_type,
-        declared.size,
-        command.policy.max_size,
-        from_checksums(declared.checksums),
-        declared.content_id,
-        declared.disposition,
-        json.dumps(dict(declared.metadata)),
-        new.seal,
-        new.upload_key,
-        new.created_by,
-        command.expire_time,
-        command.ttl,
-        command.policy.min_ttl,
-        command.policy.max_ttl,
-        command.object_retention,
-        command.metadata_retention,
-        command.auto_complete,
-        declared.is_inline,
-    )
+    row = {
+        "tenant_id": command.tenant_id,
+        "attachment_id": str(new.attachment_id),
+        "purpose": command.purpose,
+        "filename": declared.filename,
+        "content_type": declared.content_type,
+        "declared_size": declared.size,
+        "max_size": command.policy.max_size,
+        "declared_checksums": declared.checksums.known(),
+        "content_id": declared.content_id,
+        "disposition": declared.disposition,
+        "is_inline": declared.is_inline,
+        "metadata": dict(declared.metadata),
+        "seal": new.seal,
+        "upload_key": new.upload_key,
+        "created_by": new.created_by,
+        "wanted_expire_time": _time(command.expire_time),
+        "ttl": _interval(command.ttl),
+        "min_ttl": _interval(command.policy.min_ttl),
+        "max_ttl": _interval(command.policy.max_ttl),
+        "object_retention": _interval(command.object_retention),
+        "metadata_retention": _interval(command.metadata_retention),
+        "auto_complete": command.auto_complete,
+        "max_pending_sessions": limits.max_pending_sessions,
+        "max_pending_bytes": limits.max_pending_bytes,
+        "max_stored_bytes": limits.max_stored_bytes,
+        **request_row(request),
+    }
+    # PostgreSQL reads an absent value as NULL, and faster than a null.
+    return {name: value for name, value in row.items() if value is not None}
 
 
-def completion_values(completion: Completion) -> tuple[object, ...]:
-    return (
-        from_checks(completion.checks),
-        completion.sealed.key,
-        completion.sealed.etag,
-        completion.size,
-        from_checksums(completion.checksums),
-        completion.detected_content_type,
-        completion.is_claimable,
-    )
+def outcome_row(outcome: Completion | Rejection | Claim) -> JsonRow:
+    match outcome:
+        case Completion():
+            return _completion_row(outcome)
+        case Rejection():
+            return {
+                "outcome": "failed",
+                "checks": from_checks(outcome.checks),
+                "checksums": {},
+                "is_claimable": False,
+                "reason": outcome.failure.reason,
+                "facts": dict(outcome.failure.facts),
+            }
+        case Claim():
+            return {
+                "outcome": "claimed",
+                "checks": from_checks(outcome.checks),
+                "checksums": outcome.checksums.known(),
+                "is_claimable": False,
+                "reason": outcome.mismatch and outcome.mismatch.reason,
+            }
+
+
+def _completion_row(completion: Completion) -> JsonRow:
+    return {
+        "outcome": "ready",
+        "checks": from_checks(completion.checks),
+        "sealed_key": completion.sealed.key,
+        "sealed_etag": completion.sealed.etag,
+        "size": completion.size,
+        "checksums": completion.checksums.known(),
+        "detected_content_type": completion.detected_content_type,
+        "is_claimable": completion.is_claimable,
+    }
+
+
+def _interval(duration: timedelta | None) -> str | None:
+    """Exact; and hours, not days, whose length depends on the time zone."""
+    return None if duration is None else f"{duration // _MICROSECOND} us"
+
+
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()

@@ -1,9 +1,9 @@
-"""Rows to domain and back: no row travels further than this file's callers."""
+"""Converts rows to domain values."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -72,26 +72,6 @@ def to_usage(row: Row) -> Usage:
         pending_sessions=row["pending_sessions"],
         pending_bytes=row["pending_bytes"],
         stored_bytes=row["stored_bytes"],
-    )
-
-
-def from_checksums(checksums: Checksums) -> str:
-    return json.dumps(checksums.known())
-
-
-def from_checks(checks: Iterable[Check]) -> str:
-    # `asdict` copies whatever it meets, at ten times the cost.
-    return json.dumps(
-        [
-            {
-                "kind": check.kind,
-                "method": check.method,
-                "outcome": check.outcome,
-                "expected": check.expected,
-                "actual": check.actual,
-            }
-            for check in checks
-        ]
     )
 
 

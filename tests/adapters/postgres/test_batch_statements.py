@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -17,20 +18,24 @@ from msgspec.structs import replace
 from attachery_service.domain.checks import Check, CheckKind, CheckMethod, CheckOutcome
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.declarations import Declaration, Disposition
-from attachery_service.domain.errors import ResourceExhausted
+from attachery_service.domain.errors import MalformedRequest, ResourceExhausted
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.new_session import NewSession, StartCommand
 from attachery_service.domain.policy import Policy
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import (
+    FailedSession,
+    Failure,
+    ReadySession,
     Seal,
     SealedObject,
     SessionState,
+    UploadSession,
 )
-from attachery_service.domain.transitions import Completion
+from attachery_service.domain.transitions import Completion, Rejection
 from attachery_service.postgres.database import Database, DatabaseOptions, open_database
-from attachery_service.postgres.queries import query
+from attachery_service.postgres.queries import Query, query
 from attachery_service.postgres.repositories.sessions import PostgresSessions
 from support.service_fixtures import TENANT
 
@@ -161,16 +166,22 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Records the statements that were shared, with one row or more."""
-    names = ("start_upload_sessions", "find_upload_sessions", "complete_upload_sessions")
-    texts = {query(name): name for name in names}
+    """Records the names of the statements with several elements that returned a row."""
+    names = {
+        "sessions": "sessions/start",
+        "lookups": "sessions/find",
+        "endings": "sessions/complete",
+    }
     seen: list[str] = []
     real = Database.rows
 
-    async def noted(self: Database, statement: str, *values: object) -> Any:
-        rows = await real(self, statement, *values)
-        if statement in texts and rows:
-            seen.append(texts[statement])
+    async def noted(self: Database, statement: Query, **values: object) -> Any:
+        rows = await real(self, statement, **values)
+        seen.extend(
+            name
+            for elements, name in names.items()
+            if elements in values and len(json.loads(str(values[elements]))) > 1 and rows
+        )
         return rows
 
     monkeypatch.setattr(Database, "rows", noted)
@@ -178,14 +189,14 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Query]:
     """Records every statement that is sent."""
-    statements: list[str] = []
+    statements: list[Query] = []
 
     def noted(real: Any) -> Any:
-        async def run(self: Database, statement: str, *values: object) -> Any:
+        async def run(self: Database, statement: Query, **values: object) -> Any:
             statements.append(statement)
-            return await real(self, statement, *values)
+            return await real(self, statement, **values)
 
         return run
 
@@ -217,7 +228,7 @@ async def started(
 async def test_a_start_leaves_the_same_row_and_history(world: World, shared: list[str]) -> None:
     one, other = anew(VARIED), anew(VARIED)
     theirs = await started(world.together, one)
-    assert shared == ["start_upload_sessions"]
+    assert shared == ["sessions/start"]
     own = await started(world.alone, other)
     assert [f and f.session.attachment_id for f in theirs] == [n.attachment_id for n in one]
     assert await world.rows([n.attachment_id for n in one]) == await world.rows(
@@ -235,7 +246,7 @@ async def test_starts_are_stored_under_their_request_ids(world: World, shared: l
     first = await started(world.together, new, given)
     again = await started(world.together, anew(VARIED), given)
     alone = await started(world.alone, anew(VARIED), given)
-    assert shared == ["start_upload_sessions"]
+    assert shared == ["sessions/start"]
     for one, repeated, other in zip(first, again, alone, strict=True):
         assert one is not None
         assert repeated is not None
@@ -273,7 +284,7 @@ async def test_a_request_id_of_yesterday_is_new(world: World, shared: list[str])
     new = anew([PLAIN] * 2)
     found = await started(world.together, new, given)
     assert [each and each.session.attachment_id for each in found] == [n.attachment_id for n in new]
-    assert shared == ["start_upload_sessions"] * 2
+    assert shared == ["sessions/start"] * 2
 
 
 async def test_a_start_out_of_range_is_refused_and_its_neighbours_are_not(
@@ -282,7 +293,7 @@ async def test_a_start_out_of_range_is_refused_and_its_neighbours_are_not(
     late = varied(PLAIN, expire_time=datetime.now(UTC) + 3 * HOUR)
     found = await started(world.together, anew([PLAIN, late, FULL]))
     assert [each is None for each in found] == [False, True, False]
-    assert shared == ["start_upload_sessions"]
+    assert shared == ["sessions/start"]
 
 
 @pytest.mark.parametrize("room", range(6))
@@ -308,9 +319,13 @@ async def test_room_that_another_has_taken_meanwhile_is_not_booked_again(
     )
     real = Database.rows
 
-    async def held_between(self: Database, statement: str, *values: object) -> Any:
-        held = statement.replace("ORDER BY random()", "ORDER BY pg_advisory_xact_lock(1) IS NULL")
-        return await real(self, held, *values)
+    async def held_between(self: Database, statement: Query, **values: object) -> Any:
+        if len(json.loads(str(values.get("sessions", "[]")))) < 2:
+            return await real(self, statement, **values)
+        held = statement.text.replace(
+            "ORDER BY random()", "ORDER BY pg_advisory_xact_lock(1) IS NULL"
+        )
+        return await real(self, Query(held, statement.parameters), **values)
 
     monkeypatch.setattr(Database, "rows", held_between)
     async with world.raw.acquire() as holder:
@@ -356,7 +371,7 @@ async def test_a_complete_leaves_the_same_row_and_history(world: World, shared: 
         ready = await asyncio.gather(*calls)
         assert all(each is not None and each.state is SessionState.READY for each in ready)
         found[sessions] = await world.rows([each.attachment_id for each in pending])
-    assert shared == ["complete_upload_sessions"]
+    assert shared == ["sessions/complete"]
     assert found[world.together] == found[world.alone]
 
 
@@ -383,8 +398,7 @@ async def test_completes_are_stored_under_their_request_ids(
             for session, request in zip(pending, given, strict=True)
         )
         assert [f and f.replayed_outcome for f in await asyncio.gather(*others)] == [None] * 4
-    # Completes with a request id are of another kind than the one without.
-    assert shared == ["complete_upload_sessions", *["find_upload_sessions"] * 2]
+    assert shared == ["sessions/complete", *["sessions/find"] * 2]
     assert kept["a"] == kept["b"]
     assert [outcome and outcome.checks for outcome in kept["a"]] == [CHECKS] * 3 + [None]
     told = [(each["payload_digest"], each["checks"]) for each in await world.outcomes()]
@@ -435,7 +449,7 @@ async def test_shared_and_single_reads_return_the_same(world: World, shared: lis
     ids = [f.session.attachment_id for f in await started(world.alone, anew(VARIED)) if f]
     wanted = [*ids, uuid4(), ids[0]]
     together = await asyncio.gather(*(world.together.find(TENANT, each) for each in wanted))
-    assert shared == ["find_upload_sessions"]
+    assert shared == ["sessions/find"]
     alone = await asyncio.gather(*(world.alone.find(TENANT, each) for each in wanted))
     moment = datetime.now(UTC)
     for mine, own in zip(together, alone, strict=True):
@@ -455,15 +469,15 @@ async def test_a_shared_read_returns_no_session_of_another_tenant(world: World) 
     assert [each is None for each in await asyncio.gather(*calls)] == [False, True, False, True]
 
 
-async def test_unknown_ids_share_one_statement(world: World, sent: list[str]) -> None:
+async def test_unknown_ids_share_one_statement(world: World, sent: list[Query]) -> None:
     request = RequestKey("Complete", "r", b"d")
     finds = [world.together.find(TENANT, uuid4(), given) for given in (None, request) * 4]
     assert await asyncio.gather(*finds) == [None] * 8
-    assert sent == [query("find_upload_sessions")]
+    assert sent == [query("sessions/find")]
 
 
 async def test_sessions_that_cannot_become_ready_cost_one_statement_for_all_of_them(
-    world: World, sent: list[str]
+    world: World, sent: list[Query]
 ) -> None:
     pending = [found.session for found in await started(world.together, anew([PLAIN] * 3)) if found]
     await world.raw.execute("DELETE FROM upload_sessions")
@@ -477,4 +491,163 @@ async def test_sessions_that_cannot_become_ready_cost_one_statement_for_all_of_t
     )
     calls = [world.together.complete(each, completion, None, "tester") for each in pending]
     assert await asyncio.gather(*calls) == [None] * 3
-    assert sent == [query("complete_upload_sessions")]
+    assert sent == [query("sessions/complete")]
+
+
+TENANTS = [f"tenant-{n}" for n in range(4)]
+
+
+async def of_each_tenant(world: World) -> list[UploadSession]:
+    """Starts a session of each tenant, each on its own."""
+    new = [replace(varied(PLAIN, tenant_id=each), attachment_id=uuid4()) for each in TENANTS]
+    return [found.session for found in await started(world.alone, new) if found]
+
+
+async def test_starts_of_different_tenants_share_a_statement(
+    world: World, shared: list[str], sent: list[Query]
+) -> None:
+    await of_each_tenant(world)  # opens their counters
+    sent.clear()
+    new = [replace(varied(PLAIN, tenant_id=each), attachment_id=uuid4()) for each in TENANTS * 2]
+    # The same request id means another request in another tenant.
+    given = [*[RequestKey("Start", "r", b"d")] * 4, *[None] * 4]
+    found = await started(world.together, new, given)
+    assert [each and each.session.tenant_id for each in found] == TENANTS * 2
+    assert sent == [query("sessions/start")]
+    assert shared == ["sessions/start"]
+    booked = await world.raw.fetch(
+        "SELECT tenant_id, sum(pending_sessions)::int AS n FROM tenant_usage"
+        " WHERE tenant_id LIKE 'tenant-%' GROUP BY tenant_id ORDER BY tenant_id"
+    )
+    assert [tuple(row) for row in booked] == [(each, 3) for each in TENANTS]
+
+
+async def test_completes_of_different_tenants_share_a_statement(
+    world: World, sent: list[Query]
+) -> None:
+    pending = await of_each_tenant(world)
+    sent.clear()
+    done, same = completion(Checksums(), None), RequestKey("Complete", "r", b"d")
+    calls = (world.together.complete(each, done, same, "completer") for each in pending)
+    ready = await asyncio.gather(*calls)
+    assert [each and (each.tenant_id, each.state) for each in ready] == [
+        (each, SessionState.READY) for each in TENANTS
+    ]
+    assert sent == [query("sessions/complete")]
+    stored = await world.raw.fetch(
+        "SELECT sum(stored_bytes)::int AS n, sum(pending_sessions)::int AS left FROM tenant_usage"
+        " WHERE tenant_id LIKE 'tenant-%' GROUP BY tenant_id"
+    )
+    assert [tuple(row) for row in stored] == [(7, 0)] * 4
+
+
+async def test_uploads_that_end_differently_share_a_statement(
+    world: World, sent: list[Query]
+) -> None:
+    pending = await of_each_tenant(world)
+    sent.clear()
+    failure = Failure("SIZE_MISMATCH", {"expectedSize": "7"})
+    ended = await asyncio.gather(
+        world.together.complete(pending[0], completion(Checksums(), None), None, "completer"),
+        world.together.fail(pending[1], Rejection(failure, CHECKS), None, "completer"),
+    )
+    assert [each and each.state for each in ended] == [SessionState.READY, SessionState.FAILED]
+    assert isinstance(ended[1], FailedSession)
+    assert ended[1].failure == failure
+    assert sent == [query("sessions/complete")]
+
+
+# Text that PostgreSQL cannot store, in one element of the statement.
+UNSTORABLE = "a\0b"
+
+
+async def test_an_invalid_start_fails_without_those_of_other_tenants(world: World) -> None:
+    await of_each_tenant(world)
+    new = [replace(varied(PLAIN, tenant_id=each), attachment_id=uuid4()) for each in TENANTS]
+    new[1] = replace(new[1], upload_key=UNSTORABLE)
+    calls = (world.together.start(each, None, NO_LIMITS, dry_run=False) for each in new)
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(each) for each in found] == [
+        SessionLookup,
+        MalformedRequest,
+        SessionLookup,
+        SessionLookup,
+    ]
+
+
+async def test_a_tenant_without_room_is_refused_and_the_others_start(world: World) -> None:
+    await of_each_tenant(world)
+    full = Limits(max_pending_sessions=1, max_pending_bytes=None, max_stored_bytes=None)
+    calls = (
+        world.together.start(
+            replace(varied(PLAIN, tenant_id=each), attachment_id=uuid4()),
+            None,
+            full if each == TENANTS[2] else NO_LIMITS,
+            dry_run=False,
+        )
+        for each in TENANTS
+    )
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(found.pop(2), ResourceExhausted)
+    assert all(isinstance(each, SessionLookup) for each in found)
+
+
+async def test_an_invalid_complete_fails_without_those_of_other_tenants(world: World) -> None:
+    pending = await of_each_tenant(world)
+    good, bad = completion(Checksums(), None), completion(Checksums(), UNSTORABLE)
+    calls = (
+        world.together.complete(each, bad if n == 1 else good, None, "completer")
+        for n, each in enumerate(pending)
+    )
+    ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(ended.pop(1), MalformedRequest)
+    assert all(isinstance(each, ReadySession) for each in ended)
+
+
+async def test_times_and_durations_survive_to_the_microsecond(world: World) -> None:
+    moment = datetime.now(UTC).replace(microsecond=123_457) + HOUR
+    odd = timedelta(days=40, seconds=3, microseconds=999_999)
+    new = varied(
+        PLAIN,
+        expire_time=moment,
+        object_retention=odd,
+        metadata_retention=2 * odd,
+        policy=dataclasses.replace(PLAIN.command.policy, max_size=2**63 - 1),
+        declaration=replace(PLAIN.command.declaration, size=2**53 + 1),
+    )
+    (found,) = await started(world.alone, anew([new]))
+    assert found is not None
+    session = found.session
+    assert session.expire_time == moment
+    assert session.object_purge_time - session.create_time == odd
+    assert session.metadata_purge_time - session.create_time == 2 * odd
+    assert (session.declaration.size, session.max_size) == (2**53 + 1, 2**63 - 1)
+
+
+FILL = """
+    INSERT INTO upload_sessions SELECT (jsonb_populate_record(
+        s, jsonb_build_object('attachment_id', gen_random_uuid()))).*
+    FROM upload_sessions AS s, generate_series(1, 200) AS n;
+    INSERT INTO tenant_usage (tenant_id, shard)
+    SELECT 'small-' || n, s FROM generate_series(1, 20) AS n, generate_series(0, 15) AS s;
+    ANALYZE
+"""
+
+
+@pytest.mark.parametrize("filled", [False, True], ids=["empty", "small"])
+async def test_plans_made_on_small_tables_look_rows_up_by_index(
+    world: World, *, filled: bool
+) -> None:
+    """A connection keeps its plans until the statistics change, while the tables may grow."""
+    async with world.raw.acquire() as connection:
+        for statement in FILL.split(";") * filled:
+            await connection.execute(statement)
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        for name, elements in (("sessions/start", "sessions"), ("sessions/complete", "endings")):
+            await connection.execute(f"PREPARE planned AS {query(name).text}")
+            assert query(name).parameters == (elements, "request_lifetime")
+            plan = await connection.fetch("EXPLAIN EXECUTE planned ('[]', '1 hour')")
+            text = "\n".join(row[0] for row in plan)
+            assert "Seq Scan on upload_sessions" not in text, name
+            assert "Seq Scan on tenant_usage" not in text, name
+            await connection.execute("DEALLOCATE planned")

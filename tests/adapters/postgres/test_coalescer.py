@@ -12,9 +12,9 @@ import pytest
 
 from attachery_service.aio.deadline import set_time_left
 from attachery_service.domain.errors import DatabaseUnavailable
-from attachery_service.postgres.coalescing.coalescer import Together
+from attachery_service.postgres.coalescing.coalescer import Coalescer
 from attachery_service.postgres.database import Database
-from attachery_service.postgres.queries import query
+from attachery_service.postgres.queries import Query, query
 from support.service_fixtures import ServiceUnderTest
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -49,14 +49,14 @@ class Source:
             raise Poison
         return {key: EVEN[key] for key in keys if key in EVEN}
 
-    def asked(self) -> Together[int, str]:
-        return Together(self.find_one, self.find_many)
+    def coalescer(self) -> Coalescer[int, str]:
+        return Coalescer(self.find_one, self.find_many)
 
 
 async def test_each_gets_its_own_answer_from_one_statement() -> None:
     source = Source()
-    together = source.asked()
-    answers = await asyncio.gather(*(together.ask(n) for n in EVEN))
+    coalescer = source.coalescer()
+    answers = await asyncio.gather(*(coalescer.submit(n) for n in EVEN))
     assert answers == list(EVEN.values())
     assert source.together == [list(EVEN)]
     assert source.alone == []
@@ -64,8 +64,8 @@ async def test_each_gets_its_own_answer_from_one_statement() -> None:
 
 async def test_a_request_without_a_result_is_retried_on_its_own() -> None:
     source = Source()
-    together = source.asked()
-    answers = await asyncio.gather(*(together.ask(n) for n in range(4)))
+    coalescer = source.coalescer()
+    answers = await asyncio.gather(*(coalescer.submit(n) for n in range(4)))
     assert answers == ["0", None, "2", None]
     assert source.alone == [1, 3]
 
@@ -77,46 +77,37 @@ async def test_a_missing_row_is_a_result() -> None:
         source.together.append(list(keys))
         return {key: EVEN.get(key) for key in keys}
 
-    together = Together(source.find_one, find_all)
-    assert await asyncio.gather(*(together.ask(n) for n in range(4))) == ["0", None, "2", None]
+    coalescer = Coalescer(source.find_one, find_all)
+    assert await asyncio.gather(*(coalescer.submit(n) for n in range(4))) == ["0", None, "2", None]
     assert source.together == [[0, 1, 2, 3]]
     assert source.alone == []
 
 
-async def test_only_queries_of_one_kind_are_coalesced() -> None:
-    source = Source()
-    together = Together(source.find_one, source.find_many, lambda n: n % 3)
-    answers = await asyncio.gather(*(together.ask(n) for n in (0, 2, 4, 6, 8)))
-    assert answers == ["0", "2", "4", "6", "8"]
-    assert source.together == [[0, 6], [2, 8]]
-    assert source.alone == [4]
-
-
 async def test_several_may_ask_for_the_same() -> None:
-    together = Source().asked()
-    assert await asyncio.gather(*(together.ask(2) for _ in range(5))) == ["2"] * 5
+    coalescer = Source().coalescer()
+    assert await asyncio.gather(*(coalescer.submit(2) for _ in range(5))) == ["2"] * 5
 
 
 async def test_a_single_query_is_not_coalesced() -> None:
     source = Source()
-    together = source.asked()
-    assert [await together.ask(n) for n in (2, 3)] == ["2", None]
+    coalescer = source.coalescer()
+    assert [await coalescer.submit(n) for n in (2, 3)] == ["2", None]
     assert (source.alone, source.together) == ([2, 3], [])
 
 
 async def test_more_than_fit_into_one_statement_take_several() -> None:
     source = Source()
-    together = source.asked()
-    answers = await asyncio.gather(*(together.ask(n) for n in range(100)))
+    coalescer = source.coalescer()
+    answers = await asyncio.gather(*(coalescer.submit(n) for n in range(100)))
     assert answers == [EVEN.get(n) for n in range(100)]
     assert len(source.together) > 1
     assert max(map(len, source.together)) <= 32
 
 
 async def test_a_bad_query_does_not_fail_its_neighbours() -> None:
-    together = Source().asked()
+    coalescer = Source().coalescer()
     answers = await asyncio.gather(
-        *(together.ask(n) for n in (10, 11, 12, POISON, 14)), return_exceptions=True
+        *(coalescer.submit(n) for n in (10, 11, 12, POISON, 14)), return_exceptions=True
     )
     assert isinstance(answers.pop(3), Poison)
     assert answers == ["10", None, "12", "14"]
@@ -129,8 +120,8 @@ async def test_all_queries_fail_if_the_database_does_not_answer() -> None:
     async def unanswered(keys: Sequence[int]) -> Mapping[int, str]:
         raise DatabaseUnavailable
 
-    together = Together(source.find_one, unanswered)
-    answers = await asyncio.gather(*(together.ask(n) for n in range(3)), return_exceptions=True)
+    coalescer = Coalescer(source.find_one, unanswered)
+    answers = await asyncio.gather(*(coalescer.submit(n) for n in range(3)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 3
     assert source.alone == []
 
@@ -138,13 +129,13 @@ async def test_all_queries_fail_if_the_database_does_not_answer() -> None:
 async def test_a_query_with_a_short_deadline_fails_and_the_others_wait() -> None:
     source = Source(held=asyncio.Event())
     assert source.held is not None
-    together = source.asked()
+    coalescer = source.coalescer()
 
     async def hurried() -> str | None:
         set_time_left(0)
-        return await together.ask(4)
+        return await coalescer.submit(4)
 
-    calls = [asyncio.create_task(together.ask(2)), asyncio.create_task(hurried())]
+    calls = [asyncio.create_task(coalescer.submit(2)), asyncio.create_task(hurried())]
     with pytest.raises(DatabaseUnavailable):
         await calls[1]
     source.held.set()
@@ -156,8 +147,8 @@ async def test_a_query_with_a_short_deadline_fails_and_the_others_wait() -> None
 async def test_a_cancelled_query_does_not_affect_the_others(leaver: int, moment: str) -> None:
     source = Source(held=asyncio.Event())
     assert source.held is not None
-    together = source.asked()
-    calls = [asyncio.create_task(together.ask(n)) for n in range(5)]
+    coalescer = source.coalescer()
+    calls = [asyncio.create_task(coalescer.submit(n)) for n in range(5)]
     for _ in range({"before": 1, "during": 3}[moment]):
         await asyncio.sleep(0)
     assert bool(source.together) == (moment == "during")
@@ -166,24 +157,24 @@ async def test_a_cancelled_query_does_not_affect_the_others(leaver: int, moment:
     answers = await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(answers.pop(leaver), asyncio.CancelledError)
     assert answers == [EVEN.get(n) for n in range(5) if n != leaver]
-    assert await together.ask(8) == "8"
+    assert await coalescer.submit(8) == "8"
 
 
 async def test_concurrent_calls_share_statements_without_mixing_results(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [(await service.start(size_bytes=n)).session.attachment_id for n in range(1, 21)]
-    finding = {query("find_upload_session"), query("find_upload_sessions")}
+    finding = query("sessions/find")
     statements = 0
     row, rows = Database.row, Database.rows
 
-    async def counted(real: Any, self: Database, statement: str, *values: object) -> Any:
+    async def counted(real: Any, self: Database, statement: Query, **values: object) -> Any:
         nonlocal statements
-        statements += statement in finding
-        return await real(self, statement, *values)
+        statements += statement == finding
+        return await real(self, statement, **values)
 
-    monkeypatch.setattr(Database, "row", lambda self, *v: counted(row, self, *v))
-    monkeypatch.setattr(Database, "rows", lambda self, *v: counted(rows, self, *v))
+    monkeypatch.setattr(Database, "row", lambda self, q, **v: counted(row, self, q, **v))
+    monkeypatch.setattr(Database, "rows", lambda self, q, **v: counted(rows, self, q, **v))
 
     async def size_of(attachment_id: str) -> int | grpc.StatusCode:
         try:

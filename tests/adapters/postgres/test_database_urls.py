@@ -18,10 +18,16 @@ from attachery_service.observability.logs import configure_logs
 from attachery_service.postgres.connection.url import read_database_url
 from attachery_service.postgres.database import DatabaseOptions, open_database
 from attachery_service.postgres.migrate import migrate
+from attachery_service.postgres.queries import Query
 from support.certificates import Authority
 from support.commands import run
 
 SECRET = "words-nobody-may-read"
+
+ONE = Query.compile("SELECT 1 AS one")
+VALUE = Query.compile("SELECT :value::int AS value")
+SETTING = Query.compile("SELECT current_setting(:name) AS value")
+KEPT = Query.compile("SELECT count(*) AS kept FROM pg_prepared_statements")
 
 # The query of a URL, by its provider.
 PRINTED = {
@@ -66,7 +72,7 @@ PRINTED = {
 
 async def setting(url: str, name: str) -> object:
     async with open_database(DatabaseOptions(url=url)) as database:
-        row = await database.row("SELECT current_setting($1) AS value", name)
+        row = await database.row(SETTING, name=name)
     assert row is not None
     return row["value"]
 
@@ -75,7 +81,7 @@ async def setting(url: str, name: str) -> object:
 async def test_urls_of_providers_connect_and_migrate(database_url: str, query: str) -> None:
     url = f"{database_url}?{query}".replace("postgresql://", "postgres://")
     async with open_database(DatabaseOptions(url=url)) as database:
-        assert await database.row("SELECT 1 AS one") is not None
+        assert await database.row(ONE) is not None
     assert await migrate(url) == []
 
 
@@ -111,8 +117,8 @@ async def test_a_url_for_a_transaction_pool_leaves_no_prepared_statement(
 ) -> None:
     options = DatabaseOptions(url=f"{database_url}?{query}", pool_size=1)
     async with open_database(options) as database:
-        await database.row("SELECT $1::int AS value", 1)
-        count = await database.row("SELECT count(*) AS kept FROM pg_prepared_statements")
+        await database.row(VALUE, value=1)
+        count = await database.row(KEPT)
     assert count is not None
     assert (count["kept"] > 0) is prepares
 

@@ -209,9 +209,21 @@ async def test_calls_of_one_owner_at_once_share_one_hold(world: World) -> None:
 
 async def test_to_hold_changes_no_index(world: World) -> None:
     ids = await world.make_ready(5)
-    values = [TENANT, ids, False, uuid4(), "", "tester", HOUR * 2, 10, None, [None] * 5]
+    take = query("holds/take")
+    values = {
+        "tenant_id": TENANT,
+        "attachment_ids": ids,
+        "all_or_nothing": False,
+        "hold_id": uuid4(),
+        "owner": "",
+        "created_by": "tester",
+        "ttl": HOUR * 2,
+        "max_attachments": 10,
+        "settled_count": None,
+        "versions": [None] * 5,
+    }
     async with world.raw.acquire() as connection, connection.transaction():
-        await connection.fetch(query("take_hold"), *values)
+        await connection.fetch(take.text, *take.bind(values))
         row = await connection.fetchrow(
             "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables"
             " WHERE relname = 'upload_sessions'"
@@ -226,21 +238,41 @@ async def test_the_work_grows_linearly_with_the_request(world: World) -> None:
     assert holds[0]
     assert holds[1]
 
-    def taken(count: int) -> list[object]:
-        unknown = [None] * count
-        return [ids[:count], True, uuid4(), "job", "tester", HOUR, 1000, None, unknown]
+    def taken(count: int) -> dict[str, object]:
+        return {
+            "attachment_ids": ids[:count],
+            "all_or_nothing": True,
+            "hold_id": uuid4(),
+            "owner": "job",
+            "created_by": "tester",
+            "ttl": HOUR,
+            "max_attachments": 1000,
+            "settled_count": None,
+            "versions": [None] * count,
+        }
 
     renewed = holds[1].hold_id
     # Of 300 held attachments, renewing one and extending all read only a few rows.
     for name, values, at_most in (
-        ("take_hold", taken(300), 3000),
-        ("take_hold", taken(1), 30),
-        ("extend_hold", [renewed, HOUR, None], 30),
-        ("release_hold", [holds[0].hold_id, True, [PERISHABLE], "tester"], 3000),
+        ("holds/take", taken(300), 3000),
+        ("holds/take", taken(1), 30),
+        ("holds/extend", {"hold_id": renewed, "ttl": HOUR, "settled_count": None}, 30),
+        (
+            "holds/release",
+            {
+                "hold_id": holds[0].hold_id,
+                "consumed": True,
+                "purposes": [PERISHABLE],
+                "actor": "tester",
+            },
+            3000,
+        ),
     ):
         async with world.raw.acquire() as connection, connection.transaction():
-            statement = f"EXPLAIN (ANALYZE, FORMAT JSON) {query(name)}"
-            plan = json.loads(await connection.fetchval(statement, TENANT, *values))
+            statement = query(name)
+            explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}"
+            bound = statement.bind({"tenant_id": TENANT, **values})
+            plan = json.loads(await connection.fetchval(explain, *bound))
             assert max(rows_seen(plan[0]["Plan"])) <= at_most, name
 
 

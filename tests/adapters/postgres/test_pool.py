@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import asyncpg
 import pytest
@@ -11,9 +12,13 @@ import pytest
 from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.postgres.database import Database, DatabaseOptions, open_database
 from attachery_service.postgres.pool import Connection, Pool
+from attachery_service.postgres.queries import Query
 
-NEVER = "SELECT pg_sleep(100)"
-WHO = "SELECT pg_backend_pid() AS pid, 1 AS one"
+NEVER = Query.compile("SELECT pg_sleep(100)")
+WHO = Query.compile("SELECT pg_backend_pid() AS pid, 1 AS one")
+DIVIDE = Query.compile("SELECT 1 / :divisor::int AS one")
+CREATE = Query.compile("CREATE TABLE nothing (a int)")
+IS_GONE = Query.compile("SELECT to_regclass('nothing') IS NULL AS gone")
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ async def test_a_connection_is_used_again_after_a_statement_that_failed(
     before = await pid(database)
     for _ in range(3):
         with pytest.raises(asyncpg.DivisionByZeroError):
-            await database.row("SELECT 1 / $1::int AS one", 0)
+            await database.row(DIVIDE, divisor=0)
         assert await pid(database) == before
 
 
@@ -65,7 +70,7 @@ async def test_a_connection_is_used_again_after_a_statement_that_failed(
 async def test_a_cancelled_statement_is_ended_and_answers_no_other_caller(
     database: Database, raw: asyncpg.Connection[asyncpg.Record], dry_run: bool
 ) -> None:
-    run = database.dry_run if dry_run else database.row
+    run: Callable[[Query], Coroutine[Any, Any, Any]] = database.dry_run if dry_run else database.row
     left = asyncio.create_task(run(NEVER))
     await until_running(raw, 1)
     left.cancel()
@@ -104,8 +109,8 @@ async def test_a_connection_lost_in_a_statement_is_replaced(
 
 
 async def test_writes_of_a_dry_run_are_rolled_back(database: Database) -> None:
-    assert await database.dry_run("CREATE TABLE nothing (a int)") is None
-    row = await database.row("SELECT to_regclass('nothing') IS NULL AS gone")
+    assert not await database.dry_run(CREATE)
+    row = await database.row(IS_GONE)
     assert row is not None
     assert row["gone"]
 
@@ -203,7 +208,7 @@ async def test_a_transaction_that_ends_badly_is_rolled_back_without_its_caller(
 
     async def write() -> None:
         async with database.transaction() as transaction:
-            await transaction.rows("INSERT INTO written VALUES (1)")
+            await transaction.rows(Query.compile("INSERT INTO written VALUES (1)"))
             if ends == "failed":
                 raise KeyError
             await transaction.rows(NEVER)

@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from attachery.v1 import attachments_pb2 as apb
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.migrate import known_migrations
-from attachery_service.postgres.queries import query
+from attachery_service.postgres.queries import Query, query
 from support.service_fixtures import TENANT, ServiceUnderTest
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
@@ -81,37 +81,39 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
 @pytest.mark.parametrize(
     "name",
     [
-        "start_upload_session",
-        "find_upload_session",
-        "find_upload_sessions",
-        "start_upload_sessions",
-        "complete_upload_sessions",
-        "find_with_outcome",
-        "complete_upload_session",
-        "fail_upload_session",
-        "cancel_upload_session",
-        "resolve_attachments",
-        "take_hold",
-        "extend_hold",
-        "settle_hold",
-        "claim_upload_session",
-        "delete_attachment",
-        "lock_hold",
-        "lock_hold_of_owner",
-        "lock_held_attachments",
-        "release_hold",
-        "find_batch",
-        "end_batch",
-        "find_started",
-        "start_after_dealing",
-        "open_usage",
-        "release_due",
-        "find_usage",
+        "sessions/cancel",
+        "sessions/delete",
+        "sessions/list",
+        "sessions/resolve",
+        "holds/take",
+        "holds/extend",
+        "holds/settle",
+        "holds/lock",
+        "holds/lock_of_owner",
+        "holds/lock_attachments",
+        "holds/release",
+        "usage/open",
+        "usage/release_due",
+        "usage/find",
     ],
 )
-def test_every_statement_names_its_tenant(name: str) -> None:
-    text = query(name)
-    assert re.search(r"tenant_id = \$1|\$1::text, \$2::uuid|unnest\(\$1::text|SELECT \$1,", text)
+def test_every_statement_of_one_tenant_names_it(name: str) -> None:
+    statement = query(name)
+    number = 1 + statement.parameters.index("tenant_id")
+    assert re.search(rf"tenant_id = \${number}\b|SELECT \${number},", statement.text)
+    assert statement.text.count(";") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "elements"),
+    [("sessions/find", "w"), ("sessions/complete", "w"), ("usage/rebalance", "w")],
+)
+def test_every_statement_of_many_tenants_takes_the_tenant_of_each_element(
+    name: str, elements: str
+) -> None:
+    text = query(name).text
+    assert "tenant_id text" in text
+    assert f"tenant_id = {elements}.tenant_id" in text
     assert text.count(";") == 0
 
 
@@ -121,9 +123,9 @@ async def test_each_rpc_is_one_statement(
     statements: list[str] = []
 
     def counted(real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def run(self: Database, statement: str, *values: object) -> Any:
-            statements.append(statement)
-            return await real(self, statement, *values)
+        async def run(self: Database, statement: Query, **values: object) -> Any:
+            statements.append(statement.text)
+            return await real(self, statement, **values)
 
         return run
 

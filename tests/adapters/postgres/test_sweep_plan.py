@@ -12,11 +12,18 @@ from support.service_fixtures import TENANT, ServiceUnderTest
 
 LIMIT, DAY = 100, timedelta(days=1)
 ID = UUID(int=7)
-STATEMENTS: dict[str, tuple[object, ...]] = {
-    "sweep_sessions": (LIMIT, DAY, DAY, "attachery"),
-    "confirm_disposal": (datetime.now(UTC), DAY, DAY, [TENANT], [ID], [1]),
-    "drop_request_outcomes": (LIMIT, DAY),
-    "drop_holds": (LIMIT, DAY),
+CLOCKS = {"longest_upload": DAY, "retry_interval": DAY}
+STATEMENTS: dict[str, dict[str, object]] = {
+    "sweep/sweep": {**CLOCKS, "limit": LIMIT, "actor": "attachery"},
+    "sweep/confirm_disposal": {
+        **CLOCKS,
+        "sweep_time": datetime.now(UTC),
+        "tenant_ids": [TENANT],
+        "attachment_ids": [ID],
+        "revisions": [1],
+    },
+    "sweep/drop_request_outcomes": {"limit": LIMIT, "age": DAY},
+    "sweep/drop_holds": {"limit": LIMIT, "age": DAY},
 }
 LARGE = {"upload_sessions", "session_events", "request_outcomes", "holds"}
 FILL = """
@@ -41,10 +48,13 @@ async def test_no_statement_of_the_sweep_reads_a_large_table_whole(
     service: ServiceUnderTest,
 ) -> None:
     await service.start(size_bytes=1, request_id="r-1")
-    for statement in FILL.split(";"):
-        await service.database.execute(statement)
+    for filling in FILL.split(";"):
+        await service.database.execute(filling)
     for name, values in STATEMENTS.items():
-        plan = await service.database.fetchval(f"EXPLAIN (FORMAT JSON) {query(name)}", *values)
+        statement = query(name)
+        plan = await service.database.fetchval(
+            f"EXPLAIN (FORMAT JSON) {statement.text}", *statement.bind(values)
+        )
         assert not LARGE & set(read_whole(json.loads(plan)[0]["Plan"])), name
 
 

@@ -21,7 +21,7 @@ from attachery_service.aio.lru import LruCache
 from attachery_service.aio.single_flight import SingleFlight
 from attachery_service.domain.credentials import StoredKey
 from attachery_service.domain.session_tokens import TimedKey, TokenKey
-from attachery_service.postgres.errors import bounded
+from attachery_service.postgres.errors import translate_errors
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys, to_stored_key
 from attachery_service.postgres.repositories.token_keys import PostgresTokenKeys
 from attachery_service.postgres.rows import Row
@@ -58,7 +58,7 @@ class _Cache(Generic[_Key, _Value]):
         entry, now = self._entries.get(key), time.monotonic()
         if entry is not None and now < entry.read_at + self._seconds:
             return entry.value, now - entry.read_at
-        with bounded(self._timeout):
+        with translate_errors(self._timeout):
             value, began = await self._reads.get(key)
         self._entries.put(key, _Entry(value, began))
         return value, time.monotonic() - began
@@ -96,7 +96,7 @@ class KeyCache:
 
     async def _read_all(self) -> None:
         """Raises DatabaseUnavailable."""
-        with bounded(self._timeout):
+        with translate_errors(self._timeout):
             rows, began = await self._reads.get(_MOST_AT_ONCE + 1)
         if began > self._read_at:  # the first of the callers that shared the read
             self._rows = rows if len(rows) <= _MOST_AT_ONCE else {}

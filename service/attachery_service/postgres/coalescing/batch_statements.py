@@ -1,8 +1,12 @@
-"""The statements that calls in the same moment share, and what they ask."""
+"""The statements that read, start and complete sessions, and their parameters.
+
+Each takes any number of sessions of any tenants: one for a call on its own, several for coalesced
+calls and for batches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -11,134 +15,159 @@ from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
 from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
-from attachery_service.domain.sessions import Session, UploadSession
-from attachery_service.domain.transitions import Completion
+from attachery_service.domain.sessions import UploadSession
+from attachery_service.domain.transitions import Claim, Completion, Rejection
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.parameters import (
-    completion_values,
-    limit_values,
-    new_values,
-    request_values,
+    JsonRow,
+    outcome_row,
+    request_row,
+    start_row,
+    to_json,
 )
-from attachery_service.postgres.queries import query
-from attachery_service.postgres.rows import to_outcome, to_session
+from attachery_service.postgres.queries import Query, query
+from attachery_service.postgres.rows import Row, to_outcome, to_session
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Wanted:
-    """A session somebody asks for."""
+class FindParams:
+    """A lookup of a session, of the outcome of a request id, or of both.
+
+    Without `attachment_id`: the session that the request id has started.
+    """
 
     tenant_id: str
-    attachment_id: UUID
+    attachment_id: UUID | None
     request: RequestKey | None
+
+    @property
+    def row(self) -> JsonRow:
+        row: JsonRow = {"tenant_id": self.tenant_id}
+        if self.attachment_id is not None:
+            row["attachment_id"] = str(self.attachment_id)
+        if self.request is not None:
+            row["method"], row["request_id"] = self.request.method, self.request.request_id
+        return row
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Beginning:
-    """A session that is to be PENDING."""
+class StartParams:
+    """A session to store as PENDING."""
 
     new: NewSession
     request: RequestKey | None
     limits: Limits
 
     @property
-    def kind(self) -> Hashable:
-        return self.new.command.tenant_id, self.limits, self.request and self.request.method
+    def row(self) -> JsonRow:
+        return start_row(self.new, self.request, self.limits)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ending:
-    """A session that is to be READY."""
+class CompleteParams:
+    """A session whose upload ends, with its outcome."""
 
-    pending: Session
-    completion: Completion
+    tenant_id: str
+    attachment_id: UUID
+    outcome: Completion | Rejection | Claim
     request: RequestKey | None
     actor: str
 
     @property
-    def kind(self) -> Hashable:
-        return self.pending.tenant_id, self.actor, self.request and self.request.method
+    def row(self) -> JsonRow:
+        row = outcome_row(self.outcome)
+        row["tenant_id"], row["attachment_id"] = self.tenant_id, str(self.attachment_id)
+        row["actor"] = self.actor
+        if self.request is not None:
+            row.update(request_row(self.request))
+            row["outcome_id"] = self.request.request_id
+        return row
 
 
 @dataclass(frozen=True, slots=True)
-class SharedStatements:
-    """Each answers the questions it can, with None where there is no such row to find or change.
+class BatchStatements:
+    """Runs the statements; a `dry_run` rolls each back.
 
-    Of several questions with the same request id or session, it answers the first.
+    None in a result means that there is no such row. Of several parameter sets with the same
+    request id or session, `start` and `complete` run the first; the others have no entry.
     """
 
     database: Database
+    dry_run: bool = False
 
-    async def find(self, wanted: Sequence[Wanted]) -> Mapping[Wanted, SessionLookup | None]:
-        tenants, ids = [w.tenant_id for w in wanted], [w.attachment_id for w in wanted]
-        methods = [w.request and w.request.method for w in wanted]
-        requests = [w.request and w.request.request_id for w in wanted]
-        rows = await self.database.rows(
-            query("find_upload_sessions"), tenants, ids, methods, requests, REQUEST_ID_LIFETIME
+    async def find(
+        self, lookups: Sequence[FindParams]
+    ) -> Mapping[FindParams, SessionLookup | None]:
+        return {lookups[row["place"] - 1]: to_lookup(row) for row in await self.lookup(lookups)}
+
+    async def lookup(self, lookups: Sequence[FindParams]) -> Sequence[Row]:
+        """Reads one row for each lookup, also where there is neither session nor outcome."""
+        return await self._run(
+            query("sessions/find"),
+            lookups=to_json([each.row for each in lookups]),
+            request_lifetime=REQUEST_ID_LIFETIME,
         )
-        found: dict[Wanted, SessionLookup | None] = dict.fromkeys(wanted)
-        for row in rows:
-            found[wanted[row["place"] - 1]] = SessionLookup(to_session(row), to_outcome(row))
-        return found
 
-    async def start(self, beginnings: Sequence[Beginning]) -> Mapping[Beginning, SessionLookup]:
-        first = beginnings[0]
-        chosen = _first_of(beginnings, lambda b: b.request and b.request.request_id)
-        columns = [
-            (b.new.attachment_id, *new_values(b.new), *request_values(b.request)[1:])
-            for b in chosen
-        ]
-        rows = await self.database.rows(
-            query("start_upload_sessions"),
-            first.new.command.tenant_id,
-            *limit_values(first.limits),
-            first.request and first.request.method,
-            REQUEST_ID_LIFETIME,
-            *zip(*columns, strict=True),
+    async def start(self, starts: Sequence[StartParams]) -> Mapping[StartParams, SessionLookup]:
+        chosen = _first_of(starts, lambda s: _request_id(s.new.command.tenant_id, s.request))
+        rows = await self._run(
+            query("sessions/start"),
+            sessions=to_json([each.row for each in chosen]),
+            request_lifetime=REQUEST_ID_LIFETIME,
         )
         started = {
             row["attachment_id"]: SessionLookup(to_session(row), replayed_outcome=None)
             for row in rows
         }
-        return {b: started[i] for b in chosen if (i := b.new.attachment_id) in started}
+        return {s: started[i] for s in chosen if (i := s.new.attachment_id) in started}
 
-    async def complete(self, endings: Sequence[Ending]) -> Mapping[Ending, UploadSession | None]:
-        first = endings[0]
-        chosen = _first_of(endings, lambda e: e.request and e.request.request_id)
-        chosen = _first_of(chosen, lambda e: e.pending.attachment_id)
-        columns = [
-            (
-                e.pending.attachment_id,
-                *request_values(e.request)[1:],
-                *completion_values(e.completion),
-            )
-            for e in chosen
-        ]
-        rows = await self.database.rows(
-            query("complete_upload_sessions"),
-            first.pending.tenant_id,
-            first.actor,
-            first.request and first.request.method,
-            REQUEST_ID_LIFETIME,
-            *zip(*columns, strict=True),
+    async def complete(
+        self, endings: Sequence[CompleteParams]
+    ) -> Mapping[CompleteParams, UploadSession | None]:
+        chosen = _first_of(endings, lambda e: _request_id(e.tenant_id, e.request))
+        chosen = _first_of(chosen, lambda e: (e.tenant_id, e.attachment_id))
+        changed = await self.end([each.row for each in chosen])
+        return {e: changed.get((e.tenant_id, e.attachment_id)) for e in chosen}
+
+    async def end(self, endings: Iterable[JsonRow]) -> Mapping[tuple[str, UUID], UploadSession]:
+        """Returns the sessions that have changed, by tenant and id."""
+        rows = await self._run(
+            query("sessions/complete"),
+            endings=to_json(list(endings)),
+            request_lifetime=REQUEST_ID_LIFETIME,
         )
-        ready = {row["attachment_id"]: to_session(row) for row in rows}
-        # The single statement claims a row and its request id under the same conditions.
-        return {e: ready.get(e.pending.attachment_id) for e in chosen}
+        return {(row["tenant_id"], row["attachment_id"]): to_session(row) for row in rows}
+
+    async def _run(self, statement: Query, **values: object) -> Sequence[Row]:
+        run = self.database.dry_run if self.dry_run else self.database.rows
+        return await run(statement, **values)
 
 
-_Question = TypeVar("_Question")
+def to_lookup(row: Row) -> SessionLookup | None:
+    """Converts a row of `sessions/find`; None if it has no session."""
+    if row["attachment_id"] is None:
+        return None
+    return SessionLookup(to_session(row), to_outcome(row))
+
+
+_Params = TypeVar("_Params")
+
+
+def _request_id(tenant_id: str, request: RequestKey | None) -> Hashable | None:
+    return request and (tenant_id, request.method, request.request_id)
 
 
 def _first_of(
-    questions: Sequence[_Question], name: Callable[[_Question], Hashable | None]
-) -> list[_Question]:
-    """Those without a name, and the first of each name."""
-    named: set[Hashable] = set()
+    params: Sequence[_Params], key: Callable[[_Params], Hashable | None]
+) -> Sequence[_Params]:
+    """Keeps the first of each key, and all without a key."""
+    if len(params) == 1:
+        return params
+    seen: set[Hashable] = set()
     chosen = []
-    for question in questions:
-        own = name(question)
-        if own is None or own not in named:
-            chosen.append(question)
-        named.add(own)
+    for each in params:
+        own = key(each)
+        if own is None or own not in seen:
+            chosen.append(each)
+        seen.add(own)
     return chosen

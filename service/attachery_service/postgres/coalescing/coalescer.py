@@ -1,15 +1,16 @@
-"""One statement for all who ask the same kind of thing in the same round of the loop.
+"""Coalesces concurrent queries of one kind into a single statement per event-loop iteration.
 
-Under load calls arrive several at a time, and each would pay for a round trip of its own: most of
-what one row costs, here and in Postgres. Eight Completes together cost Postgres a fourth of eight
-alone. Who is alone in a round asks alone, and has waited for nothing but its end.
+Under load calls arrive several at a time, and each would pay for a round trip of its own, which is
+most of the cost of one row, in the server and in PostgreSQL. Eight coalesced Completes cost
+PostgreSQL a fourth of eight separate ones. A call without company runs its statement at the end of
+the iteration, in its own task.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
@@ -20,105 +21,101 @@ from attachery_service.aio.deadline import context_without_deadline, database_bu
 from attachery_service.aio.timeouts import coarse_timeout
 from attachery_service.domain.errors import DatabaseUnavailable, Unavailable
 
-_Question = TypeVar("_Question")
-_Answer = TypeVar("_Answer")
+_Params = TypeVar("_Params")
+_Result = TypeVar("_Result")
 
 _log = structlog.get_logger("attachery.store")
 
 
-class _Unanswered(Enum):
-    """What a shared statement says of a question that it leaves to the single one."""
+class _Missing(Enum):
+    """The result of a request that is left to a statement of its own."""
 
-    YES = 0
+    MISSING = 0
 
 
-# More would make the first wait for the decoding of the last.
-_MOST = 32
+# With more, the first call would wait for the decoding of the last one's row.
+_MAX_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
-class _Member(Generic[_Question, _Answer]):
-    question: _Question
-    answer: asyncio.Future[_Answer | _Unanswered | None]
+class _Waiter(Generic[_Params, _Result]):
+    params: _Params
+    result: asyncio.Future[_Result | _Missing | None]
 
 
-_Company = list[_Member[_Question, _Answer]]
+_Batch = list[_Waiter[_Params, _Result]]
 
 
-class Together(Generic[_Question, _Answer]):
-    """Asks by `alone`, or by `together`, whose result has an entry for each question it answers.
+class Coalescer(Generic[_Params, _Result]):
+    """Runs one request by `run_one`, several by `run_batch`.
 
-    None is an answer: there is no such row. A question without an entry is asked again by `alone`.
-
-    Only questions of the same `kind` are asked together. `timeout`: seconds that one call may wait
-    for the database, over all its statements.
+    The result of `run_batch` has an entry for each request that it decides; None means that there
+    is no such row. A request without an entry is run again by `run_one`. `timeout`: seconds that
+    one call may wait for the database, over all its statements.
     """
 
     def __init__(
         self,
-        alone: Callable[[_Question], Awaitable[_Answer | None]],
-        together: Callable[[Sequence[_Question]], Awaitable[Mapping[_Question, _Answer | None]]],
-        kind: Callable[[_Question], Hashable] = lambda _: None,
+        run_one: Callable[[_Params], Awaitable[_Result | None]],
+        run_batch: Callable[[Sequence[_Params]], Awaitable[Mapping[_Params, _Result | None]]],
         timeout: float = math.inf,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._alone = alone
-        self._together = together
-        self._kind = kind
+        self._run_one = run_one
+        self._run_batch = run_batch
         self._timeout = timeout
-        self._companies: dict[Hashable, _Company[_Question, _Answer]] = {}
+        self._batch: _Batch[_Params, _Result] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(self, question: _Question) -> _Answer | None:
-        """What asking alone would answer.
+    async def submit(self, params: _Params) -> _Result | None:
+        """Returns the result that `run_one` would return.
 
-        Who gets no answer from a shared statement asks again alone, so that nobody fails for what
-        another has asked. Only when the database does not answer are all told so: what was asked
-        may have been done. Raises DatabaseUnavailable when the call's time is over, too.
+        A request missing from the batch result is retried on its own, so one bad request cannot
+        fail its neighbours. If the database does not answer, all requests of the batch fail without
+        a retry, because the statement may have been executed. Raises DatabaseUnavailable also when
+        the call's own time is over.
         """
-        kind = self._kind(question)
-        company = self._companies.get(kind)
-        if company is None or len(company) == _MOST:
-            company = self._companies[kind] = []
-            # At the end of this round, in which all come who are ready.
-            self._loop.call_soon(self._close, kind, company)
-        answer: asyncio.Future[_Answer | _Unanswered | None] = self._loop.create_future()
-        company.append(_Member(question, answer))
+        if not self._batch or len(self._batch) == _MAX_BATCH:
+            self._batch = []
+            # Runs at the end of this iteration, after all calls that are ready have joined.
+            self._loop.call_soon(self._close, self._batch)
+        result: asyncio.Future[_Result | _Missing | None] = self._loop.create_future()
+        self._batch.append(_Waiter(params, result))
         try:
-            # The statement has its own time limit, each call that waits for it its own budget.
+            # The statement has its own time limit, and each waiting call its own budget.
             with database_budget() as budget, coarse_timeout(budget.left(self._timeout)):
-                found = await answer
+                found = await result
         except TimeoutError as error:
             raise DatabaseUnavailable from error
-        return await self._alone(question) if isinstance(found, _Unanswered) else found
+        return await self._run_one(params) if isinstance(found, _Missing) else found
 
-    def _close(self, kind: Hashable, company: _Company[_Question, _Answer]) -> None:
-        if self._companies.get(kind) is company:
-            del self._companies[kind]
-        staying = [each for each in company if not each.answer.done()]
-        if len(staying) == 1:
-            staying[0].answer.set_result(_Unanswered.YES)
-        elif staying:
-            # A task of its own: whoever leaves takes nobody's answer along.
-            work = self._run(staying)
+    def _close(self, batch: _Batch[_Params, _Result]) -> None:
+        if self._batch is batch:
+            self._batch = []
+        waiting = [waiter for waiter in batch if not waiter.result.done()]
+        if len(waiting) == 1:
+            waiting[0].result.set_result(_Missing.MISSING)
+        elif waiting:
+            # A task of its own, so that a cancelled call does not cancel the others' statement.
+            work = self._run(waiting)
             task = self._loop.create_task(work, context=context_without_deadline())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, company: Sequence[_Member[_Question, _Answer]]) -> None:
-        found: Mapping[_Question, _Answer | None] = {}
+    async def _run(self, batch: Sequence[_Waiter[_Params, _Result]]) -> None:
+        found: Mapping[_Params, _Result | None] = {}
         fault: type[Unavailable] | None = None
         try:
-            found = await self._together([each.question for each in company])
+            found = await self._run_batch([waiter.params for waiter in batch])
         except Unavailable as error:
             fault = type(error)
         except Exception as error:
-            # Whoever it concerns will meet it again; if it is nobody, the statement is at fault.
-            _log.warning("shared statement failed", exc_info=error)
-        for each in company:
-            if each.answer.done():
+            # The request at fault fails again on its own; otherwise the statement is at fault.
+            _log.warning("batch statement failed", exc_info=error)
+        for waiter in batch:
+            if waiter.result.done():
                 continue
             if fault is None:
-                each.answer.set_result(found.get(each.question, _Unanswered.YES))
+                waiter.result.set_result(found.get(waiter.params, _Missing.MISSING))
             else:
-                each.answer.set_exception(fault())
+                waiter.result.set_exception(fault())

@@ -1,4 +1,4 @@
-"""API keys at rest: the port `ApiKeys` on Postgres, and what `attachery keys` does."""
+"""API keys at rest: the port `ApiKeys` on PostgreSQL, and the changes of `attachery keys`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attachery_service.postgres.rows import Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedKey:
-    """What may be shown of a key. `revoke_time` in the future: valid until then."""
+    """The public part of a key. `revoke_time` in the future: valid until then."""
 
     key_id: str
     principal: Principal
@@ -30,17 +30,17 @@ class PostgresApiKeys:
     database: Database
 
     async def find(self, key_id: str) -> StoredKey | None:
-        row = await self.database.row(query("find_api_key"), key_id)
+        row = await self.database.row(query("keys/find_api_key"), key_id=key_id)
         return None if row is None else to_stored_key(row)
 
     async def find_all(self, limit: int) -> Mapping[str, Row]:
-        """So many that may be used, by id, each to be made of its row when it is needed."""
-        rows = await self.database.rows(query("find_api_keys"), limit)
+        """Reads up to `limit` usable keys by id, as rows that are decoded when they are needed."""
+        rows = await self.database.rows(query("keys/find_api_keys"), limit=limit)
         return {row["key_id"]: row for row in rows}
 
     async def list(self) -> Sequence[ListedKey]:
         """All keys, revoked ones too, the oldest first."""
-        rows = await self.database.rows(query("list_api_keys"))
+        rows = await self.database.rows(query("keys/list_api_keys"))
         return [
             ListedKey(
                 key_id=row["key_id"],
@@ -55,24 +55,31 @@ class PostgresApiKeys:
         """Adds a key, or replaces the one of this id."""
         principal = key.principal
         await self.database.row(
-            query("store_api_key"),
-            key_id,
-            principal.name,
-            key.secret_digest,
-            None if principal.tenants is None else sorted(principal.tenants),
-            sorted(principal.scopes),
+            query("keys/store_api_key"),
+            key_id=key_id,
+            name=principal.name,
+            secret_digest=key.secret_digest,
+            tenants=None if principal.tenants is None else sorted(principal.tenants),
+            scopes=sorted(principal.scopes),
         )
 
     async def revoke(self, key_id: str) -> bool:
         """Ends a key; False if there is none of this id."""
-        return await self.database.row(query("revoke_api_key"), key_id) is not None
+        row = await self.database.row(query("keys/revoke_api_key"), key_id=key_id)
+        return row is not None
 
     async def rotate(self, key_id: str, new_id: str, new_digest: bytes, overlap: timedelta) -> bool:
         """Adds a key for the same principal, and ends the old one after `overlap`.
 
         Returns False if there is no usable key of this id.
         """
-        row = await self.database.row(query("rotate_api_key"), key_id, new_id, new_digest, overlap)
+        row = await self.database.row(
+            query("keys/rotate_api_key"),
+            key_id=key_id,
+            new_id=new_id,
+            secret_digest=new_digest,
+            overlap=overlap,
+        )
         return row is not None
 
 

@@ -36,57 +36,76 @@ class PostgresAudit:
     clocks: AuditClocks
 
     async def now(self) -> datetime:
-        row = await self.database.row("SELECT now() AS now")
+        row = await self.database.row(query("audit/clock"))
         if row is None:
-            raise LookupError("the statement answers one row, always")
+            raise LookupError("the statement returns one row, always")
         now: datetime = row["now"]
         return now
 
     async def tenants(self, after: str, limit: int) -> Sequence[str]:
-        rows = await self.database.rows(query("audit_tenants"), after, limit)
+        rows = await self.database.rows(query("audit/tenants"), after=after, limit=limit)
         return [row["tenant_id"] for row in rows]
 
     async def known(self, tenants: Collection[str]) -> frozenset[str]:
-        rows = await self.database.rows(query("known_tenants"), list(tenants))
+        rows = await self.database.rows(query("audit/known_tenants"), tenant_ids=list(tenants))
         return frozenset(row["tenant_id"] for row in rows)
 
     async def sessions(
         self, tenant_id: str, after: UUID | None, limit: int
     ) -> Sequence[AuditedSession]:
-        values = (tenant_id, *self._intervals(), after or _FIRST, limit)
-        rows = await self.database.rows(query("audit_sessions"), *values)
+        rows = await self.database.rows(
+            query("audit/sessions"),
+            tenant_id=tenant_id,
+            after=after or _FIRST,
+            limit=limit,
+            **self._intervals(),
+        )
         return [_to_audited(row) for row in rows]
 
     async def reread(
         self, tenant_id: str, attachment_ids: Collection[UUID]
     ) -> Mapping[UUID, AuditedSession]:
-        values = (tenant_id, *self._intervals(), list(attachment_ids))
-        rows = await self.database.rows(query("audit_sessions_again"), *values)
+        rows = await self.database.rows(
+            query("audit/sessions_again"),
+            tenant_id=tenant_id,
+            attachment_ids=list(attachment_ids),
+            **self._intervals(),
+        )
         return {row["attachment_id"]: _to_audited(row) for row in rows}
 
     async def usage(self, tenant_id: str) -> tuple[Usage, Usage]:
-        counted, booked = await self.database.rows(query("audit_usage"), tenant_id)
+        counted, booked = await self.database.rows(query("audit/usage"), tenant_id=tenant_id)
         return to_usage(counted), to_usage(booked)
 
     async def make_due(self, tenant_id: str, attachment_id: UUID) -> None:
-        await self.database.row(query("make_due"), tenant_id, attachment_id)
+        await self.database.row(
+            query("sweep/make_due"), tenant_id=tenant_id, attachment_id=attachment_id
+        )
 
     async def recompute_hold(self, tenant_id: str, attachment_id: UUID) -> None:
-        await self._locked("lock_session", "recompute_hold", tenant_id, attachment_id)
+        await self._locked(
+            "sessions/lock",
+            "holds/recompute_held_until",
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+        )
 
     async def recount_usage(self, tenant_id: str) -> None:
         await PostgresUsage(self.database).open(tenant_id)
-        await self._locked("lock_recount", "recount_usage", tenant_id)
+        await self._locked("usage/lock_recount", "usage/recount", tenant_id=tenant_id)
 
-    async def _locked(self, lock: str, statement: str, *values: object) -> None:
-        """The statement sees all that was done before the lock was taken."""
+    async def _locked(self, lock: str, statement: str, **values: object) -> None:
+        """Runs the statement under the lock, so that it sees all earlier changes."""
         async with self.database.transaction() as transaction:
-            await transaction.rows(query(lock), *values)
-            await transaction.rows(query(statement), *values)
+            await transaction.rows(query(lock), **values)
+            await transaction.rows(query(statement), **values)
 
-    def _intervals(self) -> tuple[timedelta, timedelta, timedelta]:
-        clocks = self.clocks
-        return clocks.longest_upload, clocks.retry_interval, clocks.longest_call + GRACE
+    def _intervals(self) -> Mapping[str, timedelta]:
+        return {
+            "longest_upload": self.clocks.longest_upload,
+            "retry_interval": self.clocks.retry_interval,
+            "longest_call": self.clocks.longest_call + GRACE,
+        }
 
 
 def _to_audited(row: Row) -> AuditedSession:

@@ -1,49 +1,43 @@
-"""Many sessions at once: the port `BatchStore` on Postgres."""
+"""Many sessions at once: the port `BatchStore` on PostgreSQL."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from attachery_service.domain.checksums import NO_CHECKSUMS
-from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, Outcome, RequestKey
+from msgspec.structs import replace
+
+from attachery_service.domain.idempotency import Outcome, RequestKey
 from attachery_service.domain.lookups import BatchLookup, SessionLookup
 from attachery_service.domain.sessions import UploadSession
 from attachery_service.domain.transitions import Claim, Completion, Rejection
-from attachery_service.postgres.database import Database
-from attachery_service.postgres.queries import query
-from attachery_service.postgres.rows import (
-    Row,
-    from_checks,
-    from_checksums,
-    to_outcome,
-    to_session,
+from attachery_service.postgres.coalescing.batch_statements import (
+    BatchStatements,
+    CompleteParams,
+    FindParams,
+    to_lookup,
 )
+from attachery_service.postgres.database import Database
+from attachery_service.postgres.parameters import JsonRow
+from attachery_service.postgres.rows import Row, to_outcome
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresBatches:
-    """`find` runs find_batch.sql, `end` end_batch.sql."""
+    """Runs the statements of single calls, with all sessions of the batch."""
 
     database: Database
 
     async def find(
         self, tenant_id: str, attachment_ids: Sequence[UUID], request: RequestKey | None
     ) -> BatchLookup:
-        rows = await self.database.rows(
-            query("find_batch"),
-            tenant_id,
-            list(attachment_ids),
-            request and request.method,
-            request and request.request_id,
-            REQUEST_ID_LIFETIME,
-        )
-        found = [
-            SessionLookup(to_session(row), to_outcome(row)) for row in rows if row["attachment_id"]
-        ]
-        return BatchLookup({f.session.attachment_id: f for f in found}, _batch_outcome(rows))
+        lookups = [FindParams(tenant_id, i, _of_one(request, i)) for i in attachment_ids]
+        if request is not None:
+            lookups.append(FindParams(tenant_id, None, _suffixed(request)))
+        rows = await BatchStatements(self.database).lookup(lookups)
+        found = [to_lookup(row) for row in rows if row["place"] <= len(attachment_ids)]
+        return BatchLookup(_by_id(found), _batch_outcome(rows, len(attachment_ids)))
 
     async def end(
         self,
@@ -54,41 +48,35 @@ class PostgresBatches:
         *,
         atomic: bool,
     ) -> Mapping[UUID, UploadSession]:
-        columns = zip(*(_ending_values(i, e) for i, e in endings.items()), strict=True)
-        rows = await self.database.rows(
-            query("end_batch"),
-            tenant_id,
-            actor,
-            request and request.method,
-            request and request.request_id,
-            request and request.payload_digest,
-            REQUEST_ID_LIFETIME,
-            atomic,
-            *(list(column) for column in columns),
-        )
-        return {row["attachment_id"]: to_session(row) for row in rows}
+        all_params = [CompleteParams(tenant_id, i, e, request, actor) for i, e in endings.items()]
+        rows = [_in_batch(params, atomic=atomic) for params in all_params]
+        changed = await BatchStatements(self.database).end(rows)
+        return {attachment_id: session for (_, attachment_id), session in changed.items()}
 
 
-def _batch_outcome(rows: Sequence[Row]) -> Outcome | None:
-    digest = next((row["batch_digest"] for row in rows), None)
-    return None if digest is None else Outcome(digest)
+def _in_batch(params: CompleteParams, *, atomic: bool) -> JsonRow:
+    row = params.row
+    row["is_atomic"] = atomic
+    if params.request is not None:
+        row["outcome_id"] = _suffixed(params.request, row["attachment_id"]).request_id
+        row["batch_id"] = _suffixed(params.request).request_id
+    return row
 
 
-def _ending_values(
-    attachment_id: UUID, ending: Completion | Rejection | Claim
-) -> tuple[object, ...]:
-    """One value for each array of end_batch.sql."""
-    checks = from_checks(ending.checks)
-    match ending:
-        case Completion():
-            sealed, checksums = ending.sealed, from_checksums(ending.checksums)
-            done = (sealed.key, sealed.etag, ending.size, checksums, ending.detected_content_type)
-            return (attachment_id, "ready", checks, *done, None, None)
-        case Rejection():
-            facts = json.dumps(dict(ending.failure.facts))
-            none = (None, None, None, from_checksums(NO_CHECKSUMS), None)
-            return (attachment_id, "failed", checks, *none, ending.failure.reason, facts)
-        case Claim():
-            digests = (None, None, None, from_checksums(ending.checksums), None)
-            reason = ending.mismatch and ending.mismatch.reason
-            return (attachment_id, "claimed", checks, *digests, reason, None)
+def _by_id(found: Sequence[SessionLookup | None]) -> Mapping[UUID, SessionLookup]:
+    return {each.session.attachment_id: each for each in found if each is not None}
+
+
+def _batch_outcome(rows: Sequence[Row], sessions: int) -> Outcome | None:
+    """The outcome of the batch's own lookup, the last one."""
+    return next((to_outcome(row) for row in rows if row["place"] > sessions), None)
+
+
+def _of_one(request: RequestKey | None, attachment_id: UUID) -> RequestKey | None:
+    """The key of the outcome of one session of a batch."""
+    return request and _suffixed(request, str(attachment_id))
+
+
+def _suffixed(request: RequestKey, suffix: str = "") -> RequestKey:
+    """The key of the batch's own outcome, or with the id of a session, of that session's."""
+    return replace(request, request_id=f"{request.request_id}/{suffix}")

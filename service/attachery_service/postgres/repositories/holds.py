@@ -1,8 +1,8 @@
-"""Holds at rest: the port `HoldStore` on Postgres."""
+"""Holds at rest: the port `HoldStore` on PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -13,11 +13,11 @@ from attachery_service.domain.lookups import HoldResult
 from attachery_service.domain.sessions import ReadySession, UploadSession
 from attachery_service.domain.validation import invalid
 from attachery_service.postgres.caches.sessions import SessionCache, VersionedSession
-from attachery_service.postgres.database import Database, Transaction
+from attachery_service.postgres.database import Database, Runner, Transaction
 from attachery_service.postgres.queries import query
 from attachery_service.postgres.rows import to_hold
 
-# A try is lost only to an owner who takes and releases at the same time.
+# A retry fails only if the same owner takes and releases holds at the same time.
 _MOST_TRIES = 5
 
 
@@ -41,8 +41,12 @@ class PostgresHolds:
             if held is not None:
                 return held
             async with self.database.transaction() as transaction:
-                owner = (new.tenant_id, new.created_by, new.owner)
-                found = await transaction.rows(query("lock_hold_of_owner"), *owner)
+                found = await transaction.rows(
+                    query("holds/lock_of_owner"),
+                    tenant_id=new.tenant_id,
+                    created_by=new.created_by,
+                    owner=new.owner,
+                )
                 counts = [
                     await _settle(transaction, new.tenant_id, row["hold_id"]) for row in found
                 ]
@@ -52,13 +56,15 @@ class PostgresHolds:
         return held
 
     async def extend(self, tenant_id: str, hold_id: UUID, ttl: timedelta) -> Hold | None:
-        values = (tenant_id, hold_id, ttl)
-        rows = await self.database.rows(query("extend_hold"), *values, None)
+        hold = {"tenant_id": tenant_id, "hold_id": hold_id}
+        rows = await self.database.rows(query("holds/extend"), **hold, ttl=ttl, settled_count=None)
         if rows and rows[0]["unsettled"]:
             async with self.database.transaction() as transaction:
-                await transaction.rows(query("lock_hold"), tenant_id, hold_id)
+                await transaction.rows(query("holds/lock"), **hold)
                 count = await _settle(transaction, tenant_id, hold_id)
-                rows = await transaction.rows(query("extend_hold"), *values, count)
+                rows = await transaction.rows(
+                    query("holds/extend"), **hold, ttl=ttl, settled_count=count
+                )
         return to_hold(tenant_id, rows[0], rows[0]["read_time"]) if rows else None
 
     async def release(
@@ -70,16 +76,16 @@ class PostgresHolds:
         consumed: bool,
         delete_when_consumed_purposes: Collection[str],
     ) -> Hold | None:
+        hold = {"tenant_id": tenant_id, "hold_id": hold_id}
         async with self.database.transaction() as transaction:
-            await transaction.rows(query("lock_hold"), tenant_id, hold_id)
-            await transaction.rows(query("lock_held_attachments"), tenant_id, hold_id)
+            await transaction.rows(query("holds/lock"), **hold)
+            await transaction.rows(query("holds/lock_attachments"), **hold)
             rows = await transaction.rows(
-                query("release_hold"),
-                tenant_id,
-                hold_id,
-                consumed,
-                list(delete_when_consumed_purposes),
-                actor,
+                query("holds/release"),
+                **hold,
+                consumed=consumed,
+                purposes=list(delete_when_consumed_purposes),
+                actor=actor,
             )
         return to_hold(tenant_id, rows[0], rows[0]["read_time"]) if rows else None
 
@@ -93,16 +99,14 @@ class _Taking:
     all_or_nothing: bool
     cache: SessionCache
 
-    async def run(
-        self, database: Database | Transaction, count: int | None = None
-    ) -> HoldResult | None:
+    async def run(self, runner: Runner, count: int | None = None) -> HoldResult | None:
         """Takes the hold, or renews the owner's.
 
         `count`: of the attachments of the owner's hold, which this transaction has settled. None:
         the hold must be settled, or another call of the owner was faster to take one.
         """
         cached = self.cache.find(self.new.tenant_id, self.attachment_ids)
-        rows = await database.rows(query("take_hold"), *self._values(count, cached))
+        rows = await runner.rows(query("holds/take"), **self._values(count, cached))
         summary = next(row for row in rows if not row["place"])
         if summary["wanted"] > MAX_ATTACHMENTS:
             raise _too_many()
@@ -121,25 +125,24 @@ class _Taking:
 
     def _values(
         self, count: int | None, cached: Sequence[VersionedSession | None]
-    ) -> tuple[object, ...]:
-        new = self.new
-        return (
-            new.tenant_id,
-            list(self.attachment_ids),
-            self.all_or_nothing,
-            new.hold_id,
-            new.owner,
-            new.created_by,
-            new.ttl,
-            MAX_ATTACHMENTS,
-            count,
-            [each and each.row_version for each in cached],
-        )
+    ) -> Mapping[str, object]:
+        return {
+            "tenant_id": self.new.tenant_id,
+            "attachment_ids": list(self.attachment_ids),
+            "all_or_nothing": self.all_or_nothing,
+            "hold_id": self.new.hold_id,
+            "owner": self.new.owner,
+            "created_by": self.new.created_by,
+            "ttl": self.new.ttl,
+            "max_attachments": MAX_ATTACHMENTS,
+            "settled_count": count,
+            "versions": [each and each.row_version for each in cached],
+        }
 
 
 async def _settle(transaction: Transaction, tenant_id: str, hold_id: UUID) -> int:
-    """Prepares a locked hold for its renewal; how many attachments it is on."""
-    (row,) = await transaction.rows(query("settle_hold"), tenant_id, hold_id)
+    """Prepares a locked hold for its renewal. Returns the number of its attachments."""
+    (row,) = await transaction.rows(query("holds/settle"), tenant_id=tenant_id, hold_id=hold_id)
     count: int = row["attachment_count"]
     return count
 

@@ -1,10 +1,8 @@
-"""Sessions at rest: the port `SessionStore` on Postgres."""
+"""Sessions at rest: the port `SessionStore` on PostgreSQL."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from operator import attrgetter
 from uuid import UUID
 
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
@@ -16,84 +14,65 @@ from attachery_service.domain.sessions import Session, SessionFilter, UploadSess
 from attachery_service.domain.transitions import Claim, Completion, Rejection
 from attachery_service.postgres.caches.sessions import SessionCache
 from attachery_service.postgres.coalescing.batch_statements import (
-    Beginning,
-    Ending,
-    SharedStatements,
-    Wanted,
+    BatchStatements,
+    CompleteParams,
+    FindParams,
+    StartParams,
 )
-from attachery_service.postgres.coalescing.coalescer import Together
+from attachery_service.postgres.coalescing.coalescer import Coalescer
 from attachery_service.postgres.database import Database
-from attachery_service.postgres.parameters import (
-    completion_values,
-    limit_values,
-    new_values,
-    request_values,
-)
+from attachery_service.postgres.parameters import request_values
 from attachery_service.postgres.queries import query
-from attachery_service.postgres.repositories.usage import PostgresUsage
-from attachery_service.postgres.rows import (
-    Row,
-    from_checks,
-    from_checksums,
-    to_outcome,
-    to_session,
-    to_usage,
-)
+from attachery_service.postgres.repositories.starts import start_one
+from attachery_service.postgres.rows import to_session
 
 
 class PostgresSessions:
     """Each method runs the statement of its name.
 
-    `cache`: spares `resolve` unchanged rows. `coalesce`: calls of `start`, `find` and `complete`
-    in the same moment share statements.
+    `cache`: spares `resolve` unchanged rows. `coalesce`: concurrent calls of `start`,
+    `find`, and of the methods that end an upload, share statements.
     """
 
     def __init__(
         self, database: Database, cache: SessionCache | None = None, *, coalesce: bool = True
     ) -> None:
         self.database = database
-        self._cache = cache or SessionCache(0)
-        self._start: Callable[[Beginning], Awaitable[SessionLookup | None]] = self._start_one
-        self._find: Callable[[Wanted], Awaitable[SessionLookup | None]] = self._find_one
-        self._complete: Callable[[Ending], Awaitable[UploadSession | None]] = self._complete_one
+        self._cache = known or SessionCache(0)
+        self._statements = statements = BatchStatements(database)
+        self._start: Callable[[StartParams], Awaitable[SessionLookup | None]] = self._start_one
+        self._find: Callable[[FindParams], Awaitable[SessionLookup | None]] = self._find_one
+        self._end: Callable[[CompleteParams], Awaitable[UploadSession | None]] = self._end_one
         if coalesce:
-            shared, kind = SharedStatements(database), attrgetter("kind")
             timeout = database.timeout
-            self._start = Together(self._start_one, shared.start, kind, timeout).ask
-            self._find = Together(self._find_one, shared.find, timeout=timeout).ask
-            self._complete = Together[Ending, UploadSession](
-                self._complete_one, shared.complete, kind, timeout
-            ).ask
+            self._start = Coalescer(self._start_one, statements.start, timeout).submit
+            self._find = Coalescer(self._find_one, statements.find, timeout).submit
+            self._end = Coalescer[CompleteParams, UploadSession](
+                self._end_one, statements.complete, timeout
+            ).submit
 
     async def start(
         self, new: NewSession, request: RequestKey | None, limits: Limits, *, dry_run: bool
     ) -> SessionLookup | None:
-        beginning = Beginning(new, request, limits)
+        params = StartParams(new, request, limits)
         if dry_run:
-            return await self._start_by(self.database.dry_run, beginning)
-        return await self._start(beginning)
+            return await start_one(BatchStatements(self.database, dry_run=True), params)
+        return await self._start(params)
 
     async def find(
         self, tenant_id: str, attachment_id: UUID, request: RequestKey | None = None
     ) -> SessionLookup | None:
-        return await self._find(Wanted(tenant_id, attachment_id, request))
+        return await self._find(FindParams(tenant_id, attachment_id, request))
 
     async def complete(
         self, pending: Session, completion: Completion, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
-        return await self._complete(Ending(pending, completion, request, actor))
+        return await self._end(_ending(pending, completion, request, actor))
 
     async def claim(
         self, ready: Session, claim: Claim, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
-        return await self._change(
-            "claim_upload_session",
-            (ready.tenant_id, ready.attachment_id, actor),
-            request,
-            from_checks(claim.checks),
-            from_checksums(claim.checksums),
-            claim.mismatch and claim.mismatch.reason,
-        )
+        return await self._end(_ending(ready, claim, request, actor))
 
     async def fail(
         self,
@@ -102,22 +81,12 @@ class PostgresSessions:
         request: RequestKey | None,
         actor: str,
     ) -> UploadSession | None:
-        failure = rejection.failure
-        return await self._change(
-            "fail_upload_session",
-            (pending.tenant_id, pending.attachment_id, actor),
-            request,
-            from_checks(rejection.checks),
-            failure.reason,
-            json.dumps(dict(failure.facts)),
-        )
+        return await self._end(_ending(pending, rejection, request, actor))
 
     async def cancel(
         self, tenant_id: str, attachment_id: UUID, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
-        return await self._change(
-            "cancel_upload_session", (tenant_id, attachment_id, actor), request, from_checks(())
-        )
+        return await self._change("sessions/cancel", tenant_id, attachment_id, request, actor)
 
     async def delete(
         self,
@@ -129,26 +98,22 @@ class PostgresSessions:
         force: bool,
     ) -> UploadSession | None:
         return await self._change(
-            "delete_attachment",
-            (tenant_id, attachment_id, actor),
-            request,
-            from_checks(()),
-            force,
+            "sessions/delete", tenant_id, attachment_id, request, actor, force=force
         )
 
     async def page(
         self, tenant_id: str, wanted: SessionFilter, after: PageCursor | None, limit: int
     ) -> Sequence[UploadSession]:
         rows = await self.database.rows(
-            query("list_upload_sessions"),
-            tenant_id,
-            after.create_time if after else None,
-            after.attachment_id if after else None,
-            wanted.create_time_from,
-            wanted.create_time_before,
-            wanted.purpose,
-            list(wanted.states) or None,
-            limit,
+            query("sessions/list"),
+            tenant_id=tenant_id,
+            after_time=after.create_time if after else None,
+            after_id=after.attachment_id if after else None,
+            create_time_from=wanted.create_time_from,
+            create_time_before=wanted.create_time_before,
+            purpose=wanted.purpose,
+            states=list(wanted.states) or None,
+            limit=limit,
         )
         return [to_session(row) for row in rows]
 
@@ -156,9 +121,11 @@ class PostgresSessions:
         self, tenant_id: str, attachment_ids: Sequence[UUID]
     ) -> Mapping[UUID, UploadSession]:
         cached = self._cache.find(tenant_id, attachment_ids)
-        versions = [each and each.row_version for each in cached]
         rows = await self.database.rows(
-            query("resolve_attachments"), tenant_id, attachment_ids, versions
+            query("sessions/resolve"),
+            tenant_id=tenant_id,
+            attachment_ids=attachment_ids,
+            versions=[each and each.row_version for each in cached],
         )
         places = [row["place"] - 1 for row in rows]
         return {
@@ -166,90 +133,40 @@ class PostgresSessions:
             for place, row in zip(places, rows, strict=True)
         }
 
-    async def _start_one(self, beginning: Beginning) -> SessionLookup | None:
-        return await self._start_by(self.database.row, beginning)
+    async def _start_one(self, params: StartParams) -> SessionLookup | None:
+        return await start_one(self._statements, params)
 
-    async def _start_by(
-        self, run: Callable[..., Awaitable[Row | None]], beginning: Beginning
-    ) -> SessionLookup | None:
-        new, request, limits = beginning.new, beginning.request, beginning.limits
-        tenant_id = new.command.tenant_id
-        values = (*_start_values(new, request), *limit_values(limits))
-        row = await run(query("start_upload_session"), *values)
-        if row is not None:
-            return SessionLookup(to_session(row), replayed_outcome=None)
-        if (found := await self._find_started(tenant_id, request)) is not None:
-            return found
-        row = await self._start_after_dealing(run, values, tenant_id)
-        if row["effective_state"] is not None:
-            return SessionLookup(to_session(row), replayed_outcome=None)
-        if not row["in_range"]:
-            return None
-        if (refusal := to_usage(row).refusal(tenant_id, limits, new.reserved)) is not None:
-            raise refusal
-        # Another call with this request id came between.
-        return await self._find_started(tenant_id, request)
+    async def _find_one(self, params: FindParams) -> SessionLookup | None:
+        return (await self._statements.find([params])).get(params)
 
-    async def _find_one(self, wanted: Wanted) -> SessionLookup | None:
-        who, request = (wanted.tenant_id, wanted.attachment_id), wanted.request
-        if request is None:
-            row = await self.database.row(query("find_upload_session"), *who)
-            return None if row is None else SessionLookup(to_session(row), replayed_outcome=None)
-        given = (request.method, request.request_id, REQUEST_ID_LIFETIME)
-        row = await self.database.row(query("find_with_outcome"), *who, *given)
-        return None if row is None else SessionLookup(to_session(row), to_outcome(row))
-
-    async def _complete_one(self, ending: Ending) -> UploadSession | None:
-        return await self._change(
-            "complete_upload_session",
-            (ending.pending.tenant_id, ending.pending.attachment_id, ending.actor),
-            ending.request,
-            *completion_values(ending.completion),
-        )
+    async def _end_one(self, params: CompleteParams) -> UploadSession | None:
+        return (await self._statements.complete([params])).get(params)
 
     async def _change(
         self,
         statement: str,
-        who: tuple[str, UUID, str],
+        tenant_id: str,
+        attachment_id: UUID,
         request: RequestKey | None,
-        *values: object,
+        actor: str,
+        **values: object,
     ) -> UploadSession | None:
         row = await self.database.row(
-            query(statement), *who, *request_values(request), REQUEST_ID_LIFETIME, *values
+            query(statement),
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+            actor=actor,
+            request_lifetime=REQUEST_ID_LIFETIME,
+            **request_values(request),
+            **values,
         )
         return None if row is None else to_session(row)
 
-    async def _start_after_dealing(
-        self, run: Callable[..., Awaitable[Row | None]], values: Sequence[object], tenant_id: str
-    ) -> Row:
-        """Its row, once nothing more can be done to make room."""
-        usage = PostgresUsage(self.database)
-        while True:
-            row = await run(query("start_after_dealing"), *values)
-            if row is None:
-                raise LookupError("the statement answers one row, always")
-            if row["effective_state"] is not None or not row["in_range"]:
-                return row
-            if not row["shards"]:
-                await usage.open(tenant_id)
-            elif not (row["is_due"] and await usage.release_due(tenant_id)):
-                return row
 
-    async def _find_started(
-        self, tenant_id: str, request: RequestKey | None
-    ) -> SessionLookup | None:
-        if request is None:
-            return None
-        row = await self.database.row(
-            query("find_started"),
-            tenant_id,
-            request.method,
-            request.request_id,
-            REQUEST_ID_LIFETIME,
-        )
-        return None if row is None else SessionLookup(to_session(row), to_outcome(row))
-
-
-def _start_values(new: NewSession, request: RequestKey | None) -> tuple[object, ...]:
-    asked = (*request_values(request), REQUEST_ID_LIFETIME)
-    return (new.command.tenant_id, new.attachment_id, *asked, *new_values(new))
+def _ending(
+    session: Session,
+    outcome: Completion | Rejection | Claim,
+    request: RequestKey | None,
+    actor: str,
+) -> CompleteParams:
+    return CompleteParams(session.tenant_id, session.attachment_id, outcome, request, actor)

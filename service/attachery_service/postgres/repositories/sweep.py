@@ -1,4 +1,4 @@
-"""What the sweep does to rows: the port `SweepStore` on Postgres."""
+"""The sweep's changes of rows: the port `SweepStore` on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from attachery_service.postgres.database import Database
 from attachery_service.postgres.queries import query
 from attachery_service.postgres.rows import Row
 
-# Whoever extends or releases an ended hold is told of its end for as long.
+# For this time a caller that extends or releases an ended hold still gets its end.
 _HOLD_LIFETIME = timedelta(hours=24)
-# A hold takes up to a thousand rows with it.
+# Deleting a hold deletes up to a thousand rows.
 _HOLDS_AT_ONCE = 10
 
 _EVENTS = {
@@ -30,7 +30,7 @@ class PostgresSweep:
     """Each method but `prune_expired` runs one statement.
 
     `longest_upload`: how long after the end of its URL an upload may still arrive. `retry`: after
-    which what was left to do is due again. `actor` is named in the history.
+    this time unfinished work is due again. `actor` is named in the history.
     """
 
     database: Database
@@ -40,7 +40,11 @@ class PostgresSweep:
 
     async def sweep(self, limit: int) -> Sequence[SweptSession]:
         rows = await self.database.rows(
-            query("sweep_sessions"), limit, self.longest_upload, self.retry, self.actor
+            query("sweep/sweep"),
+            limit=limit,
+            longest_upload=self.longest_upload,
+            retry_interval=self.retry,
+            actor=self.actor,
         )
         return [_to_swept(row) for row in rows]
 
@@ -48,22 +52,22 @@ class PostgresSweep:
         if not disposed:
             return
         await self.database.row(
-            query("confirm_disposal"),
-            min(session.sweep_time for session in disposed),
-            self.longest_upload,
-            self.retry,
-            [session.tenant_id for session in disposed],
-            [session.attachment_id for session in disposed],
-            [session.revision for session in disposed],
+            query("sweep/confirm_disposal"),
+            sweep_time=min(session.sweep_time for session in disposed),
+            longest_upload=self.longest_upload,
+            retry_interval=self.retry,
+            tenant_ids=[session.tenant_id for session in disposed],
+            attachment_ids=[session.attachment_id for session in disposed],
+            revisions=[session.revision for session in disposed],
         )
 
     async def prune_expired(self, limit: int) -> bool:
-        outcomes = await self._drop("drop_request_outcomes", limit, REQUEST_ID_LIFETIME)
-        holds = await self._drop("drop_holds", _HOLDS_AT_ONCE, _HOLD_LIFETIME)
+        outcomes = await self._drop("sweep/drop_request_outcomes", limit, REQUEST_ID_LIFETIME)
+        holds = await self._drop("sweep/drop_holds", _HOLDS_AT_ONCE, _HOLD_LIFETIME)
         return outcomes == limit or holds == _HOLDS_AT_ONCE
 
     async def _drop(self, statement: str, limit: int, age: timedelta) -> int:
-        row = await self.database.row(query(statement), limit, age)
+        row = await self.database.row(query(statement), limit=limit, age=age)
         return row["dropped"] if row else 0
 
 

@@ -15,7 +15,7 @@ class PostgresTokenKeys:
 
     async def find(self, key_id: str | None) -> TimedKey | None:
         """The key of this id, or the newest of all. Raises DatabaseUnavailable."""
-        row = await self.database.row(query("find_session_token_key"), key_id)
+        row = await self.database.row(query("keys/find_session_token_key"), key_id=key_id)
         if row is None:
             return None
         return TimedKey(TokenKey(row["key_id"], row["secret"]), row["read_time"])

@@ -1,4 +1,4 @@
-"""What tenants use: the port `TenantUsage` on Postgres, and how it is kept."""
+"""The usage of tenants: the port `TenantUsage` on PostgreSQL, and its maintenance."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from attachery_service.postgres.database import Database
 from attachery_service.postgres.queries import query
 from attachery_service.postgres.rows import to_usage
 
-# So many at once that a statement stays short, and a tenant's Starts do not wait long for it.
+# Keeps the statement short, because a tenant's Starts wait for it.
 _RELEASED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresUsage:
-    """Counters of a tenant in several rows. Every method raises DatabaseUnavailable."""
+    """A tenant's counters, spread over several rows. Every method raises DatabaseUnavailable."""
 
     database: Database
 
     async def of(self, tenant_id: str) -> Usage:
-        row = await self.database.row(query("find_usage"), tenant_id)
+        row = await self.database.row(query("usage/find"), tenant_id=tenant_id)
         if row is None:
-            raise LookupError("the statement answers one row, always")
+            raise LookupError("the statement returns one row, always")
         return to_usage(row)
 
     async def open(self, tenant_id: str) -> None:
-        """Makes the counters, unless they are there."""
-        await self.database.row(query("open_usage"), tenant_id)
+        """Creates the counters unless they exist."""
+        await self.database.row(query("usage/open"), tenant_id=tenant_id)
 
     async def release_due(self, tenant_id: str, limit: int = _RELEASED_AT_ONCE) -> int:
-        """Gives back what sessions had booked whose targets are dead; how many there were."""
-        row = await self.database.row(query("release_due"), tenant_id, limit)
+        """Releases what sessions with expired targets have reserved. Returns their number."""
+        row = await self.database.row(query("usage/release_due"), tenant_id=tenant_id, limit=limit)
         return row["released"] if row else 0

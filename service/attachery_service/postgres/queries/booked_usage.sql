@@ -1,9 +1,0 @@
--- What the sessions of a tenant have booked, by the shard they have booked it in.
-SELECT
-    usage_shard AS shard,
-    count(*) FILTER (WHERE booking = 'pending') AS pending_sessions,
-    coalesce(sum(reserved_bytes) FILTER (WHERE booking = 'pending'), 0)::bigint AS pending_bytes,
-    coalesce(sum(size) FILTER (WHERE booking = 'stored'), 0)::bigint AS stored_bytes
-FROM upload_sessions
-WHERE tenant_id = $1 AND booking IN ('pending', 'stored')
-GROUP BY usage_shard

@@ -1,4 +1,0 @@
--- A key that may be used: not revoked, or only from a later time on.
-SELECT name, secret_digest, tenants, scopes
-FROM api_keys
-WHERE key_id = $1 AND (revoke_time IS NULL OR revoke_time > now())

@@ -1,5 +1,0 @@
--- Keys that may be used, as find_api_key.sql finds one.
-SELECT key_id, name, secret_digest, tenants, scopes
-FROM api_keys
-WHERE revoke_time IS NULL OR revoke_time > now()
-LIMIT $1

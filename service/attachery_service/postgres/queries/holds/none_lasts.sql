@@ -1,0 +1,3 @@
+NOT EXISTS (
+{holds/lasting}
+)

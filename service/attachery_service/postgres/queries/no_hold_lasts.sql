@@ -1,3 +1,0 @@
-NOT EXISTS (
-{lasting_holds}
-)

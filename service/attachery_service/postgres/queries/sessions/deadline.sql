@@ -1,0 +1,1 @@
+coalesce(w.wanted_expire_time, now() + w.ttl)

@@ -1,9 +1,0 @@
--- A new key; the development key is stored again at each start.
-INSERT INTO api_keys (key_id, name, secret_digest, tenants, scopes)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (key_id) DO UPDATE
-    SET name = excluded.name,
-        secret_digest = excluded.secret_digest,
-        tenants = excluded.tenants,
-        scopes = excluded.scopes,
-        revoke_time = NULL

@@ -1,0 +1,130 @@
+-- Applies the clocks to the due sessions of all tenants: expires sessions, purges bytes, releases bookings
+-- and removes rows. One row for each session, with the work left outside the database: objects to delete,
+-- an upload to complete.
+--
+-- Unfinished work is due again after :retry_interval, until sweep/confirm_disposal.sql or a Complete ends
+-- it, so nothing is lost with a crashed worker. Sessions that other calls are changing are skipped until the
+-- next run. Shards are locked last and in order, as in every statement that locks more than one.
+WITH due AS MATERIALIZED (
+    SELECT d.*
+    FROM upload_sessions AS d
+    WHERE d.due_time <= now()
+    ORDER BY d.due_time
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+), judged AS MATERIALIZED (
+    SELECT s.*, held.end_time AS hold_end_time,
+        s.state = 'pending' AND s.expire_time <= now() AS expires,
+        s.state = 'ready' AND s.delete_time IS NULL AND {sessions/bytes_are_gone} AS purges,
+        -- NULL where it was never disposed of: kept.
+        (s.state NOT IN ('pending', 'ready') OR s.delete_time IS NOT NULL)
+            AND s.disposed_time >= s.upload_url_expire_time + :longest_upload::interval
+            AND s.metadata_purge_time <= now() AS is_over
+    FROM due AS s
+    CROSS JOIN {holds/end} AS told
+    CROSS JOIN LATERAL (
+        -- Bytes go only after a look at every hold on them; one in doubt is looked at again later.
+        SELECT CASE
+            WHEN s.state = 'ready' AND s.delete_time IS NULL
+                AND greatest(s.object_purge_time, told.end_time) <= now()
+                AND NOT {holds/none_lasts}
+                THEN now() + :retry_interval::interval
+            ELSE told.end_time
+        END AS end_time
+        OFFSET 0
+    ) AS held
+), swept AS MATERIALIZED (
+    -- Each as it is from now on.
+    SELECT
+        j.tenant_id, j.attachment_id, j.seal, j.upload_key, j.sealed_key, j.create_time,
+        j.expire_time, j.upload_url_expire_time, j.metadata_purge_time, j.auto_complete,
+        j.usage_shard, j.reserved_bytes, j.size, j.booking AS booked, j.due_time AS was_due_time,
+        j.expires, j.purges, coalesce(j.is_over, false) AS is_over,
+        j.revision + (j.expires OR j.purges)::int AS revision,
+        CASE WHEN j.expires THEN 'expired' ELSE j.state END AS state,
+        -- Bytes that were held went with the last hold.
+        CASE WHEN j.purges THEN greatest(j.object_purge_time, j.hold_end_time)
+            ELSE j.object_purge_time END AS object_purge_time,
+        j.hold_end_time,
+        CASE WHEN j.purges THEN now() ELSE j.delete_time END AS delete_time,
+        CASE WHEN NOT j.purges THEN j.disposed_time END AS disposed_time,
+        CASE
+            WHEN j.purges AND j.booking IS NOT NULL THEN 'released'
+            WHEN j.booking = 'pending' AND j.upload_url_expire_time <= now()
+                AND (j.state <> 'pending' OR j.expires)
+                -- READY by the release before, which settles nothing.
+                THEN CASE WHEN j.state = 'ready' THEN 'stored'::booking ELSE 'released' END
+            ELSE j.booking
+        END AS booking
+    FROM judged AS j
+), changed AS (
+    UPDATE upload_sessions AS s
+    SET state = n.state,
+        revision = n.revision,
+        update_time = CASE WHEN n.expires OR n.purges THEN now() ELSE s.update_time END,
+        -- Of the row itself, so that its times stay those of one another.
+        object_purge_time = CASE WHEN n.purges THEN greatest(s.object_purge_time, n.hold_end_time)
+            ELSE s.object_purge_time END,
+        metadata_purge_time = CASE
+            WHEN n.purges THEN greatest(s.metadata_purge_time, n.hold_end_time)
+            ELSE s.metadata_purge_time END,
+        -- NULL, although a hold may last: reads look at the holds from now on.
+        held_until = CASE
+            WHEN NOT n.purges THEN coalesce(
+                s.held_until, CASE WHEN n.hold_end_time IS NOT NULL THEN s.object_purge_time END)
+            END,
+        delete_time = CASE WHEN n.purges THEN now() ELSE s.delete_time END,
+        disposed_time = CASE WHEN NOT n.purges THEN s.disposed_time END,
+        booking = n.booking,
+        due_time = {sweep/next_due}
+    FROM swept AS n
+    WHERE s.tenant_id = n.tenant_id AND s.attachment_id = n.attachment_id AND NOT n.is_over
+), removed AS (
+    DELETE FROM upload_sessions AS s
+    USING swept AS n
+    WHERE s.tenant_id = n.tenant_id AND s.attachment_id = n.attachment_id AND n.is_over
+), forgotten AS (
+    DELETE FROM session_events AS e
+    USING swept AS n
+    WHERE e.tenant_id = n.tenant_id AND e.attachment_id = n.attachment_id AND n.is_over
+), history AS (
+    INSERT INTO session_events (tenant_id, attachment_id, revision, state, actor, facts)
+    SELECT tenant_id, attachment_id, revision,
+        CASE WHEN expires THEN 'expired'::session_state ELSE 'deleted' END, :actor,
+        CASE WHEN purges THEN '{"cause": "object_purge_time"}'::jsonb ELSE '{}' END
+    FROM swept WHERE expires OR purges
+), per_shard AS (
+    SELECT tenant_id, usage_shard,
+        count(*) FILTER (WHERE booked = 'pending') AS sessions,
+        coalesce(sum(reserved_bytes) FILTER (WHERE booked = 'pending'), 0)::bigint AS reserved,
+        (coalesce(sum(size) FILTER (WHERE booking = 'stored'), 0)
+            - coalesce(sum(size) FILTER (WHERE booked = 'stored'), 0))::bigint AS stored
+    FROM swept WHERE booked <> booking GROUP BY tenant_id, usage_shard
+), locked AS (
+    SELECT u.shard
+    FROM per_shard AS p
+    JOIN tenant_usage AS u ON u.tenant_id = p.tenant_id AND u.shard = p.usage_shard
+    ORDER BY u.tenant_id, u.shard
+    FOR UPDATE OF u
+), given_back AS (
+    UPDATE tenant_usage AS u
+    SET pending_sessions = u.pending_sessions - p.sessions,
+        pending_bytes = u.pending_bytes - p.reserved,
+        stored_bytes = u.stored_bytes + p.stored
+    FROM per_shard AS p, (SELECT count(*) AS held FROM locked) AS locks
+    WHERE u.tenant_id = p.tenant_id AND u.shard = p.usage_shard AND locks.held > 0
+)
+SELECT n.tenant_id, n.attachment_id, n.revision, n.was_due_time AS due_time, now() AS sweep_time,
+    n.expires, n.purges, n.booked = 'pending' AND n.booking = 'released' AS releases, n.is_over,
+    CASE
+        WHEN n.is_over OR NOT {sweep/has_dead_objects} THEN '{}'
+        WHEN n.disposed_time >= n.upload_url_expire_time + :longest_upload::interval THEN '{}'
+        WHEN n.disposed_time IS NOT NULL
+            AND n.upload_url_expire_time + :longest_upload::interval > now() THEN '{}'
+        WHEN n.state = 'ready' AND n.delete_time IS NULL THEN ARRAY[n.upload_key]
+        ELSE array_remove(ARRAY[n.upload_key, nullif(n.sealed_key, n.upload_key)], NULL)
+    END AS dead_keys,
+    CASE WHEN n.state = 'ready' AND n.delete_time IS NULL THEN n.sealed_key END AS kept_key,
+    n.seal = 'copy' AND n.upload_url_expire_time + :longest_upload::interval <= now() AS may_have_lost_copies,
+    n.state = 'pending' AND n.auto_complete AND {sessions/auto_complete_time} <= now() AS auto_completes
+FROM swept AS n
