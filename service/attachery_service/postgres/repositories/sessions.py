@@ -38,7 +38,7 @@ class PostgresSessions:
         self, database: Database, cache: SessionCache | None = None, *, coalesce: bool = True
     ) -> None:
         self.database = database
-        self._cache = known or SessionCache(0)
+        self._cache = cache or SessionCache(0)
         self._statements = statements = BatchStatements(database)
         self._start: Callable[[StartParams], Awaitable[SessionLookup | None]] = self._start_one
         self._find: Callable[[FindParams], Awaitable[SessionLookup | None]] = self._find_one
