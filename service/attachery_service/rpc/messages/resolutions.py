@@ -68,12 +68,16 @@ class JoinedEncoding:
         self._cache = cache
 
     def __call__(self, resolution: Resolution, context: CallContext) -> bytes:
+        shows_storage = sees_storage(context.principal)
         parts = [
             length_delimited(
                 _Response.RESULTS_FIELD_NUMBER,
                 _error(resolved, context.request_id)
                 if resolved.session is None
-                else self._result(resolved.session, resolved.download, context.principal),
+                else self._attachment(
+                    resolved.session, context.principal, shows_storage=shows_storage
+                )
+                + _download(resolved.session, resolved.download),
             )
             for resolved in resolution.results
         ]
@@ -82,21 +86,24 @@ class JoinedEncoding:
             parts.append(length_delimited(_Response.HOLD_FIELD_NUMBER, hold))
         return b"".join(parts)
 
-    def _result(
-        self, session: ReadySession, download: DownloadUrl | None, principal: Principal
+    def _attachment(
+        self, session: ReadySession, principal: Principal, *, shows_storage: bool
     ) -> bytes:
-        shows_storage = sees_storage(principal)
         result = self._cache.get_result(session, shows_storage=shows_storage)
         if result is None:
             message = _Result()
             _write_attachment(message, session, self._view, principal)
             result = message.SerializeToString()
             self._cache.put_result(session, result, shows_storage=shows_storage)
-        if download is None:
-            return result
-        shown = pb.Download()
-        _write_download(shown, download, session.read_time)
-        return result + length_delimited(_Result.DOWNLOAD_FIELD_NUMBER, shown.SerializeToString())
+        return result
+
+
+def _download(session: ReadySession, download: DownloadUrl | None) -> bytes:
+    if download is None:
+        return b""
+    message = pb.Download()
+    _write_download(message, download, session.read_time)
+    return length_delimited(_Result.DOWNLOAD_FIELD_NUMBER, message.SerializeToString())
 
 
 def _error(resolved: Resolved, request_id: str) -> bytes:
