@@ -55,7 +55,7 @@ profile: $(VENV)/bench ## a flame graph of the service under one RPC (RPC=Comple
 trace: $(VENV)/bench ## count the Python frames of one call (RPC=Start, FILES=1 lists the files)
 	@PYTHONPATH=tests $(BIN)/python -m bench.tracing $(if $(RPC),--rpc "$(RPC)") $(if $(FILES),--files)
 
-check: format lint types imports protos docs test ## format, lint, types, imports, protos, docs and tests
+check: format lint prose types imports protos docs test ## format, lint, prose, types, imports, protos, docs and tests
 
 format: $(VENV)/ready
 	$(BIN)/ruff format --check
@@ -69,8 +69,8 @@ types: $(VENV)/bench
 imports: $(VENV)/ready
 	PYTHONPATH=service:generated $(BIN)/lint-imports
 
-prose: ## measure sizes and prose; fails above 3 idioms per 1,000 words
-	@$(PYTHON) scripts/measure-code.py --check service
+prose: ## fail above 3 idioms per 1,000 words of docstrings, comments or documents
+	@$(PYTHON) scripts/measure-code.py --check service packages scripts tests
 
 docs: $(VENV)/ready ## build the documentation as a site, in site/; fails for a broken link
 	$(BIN)/python scripts/generate-settings.py --check

@@ -4,8 +4,8 @@
 
 Prints one row for each detector that is installed: ours, puremagic, libmagic (python-magic with
 pylibmagic or the system's library), filetype and magika. Each is given the first 4 KiB of a file. A
-file counts as recognised if what the detector names is the declared type, or a type of the same
-format. Only files whose type has a signature are counted, by our table. `--list` prints the files
+file counts as recognised if the detector returns the declared type, or a type of the same
+format. Only files of types with a signature in our table are counted. `--list` prints the files
 that `enforce` would refuse, and those that are not recognised.
 
 The corpus of docs/sniffing.md: `pip download --no-binary :all: --no-deps` of the named packages,
@@ -112,7 +112,7 @@ def judge(name: str, make: Callable[[], Detector], corpus: list[tuple[Path, str,
 
 
 def quietly(detect: Detector, first: bytes) -> str:
-    """Detectors report what they do not know as an error, and some fail on odd files."""
+    """Detectors report an unknown type as an error, and some fail on odd files."""
     try:
         return detect(first)
     except Exception:

@@ -5,8 +5,8 @@
 
 Prints the sizes of files and functions, and how many idioms each 1,000 words of prose contain: in
 docstrings and comments of Python, in comments of SQL, and in whole documents and protos. An idiom
-is a pronoun that stands in for a noun: "who is alone waits for nobody" instead of "a single caller
-does not wait". `--check` exits with 1 where prose exceeds the limit.
+is a pronoun in place of a noun: "nobody waits" instead of "no caller waits". `--check` prints only
+the prose above the limit, with the lines of its idioms, and exits with 1 if there is any.
 """
 
 from __future__ import annotations
@@ -41,14 +41,18 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(slots=True)
 class Prose:
-    """Counts of words and idioms."""
+    """The number of words and idioms, and the lines that contain idioms, with their places."""
 
     words: int = 0
     idioms: int = 0
+    lines: list[str] = field(default_factory=list)
 
-    def add(self, text: str) -> None:
+    def add(self, text: str, path: Path, first_line: int = 1) -> None:
         self.words += len(_WORD.findall(text))
-        self.idioms += len(_IDIOM.findall(text))
+        for number, line in enumerate(text.splitlines(), start=first_line):
+            if found := _IDIOM.findall(line):
+                self.idioms += len(found)
+                self.lines.append(f"{path}:{number}: {line.strip()}")
 
     @property
     def rate(self) -> float:
@@ -72,7 +76,8 @@ class Code:
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
         self.files.append((text.count("\n"), str(path)))
-        self.prose.add("\n".join(_prose_of(text, tree)))
+        for first_line, prose in _prose_of(text, tree):
+            self.prose.add(prose, path, first_line)
         for node in ast.walk(tree):
             if isinstance(node, _FUNCTIONS):
                 self._add_function(node, path)
@@ -89,13 +94,14 @@ class Code:
             self.documented += ast.get_docstring(node) is not None
 
 
-def _prose_of(text: str, tree: ast.Module) -> Iterator[str]:
+def _prose_of(text: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yields docstrings and comments, each with the number of its first line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield ast.get_docstring(node) or ""
+            yield node.body[0].lineno if node.body else 1, ast.get_docstring(node) or ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
-            yield token.string.lstrip("#! ")
+            yield token.start[0], token.string.lstrip("#! ")
 
 
 def _lines_of(node: Function) -> int:
@@ -130,11 +136,11 @@ def _sizes(name: str, sizes: Sequence[tuple[int, str]]) -> str:
 
 
 def _pages() -> Iterator[tuple[str, Prose]]:
-    """The prose of each document and proto of the project."""
+    """Yields the prose of each document and proto of the project."""
     own_protos = sorted(Path("protos/attachery").rglob("*.proto"))
     for path in [*sorted(Path().glob("*.md")), *sorted(Path("docs").rglob("*.md")), *own_protos]:
         prose = Prose()
-        prose.add(path.read_text(encoding="utf-8"))
+        prose.add(path.read_text(encoding="utf-8"), path)
         if prose.words >= _FEWEST_WORDS:
             yield str(path), prose
 
@@ -145,17 +151,45 @@ def _comments_of_sql(roots: Sequence[str]) -> Prose:
         for path in sorted(Path(root).rglob("*.sql")):
             # Applied migrations never change.
             if path.parent.name != "migrations":
-                prose.add("\n".join(_SQL_COMMENT.findall(path.read_text(encoding="utf-8"))))
+                text = path.read_text(encoding="utf-8")
+                for number, line in enumerate(text.splitlines(), start=1):
+                    prose.add("".join(_SQL_COMMENT.findall(line)), path, number)
     return prose
 
 
-def _measured(roots: Sequence[str]) -> Code:
+def _measured(root: str) -> Code:
     code = Code()
-    for root in roots:
-        for path in sorted(Path(root).rglob("*.py")):
-            if "_pb2" not in path.name:
-                code.add(path)
+    for path in sorted(Path(root).rglob("*.py")):
+        if "_pb2" not in path.name:
+            code.add(path)
     return code
+
+
+def _report_sizes(root: str, code: Code) -> None:
+    total = sum(lines for lines, _ in code.files)
+    print(f"{root}: {total} lines")
+    print("  " + _sizes("files", code.files))
+    print("  " + _sizes("functions", code.functions))
+    print(
+        f"  six parameters or more: {code.many_parameters}; classes with __call__:"
+        f" {code.callable_classes}; public functions with a docstring:"
+        f" {100 * code.documented // max(1, code.public)} %"
+    )
+
+
+def _report_rates(found: Sequence[tuple[str, Prose]]) -> None:
+    print(f"\nidioms per 1,000 words (at most {LIMIT:.0f})")
+    for name, prose in found:
+        print(f"  {name:44} {prose.rate:5.1f}{'  TOO MANY' if prose.rate > LIMIT else ''}")
+
+
+def _report_excess(found: Sequence[tuple[str, Prose]]) -> bool:
+    """Prints the prose above the limit; returns whether there is any."""
+    excessive = [(name, prose) for name, prose in found if prose.rate > LIMIT]
+    for name, prose in excessive:
+        print(f"{name}: {prose.rate:.1f} idioms per 1,000 words, at most {LIMIT:.0f}")
+        print("\n".join(f"  {line}" for line in prose.lines))
+    return bool(excessive)
 
 
 def main() -> int:
@@ -164,24 +198,18 @@ def main() -> int:
     parser.add_argument("roots", nargs="*", metavar="ROOT")
     options = parser.parse_args()
     roots = options.roots or ["service"]
-    code = _measured(roots)
-    total = sum(lines for lines, _ in code.files)
-    print(_sizes("files", code.files) + f"; {total} lines in all")
-    print(_sizes("functions", code.functions))
-    print(
-        f"six parameters or more: {code.many_parameters}; classes with __call__:"
-        f" {code.callable_classes}; public functions with a docstring:"
-        f" {100 * code.documented // max(1, code.public)} %"
-    )
-    print(f"\nidioms per 1,000 words (at most {LIMIT:.0f})")
+    measured = [(root, _measured(root)) for root in roots]
     found = [
-        ("Python: " + " ".join(roots), code.prose),
+        *((f"Python in {root}", code.prose) for root, code in measured),
         ("SQL", _comments_of_sql(roots)),
         *_pages(),
     ]
-    for name, prose in found:
-        print(f"  {name:44} {prose.rate:5.1f}{'  TOO MANY' if prose.rate > LIMIT else ''}")
-    return int(options.check and any(prose.rate > LIMIT for _, prose in found))
+    if options.check:
+        return int(_report_excess(found))
+    for root, code in measured:
+        _report_sizes(root, code)
+    _report_rates(found)
+    return 0
 
 
 if __name__ == "__main__":

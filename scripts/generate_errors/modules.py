@@ -77,7 +77,7 @@ def _written(classes: Iterable[ErrorClass]) -> Iterator[ErrorClass]:
 
 
 def _service_class(error: ErrorClass, parent: ErrorClass | None) -> str:
-    """Sets what differs from the parent, which has the defaults of the root without one."""
+    """Sets the values that differ from the parent, or without one from the root."""
     lines = _summary_and_reason(error)
     if parent is None:
         lines.append(_assignment("code", error.code))

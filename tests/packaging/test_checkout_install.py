@@ -122,7 +122,7 @@ def test_a_documented_command_installs_the_siblings_from_the_checkout(
     )
 
 
-def test_the_service_alone_is_installed_with_a_client_from_the_index(
+def test_installing_the_service_alone_requests_the_client_from_the_index(
     index: Index, tmp_path: Path
 ) -> None:
     """The reason to name the siblings, and the proof that the index notices a request."""

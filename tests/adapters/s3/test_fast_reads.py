@@ -141,7 +141,7 @@ async def test_an_object_that_changed_is_noticed(
             await objects.first_bytes(found, 10)
 
 
-async def test_a_refused_request_is_repeated_by_the_sdk() -> None:
+async def test_a_refused_connection_is_retried_by_the_sdk() -> None:
     async with scripted_store(lambda _: HEADERS) as store:
         gone = store.endpoint
     async with opened_at(gone) as storage:
