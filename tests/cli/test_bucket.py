@@ -92,7 +92,7 @@ async def test_rules_are_written_once_beside_those_of_others(
     again = await run_here(*asked, settings=serve_settings)
 
     said = found(again.out)
-    assert said["lifecycle"] == said["cors"] == "as it should be, nothing written"
+    assert said["lifecycle"] == said["cors"] == "up to date, nothing written"
     assert await lifecycle(raw_s3, bucket) == rules
 
 
@@ -111,7 +111,7 @@ async def test_without_origins_there_is_no_cors_rule(
     run_here: RunHere, serve_settings: ServeSettings, raw_s3: S3Client, bucket: str
 ) -> None:
     done = await run_here(*SETUP, settings=serve_settings)
-    assert found(done.out)["cors"].startswith("left as it is")
+    assert found(done.out)["cors"].startswith("unchanged")
     with pytest.raises(raw_s3.exceptions.ClientError, match="NoSuchCORSConfiguration"):
         await raw_s3.get_bucket_cors(Bucket=bucket)
 
@@ -206,7 +206,7 @@ async def test_the_service_policy_is_sufficient_and_minimal(
     assert refused.code == 1
     assert "the store refuses cors (AccessDenied)" in refused.err
     elsewhere = await run_here("check", settings={**guest, "s3_prefix": "other"})
-    assert "may not put below the prefix" in elsewhere.err
+    assert "without s3:PutObject below the prefix" in elsewhere.err
 
 
 def options_of(settings: ServeSettings) -> StorageOptions:
@@ -251,11 +251,11 @@ async def test_missing_features_are_reported_and_the_rest_continues(
         settings = {**serve_settings, "s3_endpoint": endpoint}
         done = await run_here(*SETUP, "--cors-origin", ORIGIN, settings=settings)
         assert (done.code, done.err) == (0, "")
-        assert found(done.out)["lifecycle"] == "not implemented by the store"
+        assert found(done.out)["lifecycle"] == "not implemented by object storage"
         assert found(done.out)["cors"] == "written"
         checked = await run_here("check", settings=settings)
     assert checked.code == 0
-    assert found(checked.out)["lifecycle"] == "not implemented by the store"
+    assert found(checked.out)["lifecycle"] == "not implemented by object storage"
     assert found(checked.out)["cors"] == f"ok for {ORIGIN}"
 
 
@@ -271,7 +271,7 @@ async def test_a_refusal_of_storage_is_one_line_and_a_failure(
         done = await run_here(*SETUP, settings=settings)
     (line,) = done.err.splitlines()
     assert done.code == 1
-    assert line.startswith("attachery: the store refuses lifecycle (AccessDenied)")
+    assert line.startswith("attachery: object storage refuses lifecycle (AccessDenied)")
     assert "s3:PutLifecycleConfiguration" in line
     assert len(policies(done.out)) == 2
 
@@ -286,7 +286,7 @@ async def test_rules_that_the_store_drops_are_not_called_written(
     async with lying_store(str(serve_settings["s3_endpoint"]), forgets) as endpoint:
         done = await run_here(*SETUP, settings={**serve_settings, "s3_endpoint": endpoint})
     assert done.code == 0
-    assert found(done.out)["lifecycle"] == "accepted by the store, which does not keep it"
+    assert found(done.out)["lifecycle"] == "accepted by object storage, which does not keep it"
 
 
 async def test_a_missing_bucket_is_reported_in_one_line(
@@ -442,4 +442,4 @@ async def test_pages_and_apps_of_every_kind_of_origin_pass_the_preflight(
     assert passed == set(ORIGINS.values())
     assert not [sent for sent in OTHERS if await preflight(service, started.target, sent)]
     again = await run_here(*SETUP, *flags, settings=serve_settings)
-    assert found(again.out)["cors"] == "as it should be, nothing written"
+    assert found(again.out)["cors"] == "up to date, nothing written"

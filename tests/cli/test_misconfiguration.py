@@ -133,8 +133,8 @@ async def test_a_missing_privilege_is_explained(serve_settings: ServeSettings) -
         ({"s3_endpoint": "http://nowhere.invalid"}, "the host name is unknown"),
         ({"s3_endpoint": "https://{http}"}, "it does not speak TLS on that port"),
         ({"s3_endpoint": "https://{https}"}, "its TLS certificate is not trusted"),
-        ({"s3_endpoint": "http://{https}"}, "what answers is no object store, or expects another"),
-        ({"s3_endpoint": "http://{http}"}, "the store finds the request malformed"),
+        ({"s3_endpoint": "http://{https}"}, "the server is no object storage, or expects another"),
+        ({"s3_endpoint": "http://{http}"}, "object storage rejects the request as malformed"),
     ],
 )
 async def test_an_object_store_that_is_set_up_wrong_is_explained(

@@ -378,7 +378,7 @@ async def test_a_demo_streams_and_separates_passed_from_reported_checks(
     assert "exists" in passed
     assert "detected_content_type" not in passed
     assert others.startswith("detected_content_type reported (expected image/png, found ")
-    assert f"came back exactly as it was sent: {size} bytes" in said
+    assert f"was downloaded unchanged: {size} bytes" in said
 
 
 def peak_memory(pid: int) -> int:

@@ -183,7 +183,7 @@ def test_the_flow_works_with_the_oldest_dependencies(
     done = lowest_dev.run("-m", "attachery_dev", "demo", file, sources=True)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("hello.txt came back exactly as it was sent: 6 bytes.\n")
+    assert done.stdout.endswith("hello.txt was downloaded unchanged: 6 bytes.\n")
 
 
 def _versions(environment: Environment, *names: str) -> dict[str, str]:

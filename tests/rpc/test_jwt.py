@@ -577,8 +577,8 @@ async def test_a_verified_token_is_cached_for_a_minute_but_not_beyond_its_expiry
     [
         (None, "No such file"),
         ("", "Expecting value"),
-        ('{"keys": []}', "holds no key with an id for RS256, ES256, EdDSA"),
-        ('{"keys": [{"kty": "oct", "kid": "a", "k": "AAAA"}]}', "holds no key"),
+        ('{"keys": []}', "has no key with an id for RS256, ES256, EdDSA"),
+        ('{"keys": [{"kty": "oct", "kid": "a", "k": "AAAA"}]}', "has no key"),
     ],
 )
 async def test_a_file_that_cannot_be_used_is_refused_at_start(

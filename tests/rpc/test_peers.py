@@ -193,11 +193,11 @@ WRONG = [
     ('[a]\ntenants = "t"\nscopes = []', "peers.toml:2: [a] tenants: "),
     ('[a]\ntenants = "*"\nscopes = ["uploads"]', "peers.toml:3: [a] scopes: Input should be"),
     ('[a]\ntenants = "*"\nscopes = []\nname = 1', "peers.toml:4: [a] name: no such key"),
-    ('\n["*.example.org"]\ntenants = "*"', "peers.toml:2: '*.example.org' is no table"),
-    ('["Portal.example.org"]', "peers.toml:1: 'Portal.example.org' is no table"),
-    ('["https://example.org"]', "peers.toml:1: 'https://example.org' is no table"),
-    (f'["spiffe://x/{"a" * 128}"]', "is no table named as it must be"),
-    ("a = 1", "peers.toml:1: 'a' is no table"),
+    ('\n["*.example.org"]\ntenants = "*"', "peers.toml:2: '*.example.org' is not a table"),
+    ('["Portal.example.org"]', "peers.toml:1: 'Portal.example.org' is not a table"),
+    ('["https://example.org"]', "peers.toml:1: 'https://example.org' is not a table"),
+    (f'["spiffe://x/{"a" * 128}"]', "is not a table with a valid name"),
+    ("a = 1", "peers.toml:1: 'a' is not a table"),
 ]
 
 

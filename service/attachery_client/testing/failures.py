@@ -111,7 +111,7 @@ def _error_of(failure: Failure) -> AttacheryError:
     if isinstance(failure, type):
         return failure()
     if failure not in _DEFINITIONS:
-        raise ValueError(f"{failure!r} is no reason of attachery.v1.ErrorReason")
+        raise ValueError(f"{failure!r} is not a reason of attachery.v1.ErrorReason")
     return class_of_reason(failure)(reason=failure)
 
 

@@ -76,7 +76,7 @@ async def _run(file: Path) -> None:
                 await _flow(ready, sample, Path(folder) / "downloaded")
             except ClientError as error:
                 raise DemoError(str(error)) from error
-    print(f"\n{file.name} came back exactly as it was sent: {sample.size} bytes.")
+    print(f"\n{file.name} was downloaded unchanged: {sample.size} bytes.")
 
 
 def _examined(file: Path, policy: Policy) -> _Sample:

@@ -93,14 +93,14 @@ def _iam(
     form = urlencode({"Action": action, "Version": "2010-05-08", "UserName": USER_NAME, **named})
     status, answer = _send(endpoint, root, "iam", "POST", form)
     if status not in may_answer:
-        raise EmbeddedServerError(f"the object store answered {status} to {action}")
+        raise EmbeddedServerError(f"object storage answered {status} to {action}")
     return answer
 
 
 def _element(answer: str, name: str) -> str:
     found = re.search(f"<{name}>([^<]+)</{name}>", answer)
     if found is None:
-        raise EmbeddedServerError(f"the object store answered without {name}")
+        raise EmbeddedServerError(f"object storage answered without {name}")
     return found[1]
 
 
@@ -116,7 +116,7 @@ def _send(
         response = connection.getresponse()
         return response.status, response.read().decode(errors="replace")
     except (OSError, HTTPException) as error:
-        raise EmbeddedServerError(f"the object store does not answer: {error!r}") from error
+        raise EmbeddedServerError(f"object storage does not answer: {error!r}") from error
     finally:
         connection.close()
 

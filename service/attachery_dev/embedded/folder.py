@@ -53,7 +53,7 @@ async def claimed_folder(path: Path) -> AsyncIterator[DataFolder]:
         if not await _locked(owner, within=DYING_OWNER_SECONDS):
             raise EmbeddedServerError(f"the data folder {path} is in use by {_holder(owner)}")
         if not await _locked(server, within=PREVIOUS_SERVER_SECONDS):
-            raise EmbeddedServerError(f"the server of an earlier run still works in {path}")
+            raise EmbeddedServerError(f"the server of an earlier run still uses {path}")
         folder = DataFolder(path=path, server_lock=server)
         with reported(f"use the data folder {path}"):
             _sign(owner)

@@ -77,7 +77,7 @@ async def running_object_store(
     EmbeddedServerError if the folder is in use or the server does not start.
     """
     if importlib.util.find_spec("ministack") is None:
-        raise EmbeddedServerError("the embedded object store needs `pip install attachery-dev`")
+        raise EmbeddedServerError("embedded object storage needs `pip install attachery-dev`")
     async with claimed_folder(data_dir) as folder, AsyncExitStack() as stack:
         key_file = folder.path / "access_key.json"
         key = read_key(key_file) or await _issue_key(folder, key_file)
@@ -86,7 +86,7 @@ async def running_object_store(
             key = await _issue_key(folder, key_file)
             endpoint = await _serve_key(stack, folder, key, port)
         if endpoint is None:
-            raise EmbeddedServerError("the object store does not remember the key it made")
+            raise EmbeddedServerError("object storage has lost the key that it created")
         yield ObjectStore(endpoint=endpoint, access_key=key.key_id, secret_key=key.secret)
 
 

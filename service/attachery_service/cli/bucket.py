@@ -94,7 +94,7 @@ async def setup(options: Namespace) -> int:
     for name, report in reports.items():
         _tell(name, report)
     if not options.cors_origin:
-        _print("cors", "left as it is; --cors-origin ORIGIN lets the pages of a site upload")
+        _print("cors", "unchanged; --cors-origin ORIGIN lets the pages of a site upload")
     _print_policies(storage_at, options.principal or [])
     return 1 if any(report.outcome is Outcome.REFUSED for report in reports.values()) else 0
 
@@ -113,17 +113,17 @@ async def _kept(
 def _tell(name: str, report: RuleReport) -> None:
     match report.outcome:
         case Outcome.PRESENT:
-            _print(name, "as it should be, nothing written")
+            _print(name, "up to date, nothing written")
         case Outcome.MISSING:
             _print(name, "would be written")
         case Outcome.WRITTEN:
             _print(name, "written")
         case Outcome.NOT_KEPT:
-            _print(name, "accepted by the store, which does not keep it")
+            _print(name, "accepted by object storage, which does not keep it")
         case Outcome.NOT_IMPLEMENTED:
-            _print(name, "not implemented by the store")
+            _print(name, "not implemented by object storage")
         case Outcome.REFUSED:
-            text = f"the store refuses {name} ({report.code}): these credentials need"
+            text = f"object storage refuses {name} ({report.code}): these credentials need"
             print(f"attachery: {text} {_REQUIRED_PERMISSIONS[name]}", file=sys.stderr)
 
 
@@ -131,7 +131,9 @@ def _print_policies(options: StorageOptions, principals: Sequence[str]) -> None:
     if not principals:
         _print("note", "with --principal ARN the bucket's policy excludes every other principal")
     if not uses_tls(options):
-        _print("note", "the bucket's policy does not demand TLS: the store is reached without")
+        _print(
+            "note", "the bucket's policy does not require TLS: object storage is used without it"
+        )
     print("\nPolicy for the service's credentials:")
     print(json.dumps(service_policy(options), indent=2))
     print("\nPolicy for the bucket:")

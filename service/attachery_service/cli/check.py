@@ -104,7 +104,7 @@ def _said(outcome: Outcome, missing: str, permission: str) -> str:
         case Outcome.PRESENT:
             return "ok"
         case Outcome.NOT_IMPLEMENTED:
-            return "not implemented by the store"
+            return "not implemented by object storage"
         case Outcome.REFUSED:
             return f"unknown: the credentials lack {permission}"
         case _:

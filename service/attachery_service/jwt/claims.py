@@ -42,7 +42,7 @@ class ClaimNames:
 
 def _name(value: object) -> str:
     if not isinstance(value, str) or not is_printable(value):
-        raise ClaimError("the name is no printable text")
+        raise ClaimError("the name is not printable text")
     if not 1 <= len(value.encode()) <= _MAX_NAME_BYTES:
         raise ClaimError("the name is empty or too long")
     return value
@@ -52,17 +52,17 @@ def _tenants(value: object) -> frozenset[str] | None:
     if value == EVERY_TENANT:
         return None
     if not isinstance(value, list) or not all(isinstance(tenant, str) for tenant in value):
-        raise ClaimError("the tenants are no list of names")
+        raise ClaimError("the tenants are not a list of ids")
     try:
         return frozenset(parse_tenant_id(tenant) for tenant in value)
     except RuleViolation as error:
-        raise ClaimError("the tenants hold what is no tenant's name") from error
+        raise ClaimError("the tenants contain an invalid tenant id") from error
 
 
 def _scopes(value: object, renamed: Mapping[str, frozenset[Scope]]) -> frozenset[Scope]:
     """Returns the known scopes: an issuer's tokens often have scopes of other services too."""
     words = value.split() if isinstance(value, str) else value
     if not isinstance(words, list):
-        raise ClaimError("the scopes are neither a list nor words")
+        raise ClaimError("the scopes are neither a list nor text")
     own = frozenset(scope for scope in Scope if scope.value in words)
     return own.union(*(granted for name, granted in renamed.items() if name in words))

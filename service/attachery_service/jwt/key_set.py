@@ -111,7 +111,7 @@ def read_keys(text: bytes, algorithms: tuple[str, ...]) -> Keys:
     # Symmetric algorithms are not allowed, so a public key is never used as a secret.
     usable = {k.key_id: k for k in found if k and k.key_id and k.algorithm_name in algorithms}
     if not usable:
-        raise ValueError(f"it holds no key with an id for {', '.join(algorithms)}")
+        raise ValueError(f"it has no key with an id for {', '.join(algorithms)}")
     return usable
 
 

@@ -145,4 +145,4 @@ async def _apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migr
 
 def _require_unchanged(migration: Migration, applied: Row) -> None:
     if applied["sha256"] != migration.sha256:
-        raise SchemaError(f"migration {migration.name} was changed after it had been applied")
+        raise SchemaError(f"migration {migration.name} was changed after it was applied")

@@ -126,6 +126,6 @@ def _connection_pool(url: str) -> BlockingConnectionPool:
     except (ValueError, TypeError):
         # Without the cause, which may contain the URL with its password.
         raise RateLimitStoreError(
-            "ATTACHERY_RATE_LIMIT_STORE: not a URL of a Redis, or with options it does not know"
+            "ATTACHERY_RATE_LIMIT_STORE: not the URL of a Redis, or with unknown options"
         ) from None
     return pool

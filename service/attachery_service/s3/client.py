@@ -142,7 +142,7 @@ async def _credentials(session: AioSession, options: StorageOptions) -> AioCrede
         session.set_credentials(options.access_key, options.secret_key)
     credentials = await session.get_credentials()
     if credentials is None:
-        raise StorageMisconfigured(detail="there are no credentials for the object store")
+        raise StorageMisconfigured(detail="there are no credentials for object storage")
     share_refresh(credentials)
     return credentials
 

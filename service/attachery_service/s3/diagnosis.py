@@ -8,11 +8,11 @@ from botocore.exceptions import BotoCoreError, InvalidRegionError, ParamValidati
 
 from attachery_service.common.errors import network_fault
 
-_KEYS: Final = "ATTACHERY_S3_ACCESS_KEY and what belongs to it, or the AWS chain"
+_KEYS: Final = "ATTACHERY_S3_ACCESS_KEY and the other credentials, or the AWS chain"
 _WRONG_SECRET: Final = f"wrong keys: the signature does not fit the access key ({_KEYS})"
 _UNKNOWN_KEY: Final = f"wrong keys: there is no such access key ({_KEYS})"
-_EXPIRED: Final = f"the temporary credentials are not valid, or not any more ({_KEYS})"
-_SKEWED: Final = "this machine's clock differs too much from the store's: set it right"
+_EXPIRED: Final = f"the temporary credentials are invalid or expired ({_KEYS})"
+_SKEWED: Final = "this machine's clock differs too much from object storage's: correct it"
 _ELSEWHERE: Final = (
     "the bucket is in another region or at another endpoint:"
     " correct ATTACHERY_S3_REGION or ATTACHERY_S3_ENDPOINT"
@@ -23,8 +23,8 @@ NO_BUCKET: Final = (
 )
 _DENIED: Final = "the credentials lack a permission, or a policy refuses them"
 _MALFORMED: Final = (
-    "the store finds the request malformed: does ATTACHERY_S3_ENDPOINT need https://, and is"
-    " ATTACHERY_S3_REGION right?"
+    "object storage rejects the request as malformed: does ATTACHERY_S3_ENDPOINT need"
+    " https://, and is ATTACHERY_S3_REGION right?"
 )
 
 # By the error code, or by the HTTP status if the response has no body (HEAD).
@@ -48,8 +48,8 @@ _DETAILS: Final = {
     "403": _DENIED,
     "400": _MALFORMED,
     "BadRequest": _MALFORMED,
-    "NotImplemented": "the store has not implemented this",
-    "501": "the store has not implemented this",
+    "NotImplemented": "object storage has not implemented this",
+    "501": "object storage has not implemented this",
 }
 
 # A HEAD without permission and one with wrong keys have the same response.
@@ -64,9 +64,9 @@ def refusal_detail(code: str) -> str | None:
 def fault_detail(error: BaseException) -> str:
     """Explains a missing or malformed response."""
     if clause := network_fault(error):
-        return f"{clause}: correct ATTACHERY_S3_ENDPOINT or AWS_CA_BUNDLE, or start the store"
+        return f"{clause}: correct ATTACHERY_S3_ENDPOINT or AWS_CA_BUNDLE, or start object storage"
     return (
-        "what answers is no object store, or expects another scheme: correct ATTACHERY_S3_ENDPOINT"
+        "the server is no object storage, or expects another scheme: correct ATTACHERY_S3_ENDPOINT"
     )
 
 

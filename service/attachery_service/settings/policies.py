@@ -83,9 +83,9 @@ class PurposeTable(BaseModel):
             raise ValueError("max_metadata_retention must not be below metadata_retention")
         sizes = [route.max_size or math.inf for route in self.routes]
         if sizes != sorted(set(sizes)):
-            raise ValueError("routes must grow in max_size, and only the last may do without")
+            raise ValueError("routes must increase in max_size, and only the last may omit it")
         if len({route.name for route in self.routes}) < len(self.routes):
-            raise ValueError("routes must have names of their own")
+            raise ValueError("routes must have distinct names")
         for allowed in self.allowed_content_types:
             if not is_media_type(allowed.replace("/*", "/any")) or ";" in allowed:
                 raise ValueError(f"allowed_content_types: {allowed!r} is no media type")

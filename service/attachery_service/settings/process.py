@@ -48,10 +48,10 @@ class ProcessSettings(BaseSettings):
         default=True, description="Run as SCHED_BATCH, where the system permits it."
     )
     grpc_poller: bool = Field(
-        default=True, description="Have gRPC read by its poller, not by its event engine."
+        default=True, description="Let gRPC read by its poller, not by its event engine."
     )
     gc_freeze: bool = Field(
-        default=True, description="Have the garbage collector pass over what starting made."
+        default=True, description="Exempt the objects of the start-up from garbage collection."
     )
 
 

@@ -41,7 +41,7 @@ class TableFile:
         table = self.tables[name]
         if not names.fullmatch(name) or not isinstance(table, dict):
             where = f"{self.path}:{_line_of(self.text, name, None)}"
-            raise SettingsFileError(f"{where}: {name!r} is no table named as it must be")
+            raise SettingsFileError(f"{where}: {name!r} is not a table with a valid name")
         try:
             return model.model_validate({**base, **table})
         except ValidationError as error:

@@ -49,7 +49,7 @@ def log_parameters(address: DatabaseAddress) -> None:
         _log.info("database URL parameters without effect", parameters=address.dropped)
     if address.unprotected:
         _log.warning(
-            "database URL parameters that cannot be honoured; "
+            "unsupported protections in the database URL; "
             "sslmode=verify-full is what protects the connection",
             parameters=address.unprotected,
         )

@@ -22,7 +22,7 @@ UNUSABLE_URL: Final = f"the driver cannot use {_URL}, or a PG* variable beside i
 class DatabaseMisconfigured(DatabaseUnavailable):
     """An operator must act; callers see a DatabaseUnavailable."""
 
-    summary = "The service's own access to the database is wrong; its operators must act."
+    summary = "The service's access to the database is misconfigured; an operator must act."
 
 
 _STANDING: Final = (
@@ -73,7 +73,7 @@ def _standing(fault: BaseException) -> str | None:
         if isinstance(fault, kinds):
             return detail
     if isinstance(fault, ssl.SSLError) and _FILES.search(str(fault)):
-        return f"a TLS file that {_URL} names is not what it should be"
+        return f"a TLS file that {_URL} names is invalid"
     if isinstance(fault, ConnectionError) and _NO_TLS in str(fault):
         return f"it offers no TLS, or is not PostgreSQL: correct the port or sslmode of {_URL}"
     if isinstance(fault, asyncpg.PostgresError) and _REFUSED_BY_POOLER.search(str(fault)):

@@ -182,7 +182,7 @@ class _Trial:
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and (
             response.status != HTTPStatus.NOT_IMPLEMENTED
         ):
-            raise StorageUnavailable(detail="the object store fails")
+            raise StorageUnavailable(detail="object storage answers with a server error")
         now = (before + time.time()) / 2
         return _Answer(
             response.status,
@@ -212,7 +212,7 @@ async def reach(storage: Storage) -> str | None:
         return await _refusal_of(storage, status_of(cause), error)
     except StorageUnavailable as error:
         clause = error.facts.get("detail", "no answer in time")
-        raise StorageUnavailable(detail=f"the object store does not answer: {clause}") from error
+        raise StorageUnavailable(detail=f"object storage does not answer: {clause}") from error
     return None
 
 
@@ -257,7 +257,9 @@ async def _put_one(trial: _Trial) -> tuple[StoredObject, _Answer]:
     key = trial.new_key()
     answer = await trial.put(await trial.target(key, write_once=False))
     if not answer.accepted:
-        detail = "a signed PUT is refused: wrong keys, or they may not put below the prefix"
+        detail = (
+            "a signed PUT is refused: wrong keys, or keys without s3:PutObject below the prefix"
+        )
         raise StorageMisconfigured(detail=detail)
     return await _look_at(trial, key), answer
 
@@ -266,10 +268,10 @@ async def _look_at(trial: _Trial, key: str) -> StoredObject:
     try:
         found = await trial.objects.head(key)
     except StorageMisconfigured as error:
-        detail = "an object may be put but not looked at: s3:GetObject or kms:Decrypt is missing"
+        detail = "a stored object cannot be read: s3:GetObject or kms:Decrypt is missing"
         raise StorageMisconfigured(detail=detail) from error
     if found is None:
-        raise StorageMisconfigured(detail="an object that was just put is not found")
+        raise StorageMisconfigured(detail="a stored object is not found")
     return found
 
 
@@ -382,15 +384,15 @@ def _notes(report: ProbeReport) -> list[str]:
     if missing:
         notes.append(f"The credentials lack permissions: {', '.join(missing)}.")
     if not report.signed_headers:
-        notes.append(
-            "The store lets uploads through that differ from what their URL was signed for."
-        )
+        notes.append("Object storage accepts uploads that differ from their signed URL.")
     if not report.write_once:
-        notes.append("The store lets a signed URL replace its object, so objects are copied.")
+        notes.append("A signed URL can replace its object, so objects are copied.")
     if not report.conditional_copy:
-        notes.append("The store copies a source that has changed since it was looked at.")
+        notes.append("Object storage copies a source that has changed since its HEAD.")
     if report.versioned:
         notes.append("The bucket is versioned: deleted bytes stay until a lifecycle rule acts.")
     if abs(report.clock_difference or 0.0) > _CLOCK_TOLERANCE:
-        notes.append(f"The store's clock is {report.clock_difference} s ahead of this machine's.")
+        notes.append(
+            f"Object storage's clock is {report.clock_difference} s ahead of this machine's."
+        )
     return notes

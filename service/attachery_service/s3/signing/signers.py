@@ -145,4 +145,4 @@ def _require_signed(url: str, headers: Iterable[str]) -> None:
     """
     signed = parse_qs(urlsplit(url).query).get("X-Amz-SignedHeaders", [""])[0]
     if set(signed.split(";")) != {"host", *headers}:
-        raise StorageMisconfigured(detail="the SDK does not sign what it is told to sign")
+        raise StorageMisconfigured(detail="the SDK does not sign the requested headers")

@@ -49,7 +49,7 @@ class S3TargetSigner:
         Raises ValueError for a write-once form.
         """
         if request.size is None and request.write_once:
-            raise ValueError("a form cannot demand to be the first to write")
+            raise ValueError("a form cannot be write-once")
         with bounded(self.storage.options.operation_timeout):
             lifetime = await self._lifetime(request.lifetime)
             if request.size is None:
