@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 UV := .tools/uv/bin/uv
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup
 BUF := node_modules/.bin/buf
 PROTO_PYTHON := .tools/proto/bin/python
 DATA ?= .attachery
@@ -19,7 +20,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-fresh test-pythons test-ceph test-shutdown bench profile trace prose docs settings check format lint types imports protos proto clean
+.PHONY: help run demo test test-rest test-all test-fresh test-pythons test-ceph test-shutdown bench profile trace prose docs settings check format lint types imports protos proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,8 +31,13 @@ run: $(VENV)/ready ## serve with embedded Postgres and object storage (LISTEN, D
 demo: $(VENV)/ready ## take one file through the whole flow (FILE=README.md)
 	@$(BIN)/attachery demo "$(FILE)"
 
-test: $(VENV)/ready ## the whole suite, on real PostgreSQL and a real S3 server (TESTS="tests/unit …")
-	$(BIN)/pytest -n 2 --dist loadgroup $(TESTS)
+test: $(VENV)/ready ## the suite without its exhaustive tests, on real servers (TESTS="tests/unit …": all of these)
+	$(PYTEST) $(if $(TESTS),$(TESTS),-m "not exhaustive")
+
+test-rest: $(VENV)/ready ## the exhaustive tests: matrices, installations, crash loops, the previous release
+	$(PYTEST) -m exhaustive
+
+test-all: test test-rest ## the whole suite, as in CI
 
 test-fresh: ## both README commands on a fresh Debian 12, for root (QUICK=1: a part of the suite)
 	tests/fresh/run.sh 'make .venv/ready && .venv/bin/python tests/fresh/try_run.py && make demo && make test$(if $(QUICK), TESTS="$(QUICK_TESTS)")'
@@ -55,7 +61,7 @@ profile: $(VENV)/bench ## a flame graph of the service under one RPC (RPC=Comple
 trace: $(VENV)/bench ## count the Python frames of one call (RPC=Start, FILES=1 lists the files)
 	@PYTHONPATH=tests $(BIN)/python -m bench.tracing $(if $(RPC),--rpc "$(RPC)") $(if $(FILES),--files)
 
-check: format lint prose types imports protos docs test ## format, lint, prose, types, imports, protos, docs and tests
+check: format lint prose types imports protos docs test test-rest ## format, lint, prose, types, imports, protos, docs and tests
 
 format: $(VENV)/ready
 	$(BIN)/ruff format --check

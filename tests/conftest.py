@@ -12,6 +12,7 @@ pytest_plugins = [
     "support.process_fixtures",
     "support.sweep_fixtures",
     "support.redis_fixtures",
+    "support.sampling",
 ]
 
 

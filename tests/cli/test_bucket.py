@@ -347,6 +347,7 @@ async def test_check_warns_of_rules_that_would_delete_attachments(
     }
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

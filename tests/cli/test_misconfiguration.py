@@ -75,6 +75,7 @@ async def visitor(database_url: str) -> str:
     return f"postgresql://{name}:{SECRET}@{database_url.rpartition('@')[2]}"
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     ("url", "said"),
     [
@@ -121,6 +122,7 @@ async def test_a_missing_privilege_is_explained(serve_settings: ServeSettings) -
     assert "permission denied" in line
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

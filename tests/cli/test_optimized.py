@@ -53,6 +53,7 @@ def test_every_class_has_a_sentence_of_its_own(module: ModuleType) -> None:
     assert (unexplained, len(classes) > 40) == ([], True)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     "arguments",
     [

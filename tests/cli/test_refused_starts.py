@@ -36,6 +36,7 @@ async def refusal(settings: ServeSettings) -> str:
     return redact(error_line(refused.value))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

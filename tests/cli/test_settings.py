@@ -121,6 +121,7 @@ def test_an_empty_variable_is_an_unset_one(environment: pytest.MonkeyPatch) -> N
     assert settings.max_size == 157_286_400
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("arguments", COMMANDS)
 def test_a_misspelt_variable_is_refused_by_every_command_with_the_setting_that_was_meant(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]

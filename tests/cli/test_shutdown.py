@@ -71,6 +71,7 @@ def new_certificate(folder: Path) -> tuple[ServeSettings, bytes]:
     return {"tls_certificate": certificate, "tls_key": key}, authority.pem
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", CASES)
 async def test_a_stop_under_load_cancels_no_call(
     serve_settings: ServeSettings,

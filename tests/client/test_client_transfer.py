@@ -82,6 +82,7 @@ async def test_a_form_has_the_file_last_and_a_length(transfer: HttpTransfer) -> 
     assert b"\r\n\r\nthe bytes\r\n--" in received.start
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "fault",
     [answer(503), answer(500), answer(429), answer(400, REQUEST_TIMEOUT), hang_up],

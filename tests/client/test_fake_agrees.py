@@ -618,6 +618,7 @@ async def test_a_client_that_is_not_entered_refuses_every_call(
         await client.download("x", tenant_id=TENANT)
 
 
+@pytest.mark.sample(10)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_failure_is_as_the_service_sends_it(kind: type[errors.AttacheryError]) -> None:
     sent = from_status(to_status(getattr(service_errors, kind.__name__)(), "r1"))

@@ -17,7 +17,11 @@ from support.process_fixtures import BODY, RunHere, Serve, ServeSettings, Servin
 from support.processes import started
 from support.service_fixtures import TENANT
 
-pytestmark = [pytest.mark.xdist_group("packaging"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.xdist_group("packaging"),
+    pytest.mark.timeout(300),
+]
 
 PENDING = resources_pb2.UPLOAD_SESSION_STATE_PENDING
 READY = resources_pb2.UPLOAD_SESSION_STATE_READY

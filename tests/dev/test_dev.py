@@ -102,6 +102,7 @@ def test_it_shows_the_steps_of_its_first_start(dev: Dev) -> None:
         assert dev.process.events(step)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("origin", "allowed"),
     [
@@ -202,6 +203,7 @@ async def reached(process: Process, step: str) -> None:
     await eventually(lambda: process.has_ended or step in process.errors, within=60)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("wait", "moment"),
     [
@@ -454,6 +456,7 @@ def test_ready_files_that_cannot_all_be_written_leave_none_behind(tmp_path: Path
         assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "arguments",
     [

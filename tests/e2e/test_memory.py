@@ -48,6 +48,7 @@ async def dev(tmp_path: Path) -> AsyncIterator[tuple[int, dict[str, str]]]:
         assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
+@pytest.mark.exhaustive
 async def test_a_100_mib_file_costs_the_service_no_more_memory_than_a_small_one(
     dev: tuple[int, dict[str, str]],
 ) -> None:

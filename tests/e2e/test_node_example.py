@@ -91,6 +91,7 @@ async def test_the_node_example_uploads_and_downloads(
     assert second == "downloaded the same bytes"
 
 
+@pytest.mark.exhaustive
 async def test_the_node_example_prints_the_reason_of_an_error(
     make_service: MakeService, example: Path
 ) -> None:

@@ -102,6 +102,7 @@ async def failing_item(service: ServiceUnderTest, kind: str) -> str | Item:
     return attachment_id
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "kind",
     [

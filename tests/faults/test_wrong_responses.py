@@ -122,6 +122,7 @@ LIES: dict[str, tuple[Lie, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("lie", "declared"), LIES.values(), ids=LIES)
 async def test_a_wrong_head_changes_nothing(
     make_service: MakeService, object_store: StoreUnderTest, lie: Lie, declared: dict[str, Any]

@@ -20,6 +20,7 @@ import pytest
 from support.environments import PROJECTS, ROOT, Environment, call, uv, uv_binary
 
 pytestmark = [
+    pytest.mark.exhaustive,
     pytest.mark.packaging,
     pytest.mark.xdist_group("packaging"),
     pytest.mark.timeout(300),

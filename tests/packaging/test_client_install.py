@@ -13,7 +13,11 @@ import pytest
 from attachery_client.cli.help import COMMANDS_OF
 from support.environments import PROJECTS, Environment, NewEnvironment, call, uv
 
-pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.packaging,
+    pytest.mark.xdist_group("packaging"),
+]
 
 IMPORTS = """
 import attachery_client, attachery_client.testing

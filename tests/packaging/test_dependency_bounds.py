@@ -18,6 +18,7 @@ from support.environments import (
 from support.service_fixtures import ServiceUnderTest
 
 pytestmark = [
+    pytest.mark.exhaustive,
     pytest.mark.packaging,
     pytest.mark.xdist_group("packaging"),
     pytest.mark.timeout(300),  # an empty cache is filled from PyPI first

@@ -13,7 +13,11 @@ import pytest
 
 from support.environments import PROJECTS, ROOT, built, uv
 
-pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging")]
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.packaging,
+    pytest.mark.xdist_group("packaging"),
+]
 
 # Distribution to the folders of its modules.
 MODULES = {

@@ -93,6 +93,7 @@ def test_all_contracts_are_kept(tree: Path) -> None:
     assert f"Contracts: {len(_contracts())} kept, 0 broken." in said
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("contract", "module", "imported"), VIOLATIONS)
 def test_a_violation_is_noticed(contract: str, module: str, imported: str, tree: Path) -> None:
     with (tree / "service" / module).open("a", encoding="utf-8") as source:

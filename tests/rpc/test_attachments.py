@@ -180,6 +180,7 @@ async def test_the_longest_name_is_downloaded_under_its_name(service: ServiceUnd
         assert unquote(header.partition("filename*=UTF-8''")[2]) == name
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("declared", "served", "shown"),
     [

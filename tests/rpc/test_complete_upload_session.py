@@ -154,6 +154,7 @@ async def test_an_object_above_the_policys_maximum_fails(make_service: MakeServi
     assert refused.facts["actualSize"] == "11"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.requirement("L2")
 @pytest.mark.parametrize(
     ("algorithm", "right"),

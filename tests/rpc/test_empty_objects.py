@@ -56,6 +56,7 @@ async def uploaded(service: ServiceUnderTest, size: int | None, **fields: Any) -
     return attachment_id
 
 
+@pytest.mark.sample(2)
 @DECLARED
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "sdk"])

@@ -35,6 +35,7 @@ def leaks_nothing(failed: Failure) -> bool:
     return not any(word in text for word in ("hunter2", "Traceback", "class '", "asyncpg", "File "))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     "body", [b"\xff" * 40, b"\x0a\x05ab", b"\x0a\x02\xc3\x28", b"\x0a", b"\x12\x80"]
@@ -101,6 +102,7 @@ async def test_request_id_is_returned_in_trailers_and_details(
     assert dict(await started.trailing_metadata())["x-request-id"] == "my-request.1"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.bad_input
 @pytest.mark.parametrize("odd", ["a b", "x" * 65, 'a"b', "'; drop table", ""])
 async def test_an_odd_request_id_is_replaced(service: ServiceUnderTest, odd: str) -> None:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.bad_input
 FINE: dict[str, Any] = {"filename": "a.txt", "content_type": "text/plain", "size_bytes": 1}
 
 
+@pytest.mark.sample(20)
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
@@ -199,6 +200,7 @@ async def test_a_refusal_never_repeats_the_sent_values(service: ServiceUnderTest
     assert "sECRET" not in refused.message
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "filename",
     [
@@ -222,6 +224,7 @@ async def test_a_fine_name_comes_back_exactly(service: ServiceUnderTest, filenam
     assert (await service.start(**{**FINE, "filename": filename})).session.filename == filename
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "emoji",
     [
@@ -247,6 +250,7 @@ ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007
 TAGS = ENGLAND[1:]
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     ("sent", "stored"),
     [

@@ -186,6 +186,7 @@ async def test_content_ids_lose_only_their_brackets(
     assert (await made(service, content_id=given)).content_id == kept
 
 
+@pytest.mark.sample(3)
 @pytest.mark.requirement("A12", "A13")
 @pytest.mark.parametrize("content_id", ["", "logo"])
 @pytest.mark.parametrize("disposition", [ATTACHMENT, INLINE])

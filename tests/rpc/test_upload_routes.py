@@ -50,6 +50,7 @@ async def test_a_policy_shows_its_routes_and_recommends_none_without_a_size(
     ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("purpose", "size", "route"),
     [

@@ -77,6 +77,7 @@ async def setting(url: str, name: str) -> object:
     return row["value"]
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("query", PRINTED.values(), ids=PRINTED)
 async def test_urls_of_providers_connect_and_migrate(database_url: str, query: str) -> None:
     url = f"{database_url}?{query}".replace("postgresql://", "postgres://")
@@ -98,6 +99,7 @@ async def test_parameters_of_the_session_reach_the_server(postgres_url: str) -> 
         assert await setting(f"{postgres_url}?{query}", name) == value
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("query", "prepares"),
     [
@@ -229,6 +231,7 @@ async def tls_url(
         yield f"postgresql://{user_info}@127.0.0.1:{port}/postgres"
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("query", "system_roots"),
     [

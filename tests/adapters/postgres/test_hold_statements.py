@@ -165,6 +165,7 @@ async def world(database_url: str) -> AsyncIterator[World]:
         yield World(database, PostgresHolds(database), raw, chance)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("seed", range(5))
 async def test_every_read_returns_the_latest_end_of_live_holds_after_any_interleaving(
     world: World, seed: int

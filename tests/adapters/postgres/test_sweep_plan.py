@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from attachery_service.postgres.queries import query
 from support.service_fixtures import TENANT, ServiceUnderTest
 
@@ -44,6 +46,7 @@ FILL = """
 """
 
 
+@pytest.mark.exhaustive
 async def test_no_statement_of_the_sweep_reads_a_large_table_whole(
     service: ServiceUnderTest,
 ) -> None:

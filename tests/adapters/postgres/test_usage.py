@@ -215,6 +215,7 @@ async def there_is(world: World) -> Usage:
     return Usage(**dict(row))
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("seed", range(5))
 async def test_counters_equal_the_sums_over_sessions_after_any_interleaving(
     world: World, seed: int

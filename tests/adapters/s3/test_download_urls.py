@@ -27,6 +27,7 @@ async def stored_key(raw_s3: S3Client, bucket: str, key: str) -> str:
     return key
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "filename",
     ["plain.txt", "Übersicht 2026.pdf", "日本語の名前.png", "a\"b'c;d=e%41&f+g #h.txt",

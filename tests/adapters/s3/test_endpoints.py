@@ -76,6 +76,7 @@ ENDPOINTS = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("endpoint", "base"), ENDPOINTS.items(), ids=ENDPOINTS)
 async def test_an_endpoint_is_signed_and_read_past_the_sdk(endpoint: str, base: str) -> None:
     async with opened_at(endpoint) as storage:

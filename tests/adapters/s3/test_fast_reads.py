@@ -53,6 +53,7 @@ def read_of(headers: Mapping[str, str] | None) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name in kept}
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "body", [b"", b"x", BODY, b"%PDF-1.7\n" + b"p" * 100_000], ids=["empty", "one", "some", "long"]
 )
@@ -84,6 +85,7 @@ async def test_an_object_is_the_same_past_the_sdk(
         assert asked == []
 
 
+@pytest.mark.sample(7)
 @pytest.mark.parametrize(
     "more",
     [

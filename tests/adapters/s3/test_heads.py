@@ -95,6 +95,7 @@ async def test_any_other_response_is_repeated_by_the_sdk(answer: bytes | None) -
         assert store.asked_on[1] == 2
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     "answer",
     [

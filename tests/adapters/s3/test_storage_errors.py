@@ -120,6 +120,7 @@ async def failure(
     return raised.value
 
 
+@pytest.mark.sample(2)
 @every_call
 async def test_a_missing_bucket_is_an_operators_matter(storage: Storage, call: Call) -> None:
     missing = replace(storage, options=replace(storage.options, bucket="there-is-no-such-bucket"))
@@ -127,6 +128,7 @@ async def test_a_missing_bucket_is_an_operators_matter(storage: Storage, call: C
     await failure(call, missing, StorageMisconfigured)
 
 
+@pytest.mark.sample(3)
 @every_call
 @pytest.mark.parametrize(
     "keys", [{"secret_key": "wrong"}, {"access_key": "AKIAWRONG"}], ids=["secret", "key_id"]
@@ -138,6 +140,7 @@ async def test_wrong_keys_are_an_operators_matter(
         await failure(call, storage, StorageMisconfigured)
 
 
+@pytest.mark.sample(2)
 @every_call
 async def test_a_dead_endpoint_is_unavailable(call: Call) -> None:
     with socket.socket() as unused:
@@ -148,6 +151,7 @@ async def test_a_dead_endpoint_is_unavailable(call: Call) -> None:
             await failure(call, storage, StorageUnavailable)
 
 
+@pytest.mark.sample(2)
 @every_call
 async def test_a_silent_store_is_unavailable_within_the_bound(call: Call) -> None:
     async with (
@@ -191,6 +195,7 @@ async def test_a_copy_may_be_silent_for_longer_than_other_calls() -> None:
         assert store.requests == 1
 
 
+@pytest.mark.sample(3)
 # Without the calls whose response has no content to check.
 @pytest.mark.parametrize("call", ["head", "sdk_head", "copy", *READS])
 @pytest.mark.parametrize("answer", GARBAGE.values(), ids=GARBAGE)
@@ -199,6 +204,7 @@ async def test_garbage_is_unavailable(call: str, answer: bytes) -> None:
         await failure(CALLS[call], storage, StorageUnavailable)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("call", READS)
 @pytest.mark.parametrize("status", PASSING)
 async def test_transient_faults_are_unavailable(call: str, status: str) -> None:
@@ -207,6 +213,7 @@ async def test_transient_faults_are_unavailable(call: str, status: str) -> None:
         await failure(CALLS[call], storage, StorageUnavailable)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("call", READS)
 @pytest.mark.parametrize("status", STANDING)
 async def test_permanent_faults_are_misconfigured(call: str, status: str) -> None:
@@ -215,6 +222,7 @@ async def test_permanent_faults_are_misconfigured(call: str, status: str) -> Non
         await failure(CALLS[call], storage, StorageMisconfigured)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("call", ["head", "sdk_head"])
 @pytest.mark.parametrize(
     ("status", "kind"),
