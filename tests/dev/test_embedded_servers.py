@@ -56,6 +56,15 @@ def postgres_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("embedded") / "postgres"
 
 
+@pytest.fixture
+async def cluster(postgres_dir: Path) -> Path:
+    """The files of a server that has run."""
+    if not (postgres_dir / "cluster").exists():
+        async with running_postgres(postgres_dir, durable=False):
+            pass
+    return postgres_dir / "cluster"
+
+
 @pytest.fixture(scope="module")
 def store_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("embedded") / "store"
@@ -275,14 +284,14 @@ async def test_folder_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
 
 
 async def test_server_that_ends_at_once_is_reported_in_one_line(
-    postgres_dir: Path, others: set[int]
+    cluster: Path, others: set[int]
 ) -> None:
-    settings = postgres_dir / "cluster" / "postgresql.auto.conf"
+    settings = cluster / "postgresql.auto.conf"
     good = settings.read_text()
     settings.write_text("no_such_setting = 1\n")
     try:
         with pytest.raises(EmbeddedServerError, match="no_such_setting") as caught:
-            await running_postgres(postgres_dir).__aenter__()
+            await running_postgres(cluster.parent).__aenter__()
     finally:
         settings.write_text(good)
     assert "\n" not in str(caught.value)

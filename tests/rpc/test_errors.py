@@ -117,8 +117,12 @@ async def test_a_deadline_that_is_too_short_has_its_own_reason(
     service: ServiceUnderTest,
 ) -> None:
     request = GetUploadSessionRequest(tenant_id=TENANT, attachment_id=UNKNOWN)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await service.uploads.GetUploadSession(request, metadata=service.metadata, timeout=0.001)
+    async with service.database.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE upload_sessions IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await service.uploads.GetUploadSession(
+                request, metadata=service.metadata, timeout=0.001
+            )
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 

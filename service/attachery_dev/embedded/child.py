@@ -93,9 +93,17 @@ def die_with(parent: int, death_signal: int) -> None:
         sys.exit(f"the starting process {parent} has ended")
 
 
+def accept_interrupts() -> None:
+    """Unblocks SIGINT without the one that may be pending: it was for the starting process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def main(arguments: list[str]) -> None:
     """Starts the server; exits with one line on standard error if that fails."""
     parent, death_signal, uid, gid, *program = arguments
+    accept_interrupts()
     try:
         if uid != "-":
             give_up_root(int(uid), int(gid))

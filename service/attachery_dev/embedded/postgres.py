@@ -29,6 +29,7 @@ from attachery_dev.embedded.process import (
     StopStep,
     User,
     clean_environment,
+    interrupts_blocked,
     run,
     start_on_free_port,
 )
@@ -127,7 +128,7 @@ def _check_cluster(installation: Installation) -> None:
 
 
 def _major_version(programs: Path) -> str:
-    with reported("run the embedded PostgreSQL"):
+    with reported("run the embedded PostgreSQL"), interrupts_blocked():
         said = subprocess.run(  # noqa: S603
             [programs / "postgres", "-V"],
             env=clean_environment(),

@@ -198,7 +198,12 @@ async def _until_ready(process: ServerProcess, ready: Ready, within: float) -> N
 
 def _spawn(command: Command, stdin: bytes = b"") -> ServerProcess:
     log = command.folder.log
-    with reported(f"start {command.name}"), _appended(log) as output, _pipe(stdin) as given:
+    with (
+        reported(f"start {command.name}"),
+        _appended(log) as output,
+        _pipe(stdin) as given,
+        interrupts_blocked(),
+    ):
         log_start = log.stat().st_size
         popen = subprocess.Popen(  # noqa: S603
             _child_arguments(command),
@@ -213,6 +218,20 @@ def _spawn(command: Command, stdin: bytes = b"") -> ServerProcess:
             umask=0o077,
         )
         return ServerProcess(command, popen, log_start)
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Blocks SIGINT here and in a program started here.
+
+    A child belongs to the terminal's process group until its session is new; a Ctrl-C in between
+    would end it, and its failure would hide the interruption.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _child_arguments(command: Command) -> list[str]:
