@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
@@ -261,6 +261,7 @@ def test_an_attachment_is_told_as_by_keywords(
     assert VIEW.message(session, caller) == told_attachment(session, sees_storage=sees_storage)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(resolutions, st.booleans()), min_size=1, max_size=4))
 def test_joined_responses_equal_the_encoded_message_whatever_is_cached(
     answers: list[tuple[Resolution, bool]],
