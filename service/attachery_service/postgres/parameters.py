@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from attachery_service.domain.checks import Check
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.transitions import Claim, Completion, Rejection
-
-JsonRow = dict[str, Any]
+from attachery_service.postgres.declarations import JsonRow, declaration_row
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -35,7 +33,7 @@ def from_checks(checks: Iterable[Check]) -> list[JsonRow]:
 
 
 def request_values(request: RequestKey | None) -> JsonRow:
-    """The request id as statements take it that change one session."""
+    """Returns the request id as parameters of a statement for one session."""
     return {
         "method": request and request.method,
         "request_id": request and request.request_id,
@@ -54,20 +52,13 @@ def request_row(request: RequestKey | None) -> JsonRow:
 
 
 def start_row(new: NewSession, request: RequestKey | None, limits: Limits) -> JsonRow:
-    command, declared = new.command, new.command.declaration
+    command = new.command
     row = {
         "tenant_id": command.tenant_id,
         "attachment_id": str(new.attachment_id),
         "purpose": command.purpose,
-        "filename": declared.filename,
-        "content_type": declared.content_type,
-        "declared_size": declared.size,
         "max_size": command.policy.max_size,
-        "declared_checksums": declared.checksums.known(),
-        "content_id": declared.content_id,
-        "disposition": declared.disposition,
-        "is_inline": declared.is_inline,
-        "metadata": dict(declared.metadata),
+        **declaration_row(command.declaration),
         "seal": new.seal,
         "upload_key": new.upload_key,
         "created_by": new.created_by,
@@ -124,7 +115,7 @@ def _completion_row(completion: Completion) -> JsonRow:
 
 
 def _interval(duration: timedelta | None) -> str | None:
-    """Exact; and hours, not days, whose length depends on the time zone."""
+    """Formats an exact duration, without days: their length depends on the time zone."""
     return None if duration is None else f"{duration // _MICROSECOND} us"
 
 

@@ -18,8 +18,8 @@ from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import UploadSession
 from attachery_service.domain.transitions import Claim, Completion, Rejection
 from attachery_service.postgres.database import Database
+from attachery_service.postgres.declarations import JsonRow
 from attachery_service.postgres.parameters import (
-    JsonRow,
     outcome_row,
     request_row,
     start_row,

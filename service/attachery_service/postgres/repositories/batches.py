@@ -19,7 +19,7 @@ from attachery_service.postgres.coalescing.batch_statements import (
     to_lookup,
 )
 from attachery_service.postgres.database import Database
-from attachery_service.postgres.parameters import JsonRow
+from attachery_service.postgres.declarations import JsonRow
 from attachery_service.postgres.rows import Row, to_outcome
 
 
