@@ -8,6 +8,8 @@ Netflix's concurrency-limits (GradientLimit):
 Latency above its best means that calls wait for each other, and the limit falls towards QUEUE calls
 above the number that the service can process concurrently. While latency stays at its best, the
 limit grows. Latencies are compared per method, as a Complete takes longer than a Get.
+
+Part of load shedding: `admission` states the gain and the switch.
 """
 
 from __future__ import annotations
