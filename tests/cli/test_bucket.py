@@ -204,7 +204,7 @@ async def test_the_service_policy_is_sufficient_and_minimal(
     assert (said["lifecycle"], said["cors"]) == ("ok", f"ok for {ORIGIN}")
     assert "note" not in said
     assert refused.code == 1
-    assert "the store refuses cors (AccessDenied)" in refused.err
+    assert "object storage refuses cors (AccessDenied)" in refused.err
     elsewhere = await run_here("check", settings={**guest, "s3_prefix": "other"})
     assert "without s3:PutObject below the prefix" in elsewhere.err
 

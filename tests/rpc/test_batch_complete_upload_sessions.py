@@ -21,7 +21,7 @@ from attachery_service.domain.identity import Scope
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.queries import Query
 from attachery_service.postgres.repositories.batches import PostgresBatches
-from attachery_service.s3.errors import bounded
+from attachery_service.s3.errors import translate_errors
 from attachery_service.s3.objects import S3ObjectStore
 from support.failures import failure
 from support.proxy import Proxy, proxy_of
@@ -573,7 +573,7 @@ async def test_an_item_that_is_slow_ends_alone_and_its_cause_is_logged(
 
     async def head(self: S3ObjectStore, key: str) -> Any:
         if slow in key:
-            with bounded(60):
+            with translate_errors(60):
                 await asyncio.sleep(60)
         return await real(self, key)
 

@@ -60,7 +60,7 @@ class Notified:
 
 
 @asynccontextmanager
-async def opened_door(
+async def endpoint_of(
     settings: Settings, http: aiohttp.ClientSession, **more: Any
 ) -> AsyncIterator[Notified]:
     """A worker that accepts notifications, and does not sweep."""

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from attachery.v1 import resources_pb2 as pb
 from attachery_service.domain.object_created import NotificationKind
-from support.notifying import Notified, created, opened_door, records, started
+from support.notifying import Notified, created, endpoint_of, records, started
 from support.service_fixtures import ServiceUnderTest
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:attachery-uploads"
@@ -114,7 +114,7 @@ FORMS: dict[str, tuple[str, Wrap]] = {
 
 @pytest.fixture
 async def door(service: ServiceUnderTest) -> AsyncIterator[Notified]:
-    async with opened_door(service.settings, service.http) as opened:
+    async with endpoint_of(service.settings, service.http) as opened:
         yield opened
 
 
@@ -260,7 +260,7 @@ async def test_confirmations_do_not_flood_the_log(
 async def test_sns_is_challenged_for_the_credentials_of_its_url(service: ServiceUnderTest) -> None:
     attachment_id, key = await started(service)
     message = json.dumps(sns(records(created(service.bucket, key)))).encode()
-    async with opened_door(
+    async with endpoint_of(
         service.settings, service.http, notifications_token=SecretStr("s3cret")
     ) as door:
         # SNS sends this for https://sns:s3cret@HOST/notifications.

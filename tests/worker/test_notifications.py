@@ -23,7 +23,7 @@ from support.notifying import (
     Notified,
     created,
     created_at_ceph,
-    opened_door,
+    endpoint_of,
     records,
     started,
 )
@@ -38,7 +38,7 @@ LIMIT = 256 * 1024
 
 @pytest.fixture
 async def door(service: ServiceUnderTest) -> AsyncIterator[Notified]:
-    async with opened_door(service.settings, service.http) as opened:
+    async with endpoint_of(service.settings, service.http) as opened:
         yield opened
 
 
@@ -64,7 +64,7 @@ async def test_keys_are_understood_however_they_are_written(
     make_service: MakeService, prefix: str
 ) -> None:
     service = await make_service(s3_prefix=prefix)
-    async with opened_door(service.settings, service.http) as door:
+    async with endpoint_of(service.settings, service.http) as door:
         for number, write in enumerate((created, created_at_ceph), start=1):
             attachment_id, key = await started(service)
             assert await door.tell(records(write(service.bucket, key))) == 200
@@ -231,7 +231,7 @@ async def test_a_message_that_is_too_long_is_refused(
 async def test_without_the_right_token_notifications_are_refused(service: ServiceUnderTest) -> None:
     attachment_id, key = await started(service)
     message = records(created(service.bucket, key))
-    async with opened_door(
+    async with endpoint_of(
         service.settings, service.http, notifications_token=SecretStr("s3cret-é")
     ) as door:
         wrong = ["", "Bearer", "Bearer s3cret", "Basic !", "Basic YTpi", "Digest s3cret-é"]
@@ -266,7 +266,7 @@ async def test_notifications_beyond_the_queue_must_be_retried(service: ServiceUn
     prefix, tenant, *_ = waiting[0][1].split("/")
     async with (
         canned_store(None) as silent,
-        opened_door(
+        endpoint_of(
             service.settings, service.http, s3_endpoint=silent.endpoint, s3_timeout=300.0
         ) as door,
     ):
@@ -301,7 +301,7 @@ async def test_the_sweep_completes_sessions_after_a_fault(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:
     attachment_id, key = await started(service)
-    async with opened_door(
+    async with endpoint_of(
         service.settings, service.http, s3_endpoint="http://127.0.0.1:9"
     ) as door:
         assert await door.tell(records(created(service.bucket, key))) == 200
@@ -320,7 +320,7 @@ async def test_the_sweep_completes_queued_sessions_after_a_stop(
     sessions = [await started(service) for _ in range(8)]
     events = [created(service.bucket, key) for _, key in sessions]
     async with canned_store(None) as silent:
-        async with opened_door(service.settings, service.http, s3_endpoint=silent.endpoint) as door:
+        async with endpoint_of(service.settings, service.http, s3_endpoint=silent.endpoint) as door:
             assert await door.tell(records(*events)) == 200
             await asyncio.wait_for(silent.asked.wait(), 10)
         with pytest.raises(aiohttp.ClientConnectionError):
@@ -341,7 +341,7 @@ async def test_a_notification_of_ceph_completes_the_session(
     service = await make_service(s3_prefix="my files")
     token = "t0ken-of.the_store"
     async with (
-        opened_door(service.settings, service.http, notifications_token=SecretStr(token)) as door,
+        endpoint_of(service.settings, service.http, notifications_token=SecretStr(token)) as door,
         opened_sns(object_store) as sns,
     ):
         address = door.url.replace("http://", f"http://ceph:{token}@")

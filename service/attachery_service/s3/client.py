@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from attachery_service.domain.errors import StorageMisconfigured
 from attachery_service.s3.bucket.endpoint_url import read_endpoint
 from attachery_service.s3.credentials import share_refresh
-from attachery_service.s3.errors import bounded, status_of
+from attachery_service.s3.errors import status_of, translate_errors
 from attachery_service.s3.http.clients import (
     ATTEMPTS,
     CONNECT_SECONDS,
@@ -103,7 +103,7 @@ async def open_storage(options: StorageOptions) -> AsyncIterator[Storage]:
 
 async def ping(storage: Storage) -> None:
     """Sends a HEAD of the bucket. Raises StorageUnavailable or StorageMisconfigured."""
-    with bounded(storage.options.operation_timeout):
+    with translate_errors(storage.options.operation_timeout):
         await storage.s3.head_bucket(Bucket=storage.options.bucket)
 
 
@@ -112,13 +112,13 @@ async def ensure_bucket(storage: Storage) -> None:
 
     Leaves an existing bucket unchanged. Raises StorageUnavailable or StorageMisconfigured.
     """
-    with bounded(storage.options.operation_timeout):
+    with translate_errors(storage.options.operation_timeout):
         if not await _has_bucket(storage):
             await _create_bucket(storage)
 
 
 async def _opened(stack: AsyncExitStack, options: StorageOptions) -> Storage:
-    with bounded(_OPEN_SECONDS):
+    with translate_errors(_OPEN_SECONDS):
         session = get_session()
         session.get_component("data_loader").file_loader = LeanModels()
         credentials = await _credentials(session, options)

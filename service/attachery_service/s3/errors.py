@@ -73,7 +73,7 @@ _PASSING_STATUSES: Final = frozenset({
 _REFUSALS: Final = range(300, 500)
 
 
-def bounded(limit: float) -> AbstractContextManager[None]:
+def translate_errors(limit: float) -> AbstractContextManager[None]:
     """Bounds a short request to the rest of the call's storage budget of `limit` seconds.
 
     Raises StorageUnavailable for a transient fault, including an exceeded limit, and
@@ -84,7 +84,7 @@ def bounded(limit: float) -> AbstractContextManager[None]:
 
 
 def transferring(limit: float, budget: WaitBudget | None = None) -> AbstractContextManager[None]:
-    """Bounds a copy or read of a whole object, as `bounded` does.
+    """Bounds a copy or read of a whole object, as `translate_errors` does.
 
     Uses the call's transfer budget, or `budget` if given.
     """

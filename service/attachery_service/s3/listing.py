@@ -14,7 +14,7 @@ from attachery_service.domain.audit import ListedObject, ObjectPage
 from attachery_service.domain.identifiers import parse_tenant_id, parse_uuid
 from attachery_service.domain.validation import RuleViolation
 from attachery_service.s3.client import Storage
-from attachery_service.s3.errors import bounded
+from attachery_service.s3.errors import translate_errors
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
@@ -66,7 +66,7 @@ class S3ObjectListing:
         options = self.storage.options
         if token:
             more["ContinuationToken"] = token
-        with bounded(options.operation_timeout):
+        with translate_errors(options.operation_timeout):
             page = await self.storage.s3.list_objects_v2(
                 Bucket=options.bucket, Prefix=prefix, **more
             )

@@ -12,7 +12,7 @@ from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.errors import AttacheryError, StorageUnavailable
 from attachery_service.s3.client import Storage
 from attachery_service.s3.deletion import delete_many
-from attachery_service.s3.errors import bounded, status_of, transferring
+from attachery_service.s3.errors import status_of, transferring, translate_errors
 from attachery_service.s3.hashing import ObjectHasher
 from attachery_service.s3.http.fast_reads import choose_reads
 from attachery_service.s3.parse_head import parse_head
@@ -40,7 +40,7 @@ class S3ObjectStore:
 
     async def head(self, key: str) -> StoredObject | None:
         """Returns the object's metadata, with object storage's checksums; None if it is missing."""
-        with bounded(self._operation_timeout):
+        with translate_errors(self._operation_timeout):
             try:
                 headers = await (await self._reads()).head(key)
             except ClientError as error:
@@ -77,7 +77,7 @@ class S3ObjectStore:
 
     async def delete(self, key: str) -> None:
         """Deletes an object; a missing one is no error."""
-        with bounded(self._operation_timeout):
+        with translate_errors(self._operation_timeout):
             await self._s3.delete_object(Bucket=self._bucket, Key=key)
 
     async def delete_many(self, keys: Sequence[str]) -> Mapping[str, AttacheryError]:
@@ -92,7 +92,7 @@ class S3ObjectStore:
         if count == 0 or source.size == 0:
             # An empty object has no range to request.
             return b""
-        with bounded(self._operation_timeout):
+        with translate_errors(self._operation_timeout):
             head = await (await self._reads()).first_bytes(source, count)
             return _whole(head, min(count, source.size))
 

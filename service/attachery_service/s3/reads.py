@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Reads(Protocol):
-    """The reads that every Complete makes. Raises the faults that `bounded` translates."""
+    """The reads that every Complete makes. Raises the faults that `translate_errors` translates."""
 
     async def head(self, key: str) -> Mapping[str, str] | None:
         """Returns the headers of the object, with lower-case names; None if it is missing."""

@@ -19,7 +19,7 @@ from attachery_service.domain.checks import StoredObject
 from attachery_service.domain.checksums import NO_CHECKSUMS, Algorithm, Checksums
 from attachery_service.domain.errors import StorageUnavailable
 from attachery_service.s3.client import Storage
-from attachery_service.s3.errors import bounded, code_of, is_archived, status_of
+from attachery_service.s3.errors import code_of, is_archived, status_of, translate_errors
 from attachery_service.s3.hashing import ObjectHasher
 from attachery_service.s3.http.headers import CUSTOMER_KEY, STORAGE_CLASS
 from attachery_service.s3.parse_head import parse_head
@@ -44,7 +44,7 @@ class S3SecondLook:
 
         The result contains no checksums, so verification hashes the bytes. None: missing.
         """
-        with bounded(self._timeout):
+        with translate_errors(self._timeout):
             try:
                 headers = await self._get_headers(key)
             except ClientError as error:
@@ -78,7 +78,7 @@ class S3SecondLook:
 
     async def first_bytes(self, source: StoredObject, count: int) -> bytes:
         """Reads the first `count` bytes of a GET without a range. Raises PreconditionChanged."""
-        with bounded(self._timeout):
+        with translate_errors(self._timeout):
             body = await self._sdk.open(source)
             async with body:
                 first = await read(body, min(count, source.size))

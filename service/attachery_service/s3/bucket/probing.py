@@ -36,7 +36,7 @@ from attachery_service.domain.sessions import Seal
 from attachery_service.domain.transfers import TargetRequest, UploadTarget
 from attachery_service.s3.client import Storage, ping
 from attachery_service.s3.diagnosis import DENIALS, NO_BUCKET, refusal_detail
-from attachery_service.s3.errors import bounded, code_of, status_of
+from attachery_service.s3.errors import code_of, status_of, translate_errors
 from attachery_service.s3.http.clients import trust
 from attachery_service.s3.objects import S3ObjectStore
 from attachery_service.s3.signing.urls import S3TargetSigner
@@ -96,7 +96,7 @@ async def probe(storage: Storage) -> ProbeReport:
     """
     if wrong := await reach(storage):
         raise StorageMisconfigured(detail=wrong)
-    with bounded(PROBE_SECONDS):
+    with translate_errors(PROBE_SECONDS):
         async with _trial(storage) as trial:
             stored, answer = await _put_one(trial)
             write_once = await _writes_once(trial)
@@ -227,7 +227,7 @@ async def _refusal_of(storage: Storage, status: int, error: AttacheryError) -> s
 
 
 async def _refusal_code(storage: Storage) -> str:
-    with bounded(storage.options.operation_timeout):
+    with translate_errors(storage.options.operation_timeout):
         try:
             await storage.s3.list_objects_v2(Bucket=storage.options.bucket, MaxKeys=1)
         except ClientError as refusal:

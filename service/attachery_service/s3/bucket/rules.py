@@ -19,7 +19,7 @@ from attachery_service.domain.checksums import Algorithm, Checksums
 from attachery_service.domain.transfers import TargetRequest
 from attachery_service.ports.signing import TargetSigner
 from attachery_service.s3.client import Storage, StorageOptions
-from attachery_service.s3.errors import bounded, code_of, status_of
+from attachery_service.s3.errors import code_of, status_of, translate_errors
 from attachery_service.s3.signing.urls import MIN_LIFETIME
 
 Rule = Mapping[str, Any]
@@ -202,7 +202,7 @@ async def look(storage: Storage, book: RuleBook, wanted: Sequence[Rule]) -> Rule
 
     Raises StorageUnavailable, StorageMisconfigured.
     """
-    with bounded(storage.options.operation_timeout):
+    with translate_errors(storage.options.operation_timeout):
         try:
             found = await _read(book)
         except ClientError as error:
@@ -216,7 +216,7 @@ async def keep(storage: Storage, book: RuleBook, wanted: Sequence[Rule]) -> Rule
     A concurrent change by another writer, between this call's read and its write, is lost. Raises
     StorageUnavailable, StorageMisconfigured.
     """
-    with bounded(storage.options.operation_timeout):
+    with translate_errors(storage.options.operation_timeout):
         try:
             before = await _read(book)
             if _compared(before, wanted).outcome is Outcome.PRESENT:

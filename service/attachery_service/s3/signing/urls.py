@@ -14,7 +14,7 @@ from attachery_service.domain.sessions import SealedObject
 from attachery_service.domain.transfers import DownloadUrl, TargetRequest, UploadTarget
 from attachery_service.s3.client import Storage
 from attachery_service.s3.digests import to_base64
-from attachery_service.s3.errors import bounded
+from attachery_service.s3.errors import translate_errors
 from attachery_service.s3.signing.signers import UrlSigner, choose_signer
 
 # Object storage refuses a longer lifetime; the SDK does not.
@@ -50,7 +50,7 @@ class S3TargetSigner:
         """
         if request.size is None and request.write_once:
             raise ValueError("a form cannot be write-once")
-        with bounded(self.storage.options.operation_timeout):
+        with translate_errors(self.storage.options.operation_timeout):
             lifetime = await self._lifetime(request.lifetime)
             if request.size is None:
                 return await self._form(request, lifetime)
@@ -60,7 +60,7 @@ class S3TargetSigner:
         self, sealed: SealedObject, lifetime: timedelta, content_type: str, disposition: str
     ) -> DownloadUrl:
         """Signs a GET of the sealed key with response headers that replace the object's own."""
-        with bounded(self.storage.options.operation_timeout):
+        with translate_errors(self.storage.options.operation_timeout):
             shortened = await self._lifetime(lifetime)
             signer = await self._signer()
             answer_with = {
