@@ -13,6 +13,9 @@ FILE ?= README.md
 # Tests that may depend on the machine or the interpreter: text, TLS, processes, signals.
 QUICK_TESTS := tests/unit/domain/test_filenames.py tests/rpc/test_jwt.py tests/cli/test_server_processes.py \
   tests/adapters/s3/test_fast_reads.py::test_a_private_authority_is_trusted_where_the_sdk_is_told_to
+# What `make test-pythons QUICK=1` runs on each interpreter.
+PYTHONS_TESTS := tests/unit tests/packaging/test_client_install.py tests/packaging/test_distribution.py \
+  tests/cli/test_server_processes.py
 # uv trusts the machine's certificates, if it has some, as pip and curl do. A bare Debian has none.
 CERTIFICATES := $(SSL_CERT_FILE) $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/*.crt /etc/pki/tls/certs/*.crt)
 export UV_SYSTEM_CERTS := $(if $(strip $(CERTIFICATES)),true,false)
@@ -20,7 +23,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-rest test-all test-fresh test-pythons test-ceph test-shutdown bench profile trace prose docs settings check format lint types imports protos proto clean
+.PHONY: help run demo test test-rest test-all coverage test-fresh test-pythons test-ceph test-shutdown bench profile trace prose docs settings check format lint types imports protos proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -39,11 +42,18 @@ test-rest: $(VENV)/ready ## the exhaustive tests: matrices, installations, crash
 
 test-all: test test-rest ## the whole suite, as in CI
 
+coverage: $(VENV)/coverage ## branch coverage of the tests, shown here and in .coverage/html (TESTS="tests/unit …")
+	rm -rf .coverage && mkdir .coverage
+	$(BIN)/coverage run -m pytest -n 2 --dist loadgroup $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report
+
 test-fresh: ## both README commands on a fresh Debian 12, for root (QUICK=1: a part of the suite)
 	tests/fresh/run.sh 'make .venv/ready && .venv/bin/python tests/fresh/try_run.py && make demo && make test$(if $(QUICK), TESTS="$(QUICK_TESTS)")'
 
-test-pythons: $(UV) ## the suite and the demo on every other CPython of this machine (QUICK=1: a part)
-	tests/pythons.sh $(PYTHON) $(if $(QUICK),$(QUICK_TESTS))
+test-pythons: $(UV) ## the suite and the demo on every other CPython of this machine (QUICK=1: unit and packaging tests)
+	tests/pythons.sh $(PYTHON) $(if $(QUICK),$(PYTHONS_TESTS))
 
 test-ceph: $(VENV)/ready ## tests of object storage on Ceph RGW, built once into ~/.cache/attachery
 	tests/ceph/build-root.sh
@@ -104,6 +114,10 @@ $(UV):
 $(VENV)/ready: $(UV) pyproject.toml $(wildcard packages/*/pyproject.toml) uv.lock
 	$(UV) sync --quiet --frozen --all-packages --all-extras --python $(PYTHON)
 	@$(BIN)/python -c 'import grpc' 2>/dev/null || { echo "gRPC cannot be loaded; is the C++ runtime missing? (Debian: apt-get install libstdc++6)" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/coverage: $(VENV)/ready
+	$(UV) sync --quiet --frozen --inexact --all-packages --all-extras --group coverage --python $(PYTHON)
 	@touch $@
 
 $(VENV)/bench: $(VENV)/ready

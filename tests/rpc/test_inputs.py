@@ -14,6 +14,12 @@ from attachery.v1 import resources_pb2 as pb
 from support.failures import failure
 from support.service_fixtures import ServiceUnderTest
 
+
+@pytest.fixture
+def service(shared_service: ServiceUnderTest) -> ServiceUnderTest:
+    return shared_service
+
+
 pytestmark = pytest.mark.bad_input
 
 FINE: dict[str, Any] = {"filename": "a.txt", "content_type": "text/plain", "size_bytes": 1}

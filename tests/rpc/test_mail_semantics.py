@@ -16,6 +16,12 @@ from attachery_service.domain.policy import DEFAULT_ROUTES
 from support.failures import failure
 from support.service_fixtures import TENANT, ServiceUnderTest
 
+
+@pytest.fixture
+def service(shared_service: ServiceUnderTest) -> ServiceUnderTest:
+    return shared_service
+
+
 UNSPECIFIED = resources_pb2.DISPOSITION_UNSPECIFIED
 ATTACHMENT, INLINE = resources_pb2.DISPOSITION_ATTACHMENT, resources_pb2.DISPOSITION_INLINE
 DELETED = resources_pb2.UPLOAD_SESSION_STATE_DELETED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -27,14 +28,14 @@ async def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @pytest.fixture
 async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
-    async for url in _database(postgres_url, "template1"):
+    async with temporary_database(postgres_url, template="template1") as url:
         yield url
 
 
 @pytest.fixture
 async def database_url(postgres_url: str) -> AsyncIterator[str]:
     """A fresh database with the schema."""
-    async for url in _database(postgres_url, _TEMPLATE):
+    async with temporary_database(postgres_url) as url:
         yield url
 
 
@@ -42,12 +43,16 @@ def database_named(url: str, name: str) -> str:
     return f"{url.rpartition('/')[0]}/{name}"
 
 
-async def _database(server_url: str, template: str) -> AsyncIterator[str]:
+@asynccontextmanager
+async def temporary_database(server_url: str, *, template: str = _TEMPLATE) -> AsyncIterator[str]:
+    """The URL of a new database with the schema, or a copy of another template."""
     name = f"test_{next(_numbers)}"
     # By default PostgreSQL writes the copy to its log, which takes three times as long.
     await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    yield database_named(server_url, name)
-    await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield database_named(server_url, name)
+    finally:
+        await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -34,7 +34,8 @@ from attachery_service.observability.logs import configure_logs
 from attachery_service.postgres.database import open_database
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
 from attachery_service.settings.service import Settings
-from support.store_fixtures import StoreUnderTest
+from support.database_fixtures import temporary_database
+from support.store_fixtures import StoreUnderTest, new_bucket
 
 TENANT = "acme"
 
@@ -195,6 +196,37 @@ def logs_as_in_production() -> None:
 async def make_service(
     database_url: str, object_store: StoreUnderTest, bucket: str, raw_s3: Any
 ) -> AsyncIterator[MakeService]:
+    async with _services(database_url, object_store, bucket, raw_s3) as make:
+        yield make
+
+
+@pytest.fixture
+async def service(make_service: MakeService) -> ServiceUnderTest:
+    return await make_service()
+
+
+@pytest.fixture(scope="session")
+async def _one_service(
+    postgres_url: str, object_store: StoreUnderTest, raw_s3: Any
+) -> AsyncIterator[ServiceUnderTest]:
+    async with (
+        temporary_database(postgres_url) as database_url,
+        _services(database_url, object_store, await new_bucket(raw_s3), raw_s3) as make,
+    ):
+        yield await make()
+
+
+@pytest.fixture
+def shared_service(_one_service: ServiceUnderTest) -> ServiceUnderTest:
+    """The same for all tests that neither need an empty tenant nor change the service itself."""
+    return replace(_one_service)  # a test may change its credentials
+
+
+@asynccontextmanager
+async def _services(
+    database_url: str, object_store: StoreUnderTest, bucket: str, raw_s3: Any
+) -> AsyncIterator[MakeService]:
+    """Starts services on one database and bucket, and stops them at the end."""
     async with AsyncExitStack() as stack:
 
         async def make(**settings: Any) -> ServiceUnderTest:
@@ -226,11 +258,6 @@ async def make_service(
             )
 
         yield make
-
-
-@pytest.fixture
-async def service(make_service: MakeService) -> ServiceUnderTest:
-    return await make_service()
 
 
 @pytest.fixture

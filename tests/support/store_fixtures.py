@@ -92,7 +92,11 @@ async def raw_s3(object_store: StoreUnderTest) -> AsyncIterator[S3Client]:
 
 @pytest.fixture
 async def bucket(raw_s3: S3Client) -> str:
-    """The name of an empty bucket for the test."""
+    """The name of a bucket that is empty and the test's own."""
+    return await new_bucket(raw_s3)
+
+
+async def new_bucket(raw_s3: S3Client) -> str:
     name = f"test-{uuid.uuid4()}"
     await raw_s3.create_bucket(Bucket=name)
     return name
