@@ -8,24 +8,16 @@ the bucket instead of trusting its documentation.
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Final
 
-import aiohttp
 from botocore.exceptions import ClientError
 from msgspec import structs
 
-from attachery_client.proxies import aiohttp_options
 from attachery_service.domain.checks import StoredObject
-from attachery_service.domain.checksums import NO_CHECKSUMS
 from attachery_service.domain.errors import (
     AttacheryError,
     StorageMisconfigured,
@@ -33,26 +25,18 @@ from attachery_service.domain.errors import (
 )
 from attachery_service.domain.object_faults import PreconditionChanged
 from attachery_service.domain.sessions import Seal
-from attachery_service.domain.transfers import TargetRequest, UploadTarget
+from attachery_service.s3.bucket.trial import BYTES, CONTENT_TYPE, Answer, Trial, open_trial
 from attachery_service.s3.client import Storage, ping
 from attachery_service.s3.diagnosis import DENIALS, NO_BUCKET, refusal_detail
 from attachery_service.s3.errors import code_of, status_of, translate_errors
-from attachery_service.s3.http.clients import trust
-from attachery_service.s3.objects import S3ObjectStore
-from attachery_service.s3.signing.urls import S3TargetSigner
 
 # The limit of the whole probe in seconds; it makes about twenty requests.
 PROBE_SECONDS: Final = 60.0
-_FOLDER: Final = ".probe"
-_TYPE: Final = "text/plain"
-_BYTES: Final = b"probe"
 _OTHER_BYTES: Final = b"other"
-_LIFETIME: Final = timedelta(minutes=5)
 # In seconds. A signature is refused if the clocks differ by fifteen minutes, and a download URL
 # dated in the future is refused at once.
 _CLOCK_TOLERANCE: Final = 5.0
 _NO_ETAG: Final = "0" * 32
-_REFUSALS: Final = range(400, 500)
 
 
 class Permission(StrEnum):
@@ -97,7 +81,7 @@ async def probe(storage: Storage) -> ProbeReport:
     if wrong := await reach(storage):
         raise StorageMisconfigured(detail=wrong)
     with translate_errors(PROBE_SECONDS):
-        async with _trial(storage) as trial:
+        async with open_trial(storage) as trial:
             stored, answer = await _put_one(trial)
             write_once = await _writes_once(trial)
             signed_headers = await _binds_headers(trial)
@@ -115,86 +99,6 @@ async def probe(storage: Storage) -> ProbeReport:
         notes=(),
     )
     return replace(report, notes=tuple(_notes(report)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    versioned: bool
-    clock_difference: float | None
-
-    @property
-    def accepted(self) -> bool:
-        return self.status == HTTPStatus.OK
-
-    @property
-    def refused(self) -> bool:
-        return self.status in _REFUSALS
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """A folder of its own in the bucket, with a signer and a client for it."""
-
-    signer: S3TargetSigner
-    objects: S3ObjectStore
-    http: aiohttp.ClientSession
-    folder: str
-    keys: list[str] = field(default_factory=list)
-
-    def new_key(self) -> str:
-        self.keys.append(f"{self.folder}/{len(self.keys)}")
-        return self.keys[-1]
-
-    async def target(self, key: str, *, write_once: bool) -> UploadTarget:
-        request = TargetRequest(
-            key=key,
-            content_type=_TYPE,
-            size=len(_BYTES),
-            max_size=len(_BYTES),
-            checksums=NO_CHECKSUMS,
-            write_once=write_once,
-            lifetime=_LIFETIME,
-        )
-        return await self.signer.sign_upload(request)
-
-    async def put(
-        self,
-        target: UploadTarget,
-        body: bytes = _BYTES,
-        *,
-        without: str = "",
-        instead: Mapping[str, str] | None = None,
-        pause: Awaitable[None] | None = None,
-    ) -> _Answer:
-        """Sends a PUT as the target says, apart from the given changes; `pause` delays the body.
-
-        Raises StorageUnavailable.
-        """
-        headers = {**target.headers, **(instead or {}), "Content-Length": str(len(body))}
-        headers.pop(without, None)
-        before = time.time()
-        data = body if pause is None else _halting(body, pause)
-        options = aiohttp_options(target.url, headers)
-        async with self.http.put(target.url, data=data, **options) as response:
-            await response.read()
-        # A missing feature is a result of the probe; any other server error is a fault.
-        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and (
-            response.status != HTTPStatus.NOT_IMPLEMENTED
-        ):
-            raise StorageUnavailable(detail="object storage answers with a server error")
-        now = (before + time.time()) / 2
-        return _Answer(
-            response.status,
-            response.headers.get("x-amz-version-id", "null") != "null",
-            _difference(response.headers.get("Date", ""), now),
-        )
-
-    async def clean_up(self) -> None:
-        for key in self.keys:
-            # A failed deletion leaves a few bytes, and the report shows the missing permission.
-            with suppress(AttacheryError):
-                await self.objects.delete(key)
 
 
 async def reach(storage: Storage) -> str | None:
@@ -235,25 +139,7 @@ async def _refusal_code(storage: Storage) -> str:
     return ""
 
 
-@asynccontextmanager
-async def _trial(storage: Storage) -> AsyncIterator[_Trial]:
-    timeout = aiohttp.ClientTimeout(total=storage.options.operation_timeout)
-    connector = aiohttp.TCPConnector(ssl=await trust(storage.ca_bundle))
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as http:
-        trial = _Trial(
-            # The service may be unable to reach the uploaders' endpoint.
-            signer=S3TargetSigner(replace(storage, signing=storage.s3)),
-            objects=S3ObjectStore(storage),
-            http=http,
-            folder=storage.options.key(_FOLDER, secrets.token_urlsafe(16)),
-        )
-        try:
-            yield trial
-        finally:
-            await trial.clean_up()
-
-
-async def _put_one(trial: _Trial) -> tuple[StoredObject, _Answer]:
+async def _put_one(trial: Trial) -> tuple[StoredObject, Answer]:
     key = trial.new_key()
     answer = await trial.put(await trial.target(key, write_once=False))
     if not answer.accepted:
@@ -261,10 +147,10 @@ async def _put_one(trial: _Trial) -> tuple[StoredObject, _Answer]:
             "a signed PUT is refused: wrong keys, or keys without s3:PutObject below the prefix"
         )
         raise StorageMisconfigured(detail=detail)
-    return await _look_at(trial, key), answer
+    return await _head(trial, key), answer
 
 
-async def _look_at(trial: _Trial, key: str) -> StoredObject:
+async def _head(trial: Trial, key: str) -> StoredObject:
     try:
         found = await trial.objects.head(key)
     except StorageMisconfigured as error:
@@ -275,7 +161,7 @@ async def _look_at(trial: _Trial, key: str) -> StoredObject:
     return found
 
 
-async def _writes_once(trial: _Trial) -> bool:
+async def _writes_once(trial: Trial) -> bool:
     """Whether `If-None-Match` is enforced.
 
     The first PUT must succeed, a later one must be answered with 412, and one without the header
@@ -296,7 +182,7 @@ async def _writes_once(trial: _Trial) -> bool:
     return await _refuses_overtaken(trial, key)
 
 
-async def _refuses_overtaken(trial: _Trial, other_key: str) -> bool:
+async def _refuses_overtaken(trial: Trial, other_key: str) -> bool:
     """Whether the later of two concurrent PUTs of one key is refused.
 
     A server that checks only at the beginning of a PUT would let it replace verified bytes.
@@ -320,28 +206,21 @@ async def _refuses_overtaken(trial: _Trial, other_key: str) -> bool:
     return first.accepted and late.result().refused and unchanged
 
 
-async def _halting(body: bytes, pause: Awaitable[None]) -> AsyncIterator[bytes]:
-    half = len(body) // 2
-    yield body[:half]
-    await pause
-    yield body[half:]
-
-
-async def _binds_headers(trial: _Trial) -> bool:
+async def _binds_headers(trial: Trial) -> bool:
     other_type = await trial.put(
         await trial.target(trial.new_key(), write_once=False),
         instead={"Content-Type": "text/html"},
     )
     longer = await trial.put(
-        await trial.target(trial.new_key(), write_once=False), _BYTES + _OTHER_BYTES
+        await trial.target(trial.new_key(), write_once=False), BYTES + _OTHER_BYTES
     )
     return other_type.refused and longer.refused
 
 
-async def _refuses_changed_source(trial: _Trial, stored: StoredObject) -> bool:
+async def _refuses_changed_source(trial: Trial, stored: StoredObject) -> bool:
     changed = structs.replace(stored, etag=_NO_ETAG)
     try:
-        await trial.objects.copy(changed, trial.new_key(), _TYPE)
+        await trial.objects.copy(changed, trial.new_key(), CONTENT_TYPE)
     except PreconditionChanged:
         return True
     except StorageMisconfigured:
@@ -349,12 +228,12 @@ async def _refuses_changed_source(trial: _Trial, stored: StoredObject) -> bool:
     return False
 
 
-async def _permissions(trial: _Trial, stored: StoredObject) -> frozenset[Permission]:
+async def _permissions(trial: Trial, stored: StoredObject) -> frozenset[Permission]:
     """Returns the permissions that the probe could use; deletes `stored`."""
     calls: dict[Permission, Callable[[], Awaitable[object]]] = {
         Permission.LIST: lambda: trial.objects.head(f"{trial.folder}/missing"),
-        Permission.GET: lambda: trial.objects.first_bytes(stored, len(_BYTES)),
-        Permission.COPY: lambda: trial.objects.copy(stored, trial.new_key(), _TYPE),
+        Permission.GET: lambda: trial.objects.first_bytes(stored, len(BYTES)),
+        Permission.COPY: lambda: trial.objects.copy(stored, trial.new_key(), CONTENT_TYPE),
         Permission.DELETE: lambda: trial.objects.delete(stored.key),
     }
     found = {permission for permission, call in calls.items() if await _works(call)}
@@ -367,15 +246,6 @@ async def _works(call: Callable[[], Awaitable[object]]) -> bool:
     except (StorageMisconfigured, PreconditionChanged):
         return False
     return True
-
-
-def _difference(date: str, now: float) -> float | None:
-    try:
-        told = parsedate_to_datetime(date).timestamp()
-    except ValueError:
-        return None
-    # The Date header is cut to whole seconds, so on average it is half a second late.
-    return round(told + 0.5 - now, 1)
 
 
 def _notes(report: ProbeReport) -> list[str]:
