@@ -6,7 +6,7 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 
 class OneVersion(MetadataHookInterface):

@@ -8,7 +8,7 @@ Example:
         attachment = await client.upload("report.pdf", tenant_id="acme")
 
 Every failure is one of `attachery_client.errors`; `attachery_client.testing` has a stand-in for
-the unit tests of callers. `upload` and `download` need `pip install 'attachery-client[transfer]'`.
+the unit tests of callers. `upload` and `download` need the extra `transfer`.
 """
 
 from __future__ import annotations

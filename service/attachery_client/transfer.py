@@ -100,7 +100,7 @@ def open_transfer() -> Transfer:
         from attachery_client.http import HttpTransfer  # noqa: PLC0415 - needs an extra
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            "upload and download need aiohttp: pip install 'attachery-client[transfer]'"
+            "upload and download need aiohttp, of the extra attachery-client[transfer]"
         ) from error
     return HttpTransfer()
 

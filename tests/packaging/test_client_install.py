@@ -120,28 +120,32 @@ def test_the_client_installs_no_server_code(base: Environment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "distribution"),
+    ("command", "distribution", "projects"),
     [
-        (["serve"], "attachery"),
-        (["keys", "list"], "attachery"),
-        (["dev"], "attachery-dev"),
+        (["serve"], "attachery", "./packages/client ."),
+        (["keys", "list"], "attachery", "./packages/client ."),
+        (["dev"], "attachery-dev", "./packages/client . ./packages/dev"),
     ],
 )
 def test_a_missing_command_names_the_distribution_that_provides_it(
-    base: Environment, command: list[str], distribution: str
+    base: Environment, command: list[str], distribution: str, projects: str
 ) -> None:
     done = call([base.folder / "bin" / "attachery", *command], cwd=base.folder)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"attachery: {command[0]} is not installed; it needs pip install {distribution};"
-        " see attachery --help\n"
+        f"attachery: {command[0]} is not installed; it comes with the distribution {distribution} "
+        f"(in a checkout: pip install {projects}); see attachery --help\n"
     )
 
 
 @pytest.mark.parametrize(
     ("command", "text"),
-    [([], "a command is required"), (["severe"], "no such command: severe")],
+    [
+        ([], "a command is required"),
+        (["unlike"], "no such command: unlike"),
+        (["severe"], "no such command: severe (did you mean serve?)"),
+    ],
 )
 def test_an_unknown_command_is_refused(base: Environment, command: list[str], text: str) -> None:
     done = call([base.folder / "bin" / "attachery", *command], cwd=base.folder)
@@ -157,8 +161,8 @@ def test_the_help_of_a_client_explains_which_distribution_provides_the_commands(
     done = call([base.folder / "bin" / "attachery", *command], cwd=base.folder)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"pip install attachery +serve, worker,", done.stdout)
-    assert re.search(r"pip install attachery-dev +dev, demo", done.stdout)
+    assert re.search(r"  attachery +serve, worker,", done.stdout)
+    assert re.search(r"  attachery-dev +dev, demo", done.stdout)
     assert "pip install ./packages/client . ./packages/dev" in done.stdout
 
 
@@ -182,8 +186,7 @@ def test_upload_names_the_extra_that_it_needs(base: Environment) -> None:
 
     assert done.returncode == 0, done.stderr
     assert (
-        done.stdout
-        == "upload and download need aiohttp: pip install 'attachery-client[transfer]'\n"
+        done.stdout == "upload and download need aiohttp, of the extra attachery-client[transfer]\n"
     )
 
 

@@ -171,7 +171,7 @@ def test_dev_names_the_distribution_that_it_needs(
 
     assert done.returncode == 1
     *progress, line = done.stderr.splitlines()
-    assert "pip install attachery-dev" in line
+    assert "distribution attachery-dev" in line
     assert all(json.loads(each)["level"] == "info" for each in progress)
 
 

@@ -17,7 +17,11 @@ usage: attachery COMMAND [OPTION ...]
 
 Upload sessions over gRPC.
 """
-_CHECKOUT = "In a checkout, install from it: pip install ./packages/client . ./packages/dev\n"
+# By distribution: how to install it from a checkout.
+_FROM_CHECKOUT: Mapping[str, str] = {
+    "attachery": "pip install ./packages/client .",
+    "attachery-dev": "pip install ./packages/client . ./packages/dev",
+}
 
 
 def help_text(summaries: Mapping[str, str]) -> str:
@@ -31,8 +35,12 @@ def usage_error(name: str, installed: Collection[str]) -> str:
         return "a command is required"
     for distribution, commands in COMMANDS_OF.items():
         if name in commands:
-            return f"{name} is not installed; it needs pip install {distribution}"
-    similar = get_close_matches(name, sorted(installed), n=1)
+            source = (
+                f"the distribution {distribution} (in a checkout: {_FROM_CHECKOUT[distribution]})"
+            )
+            return f"{name} is not installed; it comes with {source}"
+    known = {*installed, *(command for commands in COMMANDS_OF.values() for command in commands)}
+    similar = get_close_matches(name, sorted(known), n=1)
     return f"no such command: {name}" + (f" (did you mean {similar[0]}?)" if similar else "")
 
 
@@ -50,6 +58,7 @@ def _missing(installed: Collection[str]) -> Iterator[str]:
         if not set(commands) <= set(installed)
     }
     if missing:
-        lines = [f"  pip install {name:<14} {commands}" for name, commands in missing.items()]
-        yield "\n".join(["not installed:", *lines, ""])
-        yield _CHECKOUT
+        lines = [f"  {name:<14} {commands}" for name, commands in missing.items()]
+        yield "\n".join(["not installed, by distribution:", *lines, ""])
+        last = list(missing)[-1]
+        yield f"In a checkout, install from it: {_FROM_CHECKOUT[last]}\n"

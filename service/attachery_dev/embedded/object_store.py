@@ -77,7 +77,7 @@ async def running_object_store(
     EmbeddedServerError if the folder is in use or the server does not start.
     """
     if importlib.util.find_spec("ministack") is None:
-        raise EmbeddedServerError("embedded object storage needs `pip install attachery-dev`")
+        raise EmbeddedServerError("embedded object storage needs the distribution attachery-dev")
     async with claimed_folder(data_dir) as folder, AsyncExitStack() as stack:
         key_file = folder.path / "access_key.json"
         key = read_key(key_file) or await _issue_key(folder, key_file)

