@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
-from attachery_service.domain.checks import Check
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
@@ -22,20 +21,6 @@ _encoder = msgspec.json.Encoder()
 def to_json(rows: JsonRow | Sequence[JsonRow]) -> str:
     """Encodes rows in a seventh of the time that the standard library takes."""
     return _encoder.encode(rows).decode()
-
-
-def from_checks(checks: Iterable[Check]) -> list[JsonRow]:
-    # `asdict` makes deep copies, at ten times the cost.
-    return [
-        {
-            "kind": check.kind,
-            "method": check.method,
-            "outcome": check.outcome,
-            "expected": check.expected,
-            "actual": check.actual,
-        }
-        for check in checks
-    ]
 
 
 def request_values(request: RequestKey | None) -> JsonRow:
@@ -91,7 +76,7 @@ def outcome_row(outcome: Completion | Rejection | Claim) -> JsonRow:
         case Rejection():
             return {
                 "outcome": "failed",
-                "checks": from_checks(outcome.checks),
+                "checks": outcome.checks,
                 "checksums": {},
                 "is_claimable": False,
                 "reason": outcome.failure.reason,
@@ -100,7 +85,7 @@ def outcome_row(outcome: Completion | Rejection | Claim) -> JsonRow:
         case Claim():
             return {
                 "outcome": "claimed",
-                "checks": from_checks(outcome.checks),
+                "checks": outcome.checks,
                 "checksums": outcome.checksums.known(),
                 "is_claimable": False,
                 "reason": outcome.mismatch and outcome.mismatch.reason,
@@ -110,7 +95,7 @@ def outcome_row(outcome: Completion | Rejection | Claim) -> JsonRow:
 def _completion_row(completion: Completion) -> JsonRow:
     return {
         "outcome": "ready",
-        "checks": from_checks(completion.checks),
+        "checks": completion.checks,
         "sealed_key": completion.sealed.key,
         "sealed_etag": completion.sealed.etag,
         "size": completion.size,
