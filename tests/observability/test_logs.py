@@ -166,7 +166,7 @@ async def test_no_flow_however_it_fails_leaves_a_secret_in_the_log(
         s3_endpoint=store_proxy.in_front_of(object_store.endpoint),
         s3_public_endpoint=object_store.endpoint,
         database_url=database_proxy.in_front_of(database_url),
-        s3_timeout=1,
+        s3_timeout=5,
         database_timeout=0.5,
         health_interval=0.05,
         metrics_listen="127.0.0.1:0",
