@@ -157,7 +157,8 @@ def _parents() -> Iterator[tuple[int, int]]:
 def _environment(settings: Mapping[str, object], *, from_sources: bool) -> dict[str, str]:
     """Basic variables, the settings, and variables with their full name (`AWS_…`, `http_proxy`)."""
     named = {_variable(name): str(value) for name, value in settings.items()}
-    always = {"PATH": os.defpath, "LANG": "C.UTF-8"}
+    measured = {name: os.environ[name] for name in os.environ if name.startswith("COVERAGE_")}
+    always = {"PATH": os.defpath, "LANG": "C.UTF-8", **measured}
     own = {"PYTHONPATH": SOURCES, **hot_paths.settings()} if from_sources else {}
     return {**always, **own, **named}
 
