@@ -33,7 +33,7 @@ from attachery_service.domain.sessions import (
     SessionState,
     UploadSession,
 )
-from attachery_service.domain.transitions import Completion, Rejection
+from attachery_service.domain.transitions import Claim, Completion, Rejection
 from attachery_service.postgres.database import Database, DatabaseOptions, open_database
 from attachery_service.postgres.queries import Query, query
 from attachery_service.postgres.repositories.sessions import PostgresSessions
@@ -557,6 +557,76 @@ async def test_uploads_that_end_differently_share_a_statement(
     assert sent == [query("sessions/complete")]
 
 
+async def test_a_session_that_has_ended_stops_no_other_of_its_statement(
+    world: World, sent: list[Query]
+) -> None:
+    cancelled, ready, failing, claimed = await of_each_tenant(world)
+    await world.alone.cancel(cancelled.tenant_id, cancelled.attachment_id, None, "tester")
+    claimable = replace(completion(Checksums(), None), is_claimable=True)
+    assert await world.alone.complete(claimed, claimable, None, "worker")
+    good = completion(Checksums(), None)
+    rejection = Rejection(Failure("SIZE_MISMATCH", {"expectedSize": "7"}), CHECKS)
+    sent.clear()
+
+    ended = await asyncio.gather(
+        world.together.complete(cancelled, good, None, "completer"),
+        world.together.complete(ready, good, None, "completer"),
+        world.together.fail(failing, rejection, None, "completer"),
+        world.together.claim(claimed, Claim(CHECKS, Checksums(), None), None, "uploader"),
+    )
+
+    assert [each and each.state for each in ended] == [
+        None,
+        SessionState.READY,
+        SessionState.FAILED,
+        SessionState.READY,
+    ]
+    assert sent == [query("sessions/complete")]
+
+
+async def test_a_locked_session_of_one_tenant_delays_no_complete_of_another(world: World) -> None:
+    pending = await of_each_tenant(world)
+    done = completion(Checksums(), None)
+    async with world.raw.acquire() as holder:
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute(
+            "SELECT FROM upload_sessions WHERE attachment_id = $1 FOR UPDATE",
+            pending[0].attachment_id,
+        )
+        blocked, *others = [
+            asyncio.create_task(world.together.complete(each, done, None, "completer"))
+            for each in pending
+        ]
+        assert all(isinstance(each, ReadySession) for each in await asyncio.gather(*others))
+        assert not blocked.done()
+        await transaction.rollback()
+    assert isinstance(await blocked, ReadySession)
+
+
+async def test_a_locked_request_id_of_one_tenant_delays_no_start_of_another(world: World) -> None:
+    await of_each_tenant(world)  # opens their counters
+    new = [replace(varied(PLAIN, tenant_id=each), attachment_id=uuid4()) for each in TENANTS]
+    taken = RequestKey("Start", "r", b"d")
+    async with world.raw.acquire() as holder:
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.execute(
+            "INSERT INTO request_outcomes (tenant_id, method, request_id, payload_digest,"
+            " attachment_id) VALUES ($1, 'Start', 'r', 'd', $2)",
+            TENANTS[0],
+            uuid4(),
+        )
+        blocked, *others = [
+            asyncio.create_task(world.together.start(each, request, NO_LIMITS, dry_run=False))
+            for each, request in zip(new, [taken, None, None, None], strict=True)
+        ]
+        assert all(isinstance(each, SessionLookup) for each in await asyncio.gather(*others))
+        assert not blocked.done()
+        await transaction.rollback()
+    assert isinstance(await blocked, SessionLookup)
+
+
 # Text that PostgreSQL cannot store, in one element of the statement.
 UNSTORABLE = "a\0b"
 
@@ -645,8 +715,9 @@ async def test_plans_made_on_small_tables_look_rows_up_by_index(
         await connection.execute("SET plan_cache_mode = force_generic_plan")
         for name, elements in (("sessions/start", "sessions"), ("sessions/complete", "endings")):
             await connection.execute(f"PREPARE planned AS {query(name).text}")
-            assert query(name).parameters == (elements, "request_lifetime")
-            plan = await connection.fetch("EXPLAIN EXECUTE planned ('[]', '1 hour')")
+            values = {elements: "'[]'", "request_lifetime": "'1 hour'", "is_shared": "true"}
+            given = ", ".join(values[parameter] for parameter in query(name).parameters)
+            plan = await connection.fetch(f"EXPLAIN EXECUTE planned ({given})")
             text = "\n".join(row[0] for row in plan)
             assert "Seq Scan on upload_sessions" not in text, name
             assert "Seq Scan on tenant_usage" not in text, name

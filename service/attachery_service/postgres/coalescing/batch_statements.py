@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
+from asyncpg import LockNotAvailableError
+
+from attachery_service.domain.errors import DatabaseUnavailable
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, RequestKey
 from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import UploadSession
 from attachery_service.domain.transitions import Claim, Completion, Rejection
+from attachery_service.postgres.coalescing.coalescer import RunSeparately
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.declarations import JsonRow
 from attachery_service.postgres.parameters import (
@@ -88,7 +92,8 @@ class CompleteParams:
 class BatchStatements:
     """Runs the statements; a `dry_run` rolls each back.
 
-    None in a result means that there is no such row. Of several parameter sets with the same
+    None in a result means that there is no such row. `start` and `complete` raise RunSeparately if
+    a lock of one session blocks the statement of several. Of several parameter sets with the same
     request id or session, `start` and `complete` run the first; the others have no entry.
     """
 
@@ -114,6 +119,7 @@ class BatchStatements:
             query("sessions/start"),
             sessions=to_json([each.row for each in chosen]),
             request_lifetime=REQUEST_ID_LIFETIME,
+            is_shared=len(chosen) > 1,
         )
         started = {
             row["attachment_id"]: SessionLookup(to_session(row), replayed_outcome=None)
@@ -126,21 +132,32 @@ class BatchStatements:
     ) -> Mapping[CompleteParams, UploadSession | None]:
         chosen = _first_of(endings, lambda e: _request_id(e.tenant_id, e.request))
         chosen = _first_of(chosen, lambda e: (e.tenant_id, e.attachment_id))
-        changed = await self.end([each.row for each in chosen])
+        changed = await self.end([each.row for each in chosen], is_shared=len(chosen) > 1)
         return {e: changed.get((e.tenant_id, e.attachment_id)) for e in chosen}
 
-    async def end(self, endings: Iterable[JsonRow]) -> Mapping[tuple[str, UUID], UploadSession]:
-        """Returns the sessions that have changed, by tenant and id."""
+    async def end(
+        self, endings: Iterable[JsonRow], *, is_shared: bool = False
+    ) -> Mapping[tuple[str, UUID], UploadSession]:
+        """Returns the sessions that have changed, by tenant and id.
+
+        Raises RunSeparately if the statement `is_shared` by several calls and a lock blocks it.
+        """
         rows = await self._run(
             query("sessions/complete"),
             endings=to_json(list(endings)),
             request_lifetime=REQUEST_ID_LIFETIME,
+            is_shared=is_shared,
         )
         return {(row["tenant_id"], row["attachment_id"]): to_session(row) for row in rows}
 
     async def _run(self, statement: Query, **values: object) -> Sequence[Row]:
         run = self.database.dry_run if self.dry_run else self.database.rows
-        return await run(statement, **values)
+        try:
+            return await run(statement, **values)
+        except DatabaseUnavailable as error:
+            if values.get("is_shared") and isinstance(error.__cause__, LockNotAvailableError):
+                raise RunSeparately from error
+            raise
 
 
 def to_lookup(row: Row) -> SessionLookup | None:

@@ -26,7 +26,11 @@ from attachery_service.domain.errors import DatabaseUnavailable, Unavailable
 _Params = TypeVar("_Params")
 _Result = TypeVar("_Result")
 
-_log = structlog.get_logger("attachery.store")
+_log = structlog.get_logger("attachery.database")
+
+
+class RunSeparately(Exception):
+    """Raised by `run_batch` where nothing has changed and every request shall run on its own."""
 
 
 class _Missing(Enum):
@@ -109,6 +113,8 @@ class Coalescer(Generic[_Params, _Result]):
         fault: type[Unavailable] | None = None
         try:
             found = await self._run_batch([waiter.params for waiter in batch])
+        except RunSeparately:
+            pass
         except Unavailable as error:
             fault = type(error)
         except Exception as error:

@@ -5,8 +5,8 @@
 -- The elements of an atomic batch change together or not at all. A batch has a request id of its own,
 -- `batch_id`, and stores the outcome of each element under an `outcome_id` made of both ids.
 WITH wanted AS MATERIALIZED (
-    SELECT *
-    FROM ROWS FROM (json_to_recordset(:endings) AS (
+    SELECT w.*
+    FROM {sessions/lock_patience} AS patience, ROWS FROM (json_to_recordset(:endings) AS (
         tenant_id text, attachment_id uuid, outcome text, actor text, method text, request_id text,
         outcome_id text, batch_id text, is_atomic boolean, payload_digest bytea, checks jsonb,
         sealed_key text, sealed_etag text, size bigint, checksums jsonb,
@@ -45,7 +45,8 @@ WITH wanted AS MATERIALIZED (
     FROM open AS o,
         (SELECT count(*) AS sessions FROM open) AS opened,
         (SELECT count(*) AS sessions FROM wanted) AS asked
-    WHERE opened.sessions = asked.sessions OR NOT o.is_atomic
+    -- Without a batch `is_atomic` is NULL.
+    WHERE opened.sessions = asked.sessions OR o.is_atomic IS NOT TRUE
 ), batch AS (
     INSERT INTO request_outcomes AS o (tenant_id, method, request_id, payload_digest, attachment_id)
     SELECT tenant_id, method, batch_id, payload_digest, attachment_id

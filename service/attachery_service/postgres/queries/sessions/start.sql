@@ -9,7 +9,7 @@
 WITH wanted AS MATERIALIZED (
     SELECT w.*, coalesce(w.declared_size, w.max_size) AS reserved_bytes, now() AS create_time,
         {sessions/deadline} AS expire_time
-    FROM ROWS FROM (json_to_recordset(:sessions) AS (
+    FROM {sessions/lock_patience} AS patience, ROWS FROM (json_to_recordset(:sessions) AS (
         tenant_id text, attachment_id uuid, purpose text, filename text, content_type text,
         declared_size bigint, max_size bigint, declared_checksums jsonb, content_id text,
         disposition disposition, is_inline boolean, metadata jsonb, seal seal, upload_key text,
