@@ -1,1 +1,1 @@
-"""The upload-session service: takes files in safely and hands exactly the verified bytes out."""
+"""The upload-session service: verifies uploads and serves exactly the verified bytes."""

@@ -286,13 +286,13 @@ async def test_an_atomic_batch_that_loses_one_to_a_cancel_changes_nothing(
 ) -> None:
     service = await make_service(seal=seal)
     kept, lost, other = await many_uploaded(service, 3)
-    real = PostgresBatches.end
+    real = PostgresBatches.complete
 
     async def cancel_first(self: PostgresBatches, *values: Any, **options: Any) -> Any:
         await service.cancel(lost)
         return await real(self, *values, **options)
 
-    monkeypatch.setattr(PostgresBatches, "end", cancel_first)
+    monkeypatch.setattr(PostgresBatches, "complete", cancel_first)
     results = await complete(service, kept, lost, other, atomic=True, request_id="r-1")
     assert reasons(results) == ["BATCH_ABORTED", "UPLOAD_CANCELLED", "BATCH_ABORTED"]
     assert await states(service, [kept, lost, other]) == [PENDING, CANCELLED, PENDING]
@@ -405,14 +405,14 @@ async def test_a_lost_response_converges_by_the_request_id(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch, stored: bool, atomic: bool
 ) -> None:
     ids = await many_uploaded(service, 3)
-    real = PostgresBatches.end
+    real = PostgresBatches.complete
 
     async def broken(self: PostgresBatches, *values: Any, **options: Any) -> Any:
         if stored:
             await real(self, *values, **options)
         raise DatabaseUnavailable
 
-    monkeypatch.setattr(PostgresBatches, "end", broken)
+    monkeypatch.setattr(PostgresBatches, "complete", broken)
     refused = await failure(complete(service, *ids, atomic=atomic, request_id="r-1"))
     assert (refused.code, refused.reason) == (
         grpc.StatusCode.UNAVAILABLE,
@@ -432,14 +432,14 @@ async def test_a_call_cancelled_during_the_update_still_stores_the_outcome(
     service = await make_service(seal=seal)
     ids = await many_uploaded(service, 2)
     begun, left = asyncio.Event(), asyncio.Event()
-    real = PostgresBatches.end
+    real = PostgresBatches.complete
 
     async def slow(self: PostgresBatches, *values: Any, **options: Any) -> Any:
         begun.set()
         await left.wait()
         return await real(self, *values, **options)
 
-    monkeypatch.setattr(PostgresBatches, "end", slow)
+    monkeypatch.setattr(PostgresBatches, "complete", slow)
     call = asyncio.create_task(complete(service, *ids, request_id="r-1"))
     await begun.wait()
     call.cancel()

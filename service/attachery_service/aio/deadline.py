@@ -1,8 +1,8 @@
 """The remaining time of the current call, in total and for each dependency.
 
-A call has one deadline, and one `WaitBudget` per dependency, which all its requests to it share:
-ten statements together wait no longer than one may. So the longest call takes the sum of the
-budgets, regardless of its number of requests.
+A call has one deadline, and one `WaitBudget` per dependency, which all its requests to that
+dependency share: ten statements together wait no longer than one may. So a call takes at most the
+sum of the budgets, regardless of its number of requests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A connection pool, last in, first out, without work per use beyond the hand-over.
+"""A last-in-first-out connection pool that only hands over connections, without other work per use.
 
 The core of the pools of PostgreSQL and of HEADs, `postgres/pool.py` and `s3/http/head_pool.py`,
 which state their gains over the pools of asyncpg and aiohttp, their versions and their switches.

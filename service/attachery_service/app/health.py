@@ -1,4 +1,4 @@
-"""Health of a process, kept in step with the database."""
+"""The health status of a process, which follows the state of the database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One of several server processes on a port: how it reports to its supervisor, and how it ends.
 
 The process writes its health as lines to standard output, at each change and at least once a
-second. It stops at the end of file on standard input, which also follows the supervisor's death.
+second. It stops at the end of file on standard input, which also occurs when the supervisor dies.
 """
 
 from __future__ import annotations
@@ -103,6 +103,6 @@ def _stop_at_end_of_input(stop: Stop) -> None:
 
     def end() -> None:
         loop.remove_reader(standard_input)
-        stop.ask_once()
+        stop.request_once()
 
     loop.add_reader(standard_input, end)

@@ -18,26 +18,26 @@ class Stop:
     def __init__(self, main: asyncio.Task[object]) -> None:
         self._main = main
         self._waiting: asyncio.Event | None = None
-        self.asked = False
+        self.requested = False
 
-    def ask(self) -> None:
-        if self.asked:
+    def request(self) -> None:
+        if self.requested:
             os._exit(_FORCED)
-        self.asked = True
+        self.requested = True
         if self._waiting is None:
             self._main.cancel()
         else:
             self._waiting.set()
 
-    def ask_once(self) -> None:
+    def request_once(self) -> None:
         """Request the stop, unless it was requested already."""
-        if not self.asked:
-            self.ask()
+        if not self.requested:
+            self.request()
 
     async def wait(self) -> None:
         """Wait for the request."""
         self._waiting = asyncio.Event()
-        if not self.asked:
+        if not self.requested:
             await self._waiting.wait()
 
 
@@ -49,11 +49,11 @@ def stop_signals() -> Iterator[Stop]:
         raise RuntimeError("stop_signals needs a running task")
     stop = Stop(main)
     for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.ask)
+        loop.add_signal_handler(number, stop.request)
     try:
         yield stop
     except asyncio.CancelledError:
-        if not stop.asked:
+        if not stop.requested:
             raise
         main.uncancel()
     finally:

@@ -56,7 +56,7 @@ async def supervise(settings: Settings, count: int) -> int:
         TemporaryDirectory(prefix="attachery-") as folder,
         _metrics(settings, folder) as registry,
         serve_metrics(
-            registry, settings.metrics_listen, lambda: bool(ready) and not stop.asked
+            registry, settings.metrics_listen, lambda: bool(ready) and not stop.requested
         ) as metrics_listen,
     ):
         environment = _environment(

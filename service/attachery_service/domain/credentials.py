@@ -1,6 +1,6 @@
 """API keys: `attk_{id}_{secret}`. Only the id and a digest of the secret are stored.
 
-The secret has 256 random bits, so its plain SHA-256 resists a search and needs no salt.
+The secret has 256 random bits, so its plain SHA-256 resists brute force and needs no salt.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Session tokens: `atts_{key id}_{claims}_{MAC}`, good for one session until its deadline.
 
 Tokens are not stored: the claims (tenant, attachment id, expiry, principal) are in the token, and
-an HMAC-SHA256 authenticates them. The MAC is over the text, not the decoded claims, so that no two
-texts are the same token. The claims are readable: every response about the session contains them.
+an HMAC-SHA256 authenticates them. The MAC covers the text, not the decoded claims, so each token
+has exactly one valid text. The claims are readable: every response about the session contains them.
 """
 
 from __future__ import annotations

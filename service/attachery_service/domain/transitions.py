@@ -41,3 +41,6 @@ class Rejection(Struct, frozen=True):
 
     failure: Failure
     checks: tuple[Check, ...]
+
+
+CompleteOutcome = Completion | Rejection | Claim

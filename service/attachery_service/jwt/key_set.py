@@ -1,8 +1,8 @@
 """An issuer's public keys (RFC 7517), from a file or over HTTPS.
 
 The keys are reloaded every few minutes, and when a token names an unknown key, which indicates a
-rotation. The latter is rate-limited, whatever unauthenticated callers send. If a reload fails, the
-previous keys stay valid.
+rotation. The latter is rate-limited, because unauthenticated callers can cause it. If a reload
+fails, the previous keys stay valid.
 """
 
 from __future__ import annotations

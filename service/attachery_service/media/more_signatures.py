@@ -1,7 +1,7 @@
 """The signatures of puremagic's table: more formats than our own, and less certain.
 
 The table is read once and looked up by position and length, at a cost that does not depend on the
-bytes: 20 to 30 us. puremagic's own search compares row by row (180 us and more for 4 KiB).
+bytes: 20 to 30 µs. puremagic's own search compares row by row (180 µs and more for 4 KiB).
 """
 
 from __future__ import annotations

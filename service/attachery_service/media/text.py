@@ -1,4 +1,4 @@
-"""Whether bytes are text, in any of the encodings that files come in."""
+"""Detects text, in the encodings that files use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Object storage that contradicts itself: logged and counted."""
+"""Logs and counts contradictory responses of object storage."""
 
 from __future__ import annotations
 

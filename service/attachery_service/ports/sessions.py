@@ -12,7 +12,7 @@ from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.pages import PageCursor
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import Session, SessionFilter, UploadSession
-from attachery_service.domain.transitions import Claim, Completion, Rejection
+from attachery_service.domain.transitions import Claim, CompleteOutcome, Completion, Rejection
 
 
 class SessionStore(Protocol):
@@ -96,10 +96,10 @@ class BatchStore(Protocol):
     ) -> BatchLookup:
         """Reads those of the sessions that exist, with their deadlines applied."""
 
-    async def end(
+    async def complete(
         self,
         tenant_id: str,
-        endings: Mapping[UUID, Completion | Rejection | Claim],
+        outcomes: Mapping[UUID, CompleteOutcome],
         request: RequestKey | None,
         actor: str,
         *,

@@ -10,7 +10,7 @@ import msgspec
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
-from attachery_service.domain.transitions import Claim, Completion, Rejection
+from attachery_service.domain.transitions import Claim, CompleteOutcome, Completion, Rejection
 from attachery_service.postgres.declarations import JsonRow, declaration_row
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -69,7 +69,7 @@ def start_row(new: NewSession, request: RequestKey | None, limits: Limits) -> Js
     return {name: value for name, value in row.items() if value is not None}
 
 
-def outcome_row(outcome: Completion | Rejection | Claim) -> JsonRow:
+def outcome_row(outcome: CompleteOutcome) -> JsonRow:
     match outcome:
         case Completion():
             return _completion_row(outcome)

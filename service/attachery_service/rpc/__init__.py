@@ -1,1 +1,1 @@
-"""Everything gRPC: messages to domain and back, and the one place where errors become statuses."""
+"""The gRPC layer: converts messages to domain values and back, and errors to statuses."""

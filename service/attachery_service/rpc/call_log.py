@@ -2,8 +2,8 @@
 
 Formatted here and not by structlog, because only the values differ from line to line.
 
-Gain: 6 µs of CPU per line instead of 13 in a loop, instead of 55 within a loaded Get (CPython 3.11,
-structlog 26.1). There is no switch; tests compare the lines with `json`'s.
+Gain: 6 µs of CPU per line; structlog takes 13 µs in a loop and 55 µs within a loaded Get (CPython
+3.11, structlog 26.1). There is no switch; tests compare the lines with `json`'s.
 """
 
 from __future__ import annotations

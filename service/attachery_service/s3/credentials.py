@@ -1,8 +1,8 @@
-"""Refreshing temporary credentials: one attempt at a time, which all callers share.
+"""Refreshes temporary credentials: one attempt at a time, which all callers share.
 
-The SDK refreshes under a lock, in the time of whichever call holds it: the waiting calls repeat the
-attempt one after the other, and during the last 15 minutes of valid credentials a call fails when
-the metadata service is silent. Here an attempt runs in a task of its own. While the credentials are
+The SDK refreshes under a lock, within the call that holds it: the waiting calls repeat the attempt
+one after the other, and during the last 15 minutes of valid credentials a call fails when the
+metadata service is silent. Here an attempt runs in a task of its own. While the credentials are
 valid, no call waits for it; once they are about to end, all calls wait for the same attempt.
 """
 

@@ -1,6 +1,6 @@
 """The policies of all purposes, from one TOML file that is refused as a whole if anything is wrong.
 
-[default]                      # what a Start without a purpose gets; built in if left out
+[default]                      # for a Start without a purpose; built in if omitted
 max_size = "150MiB"             # or bytes
 
 [avatar]
@@ -10,9 +10,9 @@ allow_empty = false            # whether an upload of 0 bytes is good
 allowed_content_types = ["image/png", "image/jpeg"]
 sniffing = "enforce"
 default_ttl = "10m"             # or seconds, or ISO 8601: "PT10M"
-routes = [                     # which way a file should go, the smallest first
+routes = [                     # how to upload a file, by size, smallest first
     { name = "json", max_size = 2100000 },
-    { name = "upload_session" },  # the last may do without: as large as the purpose takes
+    { name = "upload_session" },  # the last needs no max_size: the purpose limits it
 ]
 """
 

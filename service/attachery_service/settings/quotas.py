@@ -3,7 +3,7 @@
 ["acme"]                            # the tenant's id; the quotes are needed if it has a dot
 max_pending_sessions = 1000
 max_pending_bytes = "100GiB"         # or bytes
-max_stored_bytes = "unlimited"      # what is left out is as in the settings
+max_stored_bytes = "unlimited"      # an omitted limit is that of the settings
 """
 
 from __future__ import annotations

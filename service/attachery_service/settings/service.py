@@ -1,4 +1,4 @@
-"""Settings: read once from `ATTACHERY_*` variables, typed, refused at start if they contradict."""
+"""Settings: read once from `ATTACHERY_*` variables, typed, and refused if contradictory."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the service does: one file per verb, each a frozen dataclass of ports with `__call__`."""
+"""The use cases: one file per verb, each a frozen dataclass of ports with `__call__`."""

@@ -170,7 +170,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names = {
         "sessions": "sessions/start",
         "lookups": "sessions/find",
-        "endings": "sessions/complete",
+        "outcomes": "sessions/complete",
     }
     seen: list[str] = []
     real = Database.rows
@@ -713,7 +713,7 @@ async def test_plans_made_on_small_tables_look_rows_up_by_index(
         for statement in FILL.split(";") * filled:
             await connection.execute(statement)
         await connection.execute("SET plan_cache_mode = force_generic_plan")
-        for name, elements in (("sessions/start", "sessions"), ("sessions/complete", "endings")):
+        for name, elements in (("sessions/start", "sessions"), ("sessions/complete", "outcomes")):
             await connection.execute(f"PREPARE planned AS {query(name).text}")
             values = {elements: "'[]'", "request_lifetime": "'1 hour'", "is_shared": "true"}
             given = ", ".join(values[parameter] for parameter in query(name).parameters)

@@ -128,12 +128,12 @@ class World:
     async def end_batch(self) -> None:
         ids = list({self._any_id() for _ in range(6)})
         found = (await self.batches.find(TENANT, ids, None)).sessions
-        endings: dict[UUID, Completion | Rejection] = {
+        outcomes: dict[UUID, Completion | Rejection] = {
             attachment_id: REJECTION if self.chance.random() < 0.2 else self._completion(one)
             for attachment_id, one in found.items()
         }
-        if endings:
-            await self.batches.end(TENANT, endings, None, "tester", atomic=False)
+        if outcomes:
+            await self.batches.complete(TENANT, outcomes, None, "tester", atomic=False)
 
     async def fail(self) -> None:
         if found := await self.sessions.find(TENANT, self._any_id()):

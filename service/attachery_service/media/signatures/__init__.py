@@ -1,4 +1,4 @@
-"""The formats that have a signature, and all types that their files are honestly declared as.
+"""The formats that have a signature, and all types that a correct client may declare for them.
 
 A type that is listed must show the signature of one of its formats. A type that is not listed never
 fails, so a format is listed only if its signatures cover all files that software takes for it.

@@ -19,7 +19,7 @@ from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.domain.transitions import Claim, Completion, Rejection
+from attachery_service.domain.transitions import CompleteOutcome
 from attachery_service.postgres.coalescing.coalescer import RunSeparately
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.declarations import JsonRow
@@ -73,7 +73,7 @@ class CompleteParams:
 
     tenant_id: str
     attachment_id: UUID
-    outcome: Completion | Rejection | Claim
+    outcome: CompleteOutcome
     request: RequestKey | None
     actor: str
 
@@ -128,15 +128,15 @@ class BatchStatements:
         return {s: started[i] for s in chosen if (i := s.new.attachment_id) in started}
 
     async def complete(
-        self, endings: Sequence[CompleteParams]
+        self, all_params: Sequence[CompleteParams]
     ) -> Mapping[CompleteParams, UploadSession | None]:
-        chosen = _first_of(endings, lambda e: _request_id(e.tenant_id, e.request))
-        chosen = _first_of(chosen, lambda e: (e.tenant_id, e.attachment_id))
-        changed = await self.end([each.row for each in chosen], is_shared=len(chosen) > 1)
-        return {e: changed.get((e.tenant_id, e.attachment_id)) for e in chosen}
+        chosen = _first_of(all_params, lambda p: _request_id(p.tenant_id, p.request))
+        chosen = _first_of(chosen, lambda p: (p.tenant_id, p.attachment_id))
+        changed = await self.complete_rows([each.row for each in chosen], is_shared=len(chosen) > 1)
+        return {p: changed.get((p.tenant_id, p.attachment_id)) for p in chosen}
 
-    async def end(
-        self, endings: Iterable[JsonRow], *, is_shared: bool = False
+    async def complete_rows(
+        self, outcomes: Iterable[JsonRow], *, is_shared: bool = False
     ) -> Mapping[tuple[str, UUID], UploadSession]:
         """Returns the sessions that have changed, by tenant and id.
 
@@ -144,7 +144,7 @@ class BatchStatements:
         """
         rows = await self._run(
             query("sessions/complete"),
-            endings=to_json(list(endings)),
+            outcomes=to_json(list(outcomes)),
             request_lifetime=REQUEST_ID_LIFETIME,
             is_shared=is_shared,
         )

@@ -1,8 +1,8 @@
 """Coalesces concurrent queries of one kind into a single statement per event-loop iteration.
 
-Under load calls arrive several at a time, and each would pay for a round trip of its own, which is
-most of the cost of one row, in the server and in PostgreSQL. A call without company runs its
-statement at the end of the iteration, in its own task.
+Under load, several calls arrive in one iteration. Separate statements would cost a round trip each,
+which is most of the cost of reading one row, in the service and in PostgreSQL. A single call runs
+its statement at the end of the iteration, in its own task.
 
 Gain: coalesced, a Start or a Complete costs PostgreSQL a sixth of a separate one, a Get a tenth
 (asyncpg 0.32, PostgreSQL 18). ATTACHERY_DATABASE_COALESCE switches it off.

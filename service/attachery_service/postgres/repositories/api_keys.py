@@ -1,4 +1,4 @@
-"""API keys at rest: the port `ApiKeys` on PostgreSQL, and the changes of `attachery keys`."""
+"""Stored API keys: the port `ApiKeys` on PostgreSQL, and the changes of `attachery keys`."""
 
 from __future__ import annotations
 

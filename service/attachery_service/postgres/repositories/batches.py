@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from attachery_service.domain.idempotency import Outcome, RequestKey
 from attachery_service.domain.lookups import BatchLookup, SessionLookup
 from attachery_service.domain.sessions import UploadSession
-from attachery_service.domain.transitions import Claim, Completion, Rejection
+from attachery_service.domain.transitions import CompleteOutcome
 from attachery_service.postgres.coalescing.batch_statements import (
     BatchStatements,
     CompleteParams,
@@ -39,18 +39,18 @@ class PostgresBatches:
         found = [to_lookup(row) for row in rows if row["place"] <= len(attachment_ids)]
         return BatchLookup(_by_id(found), _batch_outcome(rows, len(attachment_ids)))
 
-    async def end(
+    async def complete(
         self,
         tenant_id: str,
-        endings: Mapping[UUID, Completion | Rejection | Claim],
+        outcomes: Mapping[UUID, CompleteOutcome],
         request: RequestKey | None,
         actor: str,
         *,
         atomic: bool,
     ) -> Mapping[UUID, UploadSession]:
-        all_params = [CompleteParams(tenant_id, i, e, request, actor) for i, e in endings.items()]
+        all_params = [CompleteParams(tenant_id, i, o, request, actor) for i, o in outcomes.items()]
         rows = [_in_batch(params, atomic=atomic) for params in all_params]
-        changed = await BatchStatements(self.database).end(rows)
+        changed = await BatchStatements(self.database).complete_rows(rows)
         return {attachment_id: session for (_, attachment_id), session in changed.items()}
 
 

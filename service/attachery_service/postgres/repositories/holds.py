@@ -1,4 +1,4 @@
-"""Holds at rest: the port `HoldStore` on PostgreSQL."""
+"""Stored holds: the port `HoldStore` on PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions at rest: the port `SessionStore` on PostgreSQL."""
+"""Stored sessions: the port `SessionStore` on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.pages import PageCursor
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import Session, SessionFilter, UploadSession
-from attachery_service.domain.transitions import Claim, Completion, Rejection
+from attachery_service.domain.transitions import Claim, CompleteOutcome, Completion, Rejection
 from attachery_service.postgres.caches.sessions import SessionCache
 from attachery_service.postgres.coalescing.batch_statements import (
     BatchStatements,
@@ -28,10 +28,10 @@ from attachery_service.postgres.rows import to_session
 
 
 class PostgresSessions:
-    """Each method runs the statement of its name.
+    """The port `SessionStore`; `complete`, `fail` and `claim` run sessions/complete.sql.
 
-    `cache`: spares `resolve` unchanged rows. `coalesce`: concurrent calls of `start`,
-    `find`, and of the methods that end an upload, share statements.
+    `cache`: spares `resolve` unchanged rows. `coalesce`: concurrent calls of `start` and `find`
+    share statements, as do those of `complete`, `fail` and `claim`.
     """
 
     def __init__(
@@ -42,13 +42,15 @@ class PostgresSessions:
         self._statements = statements = BatchStatements(database)
         self._start: Callable[[StartParams], Awaitable[SessionLookup | None]] = self._start_one
         self._find: Callable[[FindParams], Awaitable[SessionLookup | None]] = self._find_one
-        self._end: Callable[[CompleteParams], Awaitable[UploadSession | None]] = self._end_one
+        self._complete: Callable[[CompleteParams], Awaitable[UploadSession | None]] = (
+            self._complete_one
+        )
         if coalesce:
             timeout = database.timeout
             self._start = Coalescer(self._start_one, statements.start, timeout).submit
             self._find = Coalescer(self._find_one, statements.find, timeout).submit
-            self._end = Coalescer[CompleteParams, UploadSession](
-                self._end_one, statements.complete, timeout
+            self._complete = Coalescer[CompleteParams, UploadSession](
+                self._complete_one, statements.complete, timeout
             ).submit
 
     async def start(
@@ -67,12 +69,12 @@ class PostgresSessions:
     async def complete(
         self, pending: Session, completion: Completion, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
-        return await self._end(_ending(pending, completion, request, actor))
+        return await self._complete(_outcome_params(pending, completion, request, actor))
 
     async def claim(
         self, ready: Session, claim: Claim, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
-        return await self._end(_ending(ready, claim, request, actor))
+        return await self._complete(_outcome_params(ready, claim, request, actor))
 
     async def fail(
         self,
@@ -81,7 +83,7 @@ class PostgresSessions:
         request: RequestKey | None,
         actor: str,
     ) -> UploadSession | None:
-        return await self._end(_ending(pending, rejection, request, actor))
+        return await self._complete(_outcome_params(pending, rejection, request, actor))
 
     async def cancel(
         self, tenant_id: str, attachment_id: UUID, request: RequestKey | None, actor: str
@@ -139,7 +141,7 @@ class PostgresSessions:
     async def _find_one(self, params: FindParams) -> SessionLookup | None:
         return (await self._statements.find([params])).get(params)
 
-    async def _end_one(self, params: CompleteParams) -> UploadSession | None:
+    async def _complete_one(self, params: CompleteParams) -> UploadSession | None:
         return (await self._statements.complete([params])).get(params)
 
     async def _change(
@@ -163,9 +165,9 @@ class PostgresSessions:
         return None if row is None else to_session(row)
 
 
-def _ending(
+def _outcome_params(
     session: Session,
-    outcome: Completion | Rejection | Claim,
+    outcome: CompleteOutcome,
     request: RequestKey | None,
     actor: str,
 ) -> CompleteParams:

@@ -1,4 +1,4 @@
-"""Starts one session on its own, also where a coalesced statement could not."""
+"""Starts one session on its own, with the cases that a coalesced statement leaves out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from attachery_service.postgres.rows import Row, to_usage
 async def start_one(statements: BatchStatements, params: StartParams) -> SessionLookup | None:
     """Stores the session, or finds the one that its request id has started.
 
-    Returns None if the deadline asked for is out of range. Raises ResourceExhausted. The statements
+    Returns None if the requested deadline is out of range. Raises ResourceExhausted. The statements
     may be dry runs: making room changes nothing that a caller sees.
     """
     while not (started := await statements.start([params])):

@@ -1,4 +1,4 @@
-"""The keys of session tokens at rest."""
+"""The stored keys of session tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attachments as their caller may see them."""
+"""Attachments with the fields that their caller may see."""
 
 from __future__ import annotations
 

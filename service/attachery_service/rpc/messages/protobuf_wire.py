@@ -1,4 +1,4 @@
-"""Protobuf's wire format, as far as encoded messages are joined into the message around them.
+"""The part of protobuf's wire format that joins encoded messages into an outer message.
 
 Gain, versions and switch are those of its users, `JoinedEncoding` and `rpc/accept/refusals.py`.
 Tests compare each field with the library's.

@@ -29,7 +29,7 @@ class SetDeadline:
     def process(self, calls: Sequence[Call]) -> None:
         now = time.monotonic()
         for call in calls:
-            # None without a deadline, whatever the typings say.
+            # `time_remaining` returns None if the caller set no deadline; the stubs say float.
             remaining: float | None = call.rpc.time_remaining()
             call.deadline = now + (
                 self.longest if remaining is None else min(remaining, self.longest)

@@ -1,4 +1,4 @@
-"""Failures that no step foresaw, as errors of the contract.
+"""Converts unexpected exceptions to errors of the contract.
 
 A servicer's bug must not reach callers as gRPC would send it: UNKNOWN, with the exception's text.
 """

@@ -1,7 +1,7 @@
 """Step `parsing`: decodes the request message.
 
-gRPC's library would answer malformed bytes with UNKNOWN and its own internals, so it passes them
-on undecoded.
+gRPC's library would answer malformed bytes with UNKNOWN and internal details, so it is set to pass
+requests on undecoded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Step `status`: the status code of a call, and the response or status that it is answered with."""
+"""Step `status`: determines the status code of a call, and its response or error status."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a bucket enforces, and how it is configured."""
+"""The features that a bucket enforces, and its configuration."""

@@ -1,8 +1,8 @@
 """Response headers of an object: which ones the service reads, and how it decodes them.
 
 An uploader may add headers that its URL does not sign, and the object store repeats them in each
-response: a filename in UTF-8 or Latin-1, metadata of any length, a date that is none. HTTP calls
-such bytes opaque (RFC 9110, section 5.5); only the headers below have a meaning here. All values
+response: a filename in UTF-8 or Latin-1, metadata of any length, an invalid date. HTTP calls
+such bytes opaque (RFC 9110, section 5.5); only the headers below are interpreted. All values
 are decoded as Latin-1, which maps every byte and never fails.
 """
 

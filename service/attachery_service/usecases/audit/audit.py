@@ -1,6 +1,6 @@
 """An audit: a tenant's rows compared with its objects, in constant memory.
 
-Sessions by id and objects by key come in one order, so both are read once, side by side.
+Sessions by id and objects by key have the same order, so one pass over both suffices.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AuditPart(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Changes nothing."""
+    """Compares a tenant's rows with its objects; read-only."""
 
     store: AuditStore
     listing: ObjectListing

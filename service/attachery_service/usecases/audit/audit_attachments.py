@@ -1,4 +1,4 @@
-"""AuditAttachments: an audit of a tenant, a part for each call."""
+"""AuditAttachments: audit a tenant, one part per call."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ _Objects = Mapping[str, ListedObject] | Mapping[str, StoredObject]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
+    """Finds the differences between a range of sessions and the objects listed for it."""
+
     store: AuditStore
     objects: ObjectStore
 
@@ -34,34 +36,36 @@ class Comparison:
         Raises DatabaseUnavailable, StorageUnavailable, StorageMisconfigured.
         """
         by_id, by_key = {s.attachment_id: s for s in sessions}, {o.key: o for o in listed}
-        harmed = [session for session in sessions if _damage(session, by_key)]
+        damaged = [session for session in sessions if _damage(session, by_key)]
         strays = [one for one in listed if _is_stray(one, by_id)]
-        if not harmed and not strays:
+        if not damaged and not strays:
             return []
         # A regular deletion changes the database first, so object storage is read first.
-        there = await self._described(s.expected_object.key for s in harmed if s.expected_object)
+        existing = await self._heads(s.expected_object.key for s in damaged if s.expected_object)
         ids = {one.attachment_id for one in strays if one.attachment_id}
-        ids |= {session.attachment_id for session in harmed}
-        again = await self.store.reread(tenant_id, ids)
-        damages = [_damage(again[i], there) for s in harmed if (i := s.attachment_id) in again]
+        ids |= {session.attachment_id for session in damaged}
+        reread = await self.store.reread(tenant_id, ids)
+        damages = [
+            _damage(reread[i], existing) for s in damaged if (i := s.attachment_id) in reread
+        ]
         # A regular creation changes the database first, so object storage is read last.
-        strays = [one for one in strays if _is_stray(one, again)]
-        still_there = await self._described(one.key for one in strays)
+        strays = [one for one in strays if _is_stray(one, reread)]
+        still_existing = await self._heads(one.key for one in strays)
         return [
             *(damage for damage in damages if damage),
-            *(one.orphaned() for one in strays if one.key in still_there),
+            *(one.orphaned() for one in strays if one.key in still_existing),
         ]
 
-    async def _described(self, keys: Iterable[str]) -> Mapping[str, StoredObject]:
-        """Returns the objects that exist."""
-        asked, found = list(keys), dict[str, StoredObject]()
-        for start in range(0, len(asked), _AT_A_TIME):
-            some = (self.objects.head(key) for key in asked[start : start + _AT_A_TIME])
-            for answer in await asyncio.gather(*some, return_exceptions=True):
-                if isinstance(answer, BaseException):
-                    raise answer
-                if answer is not None:
-                    found[answer.key] = answer
+    async def _heads(self, keys: Iterable[str]) -> Mapping[str, StoredObject]:
+        """Returns those of the objects that exist, by key."""
+        wanted, found = list(keys), dict[str, StoredObject]()
+        for start in range(0, len(wanted), _AT_A_TIME):
+            heads = (self.objects.head(key) for key in wanted[start : start + _AT_A_TIME])
+            for head in await asyncio.gather(*heads, return_exceptions=True):
+                if isinstance(head, BaseException):
+                    raise head
+                if head is not None:
+                    found[head.key] = head
         return found
 
 

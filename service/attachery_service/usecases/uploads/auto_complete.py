@@ -1,4 +1,4 @@
-"""Auto-complete: the Complete of a session whose client does not call it."""
+"""Auto-complete: completes a session for a client that does not call Complete."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from attachery_service.domain.errors import AttacheryError, StorageUnavailable, 
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.lookups import BatchLookup
 from attachery_service.domain.sessions import PendingSession, UploadSession
-from attachery_service.domain.transitions import Completion
+from attachery_service.domain.transitions import CompleteOutcome, Completion
 from attachery_service.ports.responses import CompletedSize
 from attachery_service.ports.sessions import BatchStore
 from attachery_service.usecases.background_tasks import BackgroundTasks
@@ -19,8 +19,7 @@ from attachery_service.usecases.uploads.batch_command import BatchCommand
 from attachery_service.usecases.uploads.batch_outcomes import (
     Answer,
     Attempt,
-    Ending,
-    Endings,
+    Outcomes,
     VerifiedItem,
     VerifiedItems,
     is_good,
@@ -137,41 +136,41 @@ class BatchCompleteUploadSessions:
         them keeps an atomic batch from completing anything. Sessions that the service has completed
         meanwhile are returned to be verified again, unless this attempt `is_last`.
         """
-        endings = self._endings(batch, known, items)
-        good = {i for i, end in endings.items() if isinstance(end, Completion)}
+        outcomes = self._outcomes(batch, known, items)
+        good = {i for i, outcome in outcomes.items() if isinstance(outcome, Completion)}
         self._discard_copies(item for i, item in items.items() if i not in good)
-        changed = await self._change(batch, actor, endings)
+        changed = await self._change(batch, actor, outcomes)
         self._discard_copies(items[i] for i in good - changed.keys())
         answers = {i: self._answer(items[i], session) for i, session in changed.items()}
         left = {i: item for i, item in items.items() if i not in changed}
-        found = await self._find_if_lost_race(batch, endings, left)
+        found = await self._find_if_lost_race(batch, outcomes, left)
         if found is None:
-            return Attempt({**answers, **unchanged_answers(batch, endings, left, {})})
+            return Attempt({**answers, **unchanged_answers(batch, outcomes, left, {})})
         now = open_items(batch, found)
-        answers |= unchanged_answers(batch, endings, left, now.answers)
+        answers |= unchanged_answers(batch, outcomes, left, now.answers)
         if is_last:
             return Attempt(answers)
         return next_attempt(batch, left, now, {**known, **answers})
 
     async def _change(
-        self, batch: BatchCommand, actor: str, endings: Endings
+        self, batch: BatchCommand, actor: str, outcomes: Outcomes
     ) -> Mapping[UUID, UploadSession]:
-        if not endings:
+        if not outcomes:
             return {}
-        return await self.batches.end(
-            batch.tenant_id, endings, batch.request, actor, atomic=is_whole(batch, endings)
+        return await self.batches.complete(
+            batch.tenant_id, outcomes, batch.request, actor, atomic=is_whole(batch, outcomes)
         )
 
-    def _endings(
+    def _outcomes(
         self, batch: BatchCommand, known: Mapping[UUID, Answer], items: VerifiedItems
-    ) -> Endings:
-        endings = {i: end for i, item in items.items() if (end := self._ending(item))}
+    ) -> Outcomes:
+        outcomes = {i: outcome for i, item in items.items() if (outcome := self._outcome(item))}
         errors = [*known.values(), *(item.error for item in items.values())]
         if batch.atomic and any(isinstance(error, AttacheryError) for error in errors):
-            return {i: end for i, end in endings.items() if not is_good(end)}
-        return endings
+            return {i: outcome for i, outcome in outcomes.items() if not is_good(outcome)}
+        return outcomes
 
-    def _ending(self, item: VerifiedItem) -> Ending | None:
+    def _outcome(self, item: VerifiedItem) -> CompleteOutcome | None:
         if item.verified is None:
             return None
         is_final = item.error is None or self.verifier.is_final(item.session)
@@ -193,10 +192,10 @@ class BatchCompleteUploadSessions:
         return Completed(changed, item.checks)
 
     async def _find_if_lost_race(
-        self, batch: BatchCommand, endings: Endings, left: VerifiedItems
+        self, batch: BatchCommand, outcomes: Outcomes, left: VerifiedItems
     ) -> BatchLookup | None:
         """Reads the batch again if another call may have changed one of the sessions."""
-        if any(i in endings or item.may_have_lost_race for i, item in left.items()):
+        if any(i in outcomes or item.may_have_lost_race for i, item in left.items()):
             return await self._find(batch)
         return None
 

@@ -1,6 +1,6 @@
 """Decisions about the items of a batch, as pure functions.
 
-They decide which sessions change together, what the answer of each item is, and which are tried
+They decide which sessions change together, the answer of each item, and which sessions are tried
 again.
 """
 
@@ -22,7 +22,7 @@ from attachery_service.domain.errors import (
 )
 from attachery_service.domain.lookups import BatchLookup, SessionLookup
 from attachery_service.domain.sessions import PendingSession, claimable, require_pending
-from attachery_service.domain.transitions import Claim, Completion, Rejection
+from attachery_service.domain.transitions import Claim, CompleteOutcome, Completion, Rejection
 from attachery_service.usecases.uploads.batch_command import BatchCommand
 from attachery_service.usecases.uploads.checks import Verified
 from attachery_service.usecases.uploads.upload_verifier import Completed, OpenSession, replay
@@ -52,8 +52,7 @@ class VerifiedItem(Struct, frozen=True):
 
 
 VerifiedItems = Mapping[UUID, VerifiedItem]
-Ending = Completion | Rejection | Claim
-Endings = Mapping[UUID, Ending]
+Outcomes = Mapping[UUID, CompleteOutcome]
 
 
 class Attempt(Struct, frozen=True):
@@ -123,27 +122,27 @@ def _is_failure(answer: Answer) -> bool:
 
 
 def unchanged_answers(
-    batch: BatchCommand, endings: Endings, left: VerifiedItems, known: Mapping[UUID, Answer]
+    batch: BatchCommand, outcomes: Outcomes, left: VerifiedItems, known: Mapping[UUID, Answer]
 ) -> Mapping[UUID, Answer]:
     """The answers for sessions that this call has not changed; a concurrent call may have."""
     lost = BatchAborted() if batch.atomic else DatabaseUnavailable()
     return {
-        i: known.get(i) or (None if i in endings else item.error) or lost
+        i: known.get(i) or (None if i in outcomes else item.error) or lost
         for i, item in left.items()
     }
 
 
-def is_whole(batch: BatchCommand, endings: Endings) -> bool:
+def is_whole(batch: BatchCommand, outcomes: Outcomes) -> bool:
     """Whether all sessions must change or none: an atomic batch without a failure to store."""
-    return batch.atomic and all(map(is_good, endings.values()))
+    return batch.atomic and all(map(is_good, outcomes.values()))
 
 
-def is_good(ending: Ending) -> bool:
-    """Whether the ending completes or claims its session without a mismatch."""
-    match ending:
+def is_good(outcome: CompleteOutcome) -> bool:
+    """Whether the outcome completes or claims its session without a mismatch."""
+    match outcome:
         case Completion():
             return True
         case Rejection():
             return False
         case Claim():
-            return ending.mismatch is None
+            return outcome.mismatch is None

@@ -1,4 +1,4 @@
-"""Sealing: put bytes out of reach of every URL that was handed out."""
+"""Sealing: makes the verified bytes unreachable for every upload URL that was issued."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
+-- The columns of a session that an audit compares, and the tables they come from.
     n.attachment_id, n.size, n.upload_key, n.sealed_key, n.sealed_etag,
     n.state = 'ready' AND NOT {sessions/bytes_are_gone} AS has_bytes,
     n.delete_time IS NOT NULL AS is_deleted,
-    -- All of its dead objects were deleted for good.
+    -- All objects to delete are deleted, and no upload can create them again.
     coalesce(
         {sweep/has_dead_objects} AND n.disposed_time >= n.upload_url_expire_time + :longest_upload::interval, false
     ) AS is_disposed,
     greatest(n.update_time, CASE n.state WHEN 'pending' THEN n.expire_time END)
         > now() - :longest_call::interval
-    -- The last disposal also deletes copies that no row names.
+    -- The last deletion also removes copies whose keys no row contains.
     OR n.seal = 'copy' AND {sweep/has_dead_objects} AND coalesce(
         n.disposed_time < n.upload_url_expire_time + :longest_upload::interval, true
     ) AS is_unsettled,

@@ -1,4 +1,4 @@
--- A page of a tenant's sessions in the order of their ids, for an audit. `longest_call` is the longest time
+-- A page of a tenant's sessions in the order of their ids, for an audit. :longest_call is the longest time
 -- that a call may still run after its session has ended.
 SELECT
 {audit/columns}

@@ -1,5 +1,5 @@
--- The tenants after :after. Each step looks up the next tenant by index, so the cost does not grow with
--- the number of sessions.
+-- The next tenants after :after, in order. Each step looks up one tenant by index, so the cost does not
+-- depend on the number of sessions.
 WITH RECURSIVE found AS (
     SELECT :after::text AS tenant_id
     UNION ALL

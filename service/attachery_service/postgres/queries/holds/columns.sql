@@ -1,2 +1,3 @@
+-- The columns of the hold `h`.
     h.hold_id, h.owner AS hold_owner, h.create_time AS hold_create_time,
     h.expire_time AS hold_expire_time, h.release_time, h.consumed

@@ -1,6 +1,7 @@
--- When the last hold on the session `s` ends or ended, as `end_time`, NULL if it has none. `held_until`
--- is a lower bound: a renewed hold may end later, and only its own row shows that. OFFSET 0 has it computed
--- once for all columns that show it, and each hold looked up by index.
+-- The end of the last hold on the session `s` as `end_time`, past or future; NULL without a hold.
+-- `held_until` is a lower bound: a renewed hold may end later, and only the hold's own row has that time.
+-- OFFSET 0 makes PostgreSQL compute the time once for all columns that use it, and look up each hold by
+-- index.
 LATERAL (
     SELECT CASE WHEN s.held_until IS NOT NULL THEN greatest(s.held_until, (
         SELECT max(h.end_time)

@@ -1,9 +1,9 @@
--- A hold that is neither released nor over ends later, any other is answered as it is. Its attachments
--- are not touched. `unsettled`: nothing was done, the hold needs holds/settle.sql first. :settled_count is the
--- count that holds/settle.sql returned in this transaction.
+-- Extends a hold, unless it was released or has expired; then it is returned unchanged. The rows of its
+-- attachments do not change. `unsettled`: nothing was changed, run holds/settle.sql first. :settled_count is
+-- the count that holds/settle.sql returned in this transaction.
 --
--- The clock is read after the lock: the sweep locks a hold whose end has come before it deletes what
--- the hold was on, so a call that waited for it finds the hold over.
+-- The clock is read after locking. The sweep locks an expired hold before it deletes the bytes of its
+-- attachments, so a call that waited for the sweep finds the hold expired.
 WITH current AS MATERIALIZED (
     SELECT * FROM holds WHERE tenant_id = :tenant_id AND hold_id = :hold_id FOR NO KEY UPDATE
 ), judged AS MATERIALIZED (

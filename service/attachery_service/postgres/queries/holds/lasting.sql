@@ -1,6 +1,6 @@
--- The holds on the session `s`, which is locked, that can last beyond now. A hold that another call is
--- changing may be renewed, so it counts as lasting. The others cannot be renewed until this transaction
--- ends.
+-- The holds on the locked session `s` that can last beyond now. A hold locked by another call may be
+-- renewed, so it counts as lasting. All others are locked here and cannot be renewed until this
+-- transaction ends.
     SELECT FROM held_attachments AS a
     LEFT JOIN LATERAL (
         SELECT h.expire_time, h.release_time

@@ -1,6 +1,6 @@
--- The attachments of a locked hold, locked one by one in the order of their ids, as every statement
--- that waits for more than one locks them: until the transaction ends, no other hold on them is taken
--- or released.
+-- Locks the attachments of a locked hold: until this transaction ends, no other hold on them is taken or
+-- released. They are locked in the order of their ids, as in every statement that waits for several,
+-- which prevents deadlocks.
 SELECT count(*)
 FROM (
     SELECT attachment_id FROM held_attachments

@@ -1,7 +1,8 @@
--- The latest end of all holds on the session `s` but :hold_id, as `end_time`, NULL if there is none. It
--- includes holds that expired without being released, because their owner can still renew them: a
--- `held_until` in the past has reads and the sweep look at the hold, NULL has not. It reads the end from
--- every hold, because the previous release extends a hold without its `held_attachments.end_time`.
+-- The latest end of all holds on the session `s` except :hold_id, as `end_time`; NULL if there is none. It
+-- includes expired holds that were not released, because their owner can still renew them: with
+-- `held_until` in the past, reads and the sweep check the hold rows; with NULL they do not. The end is
+-- read from each hold, because the previous release extends a hold and leaves
+-- `held_attachments.end_time` unchanged.
 LATERAL (
     SELECT max(h.expire_time) AS end_time
     FROM held_attachments AS o

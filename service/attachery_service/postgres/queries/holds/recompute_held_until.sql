@@ -1,4 +1,4 @@
--- Recomputes the `held_until` of the session, which is locked, from its holds, as holds/release.sql does.
+-- Recomputes `held_until` of a locked session from its hold rows, as holds/release.sql does.
 UPDATE upload_sessions AS s
 SET held_until = held.end_time,
     metadata_purge_time = greatest(s.metadata_purge_time, held.end_time),

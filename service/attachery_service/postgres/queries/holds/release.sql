@@ -1,9 +1,10 @@
--- Ends a hold, unless it was released before. The other holds on its attachments, or their own times,
--- keep them. A :consumed attachment of one of the :purposes becomes DELETED, unless another hold
--- on it lasts.
+-- Releases a hold, unless it was released before. Its attachments are kept until their other holds and
+-- their retention end. If the hold was :consumed, its attachments of one of the :purposes are deleted now,
+-- unless another hold on them lasts.
 --
--- The hold and its attachments are locked by statements before this one: only so are all the other
--- holds seen here. An attachment that is gone stays with the hold, which shows when it was deleted.
+-- Earlier statements of this transaction lock the hold and its attachments, so that this statement's
+-- snapshot includes all other holds. Attachments without bytes keep their rows in `held_attachments`, from
+-- which reads compute the time of the deletion.
 WITH released AS (
     UPDATE holds AS h
     SET release_time = now(), consumed = :consumed, revision = h.revision + 1,
@@ -17,8 +18,8 @@ WITH released AS (
     RETURNING h.*
 ), claimed AS MATERIALIZED (
     SELECT s.attachment_id, s.booking AS booked,
-        -- Locks the other holds as the sweep does: a renewal that began before their end may commit
-        -- after this statement's snapshot.
+        -- Locks the other holds, as the sweep does: a renewal that began before they expired may
+        -- commit after this statement's snapshot.
         CASE
             WHEN :consumed::boolean AND s.purpose = ANY(:purposes::text[])
                 AND coalesce(others.end_time <= now(), true)
@@ -32,7 +33,7 @@ WITH released AS (
             OR s.due_time > greatest(s.object_purge_time, others.end_time) AS changes
     FROM released AS r
     JOIN held_attachments AS m ON m.tenant_id = :tenant_id AND m.hold_id = r.hold_id
-    -- OFFSET makes the planner look each up by index, at any size of the tables.
+    -- OFFSET 0 makes the planner look up each session by index, whatever the table sizes.
     CROSS JOIN LATERAL (
         SELECT s.* FROM upload_sessions AS s
         WHERE s.tenant_id = :tenant_id AND s.attachment_id = m.attachment_id

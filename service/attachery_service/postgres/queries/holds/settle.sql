@@ -1,9 +1,10 @@
--- Prepares a locked hold for its first renewal, for one after a change by the previous release, and for one
--- after its end: counts its attachments and marks each to take its end from the hold. A hold that has ended
--- loses the attachments without bytes, or the renewal would bring them back.
+-- Prepares a locked hold for a renewal: its first one, one after a change by the previous release, or one
+-- after its expiry. It counts the attachments, and sets their `end_time` to NULL, so that their end is read
+-- from the hold. An expired hold loses the attachments without bytes; otherwise the renewal would make them
+-- available again.
 --
--- The hold's own row stays unchanged: a concurrent first call of the same owner that has locked attachments
--- would wait for the change to end, and the renewal for these attachments.
+-- The hold's own row is not changed here, to prevent a deadlock: a concurrent first call of the same owner
+-- may have locked attachments and would wait for that row, while the renewal waits for the attachments.
 WITH gone AS MATERIALIZED (
     SELECT a.attachment_id
     FROM holds AS h

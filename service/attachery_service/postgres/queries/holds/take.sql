@@ -1,12 +1,12 @@
--- Resolves attachments as sessions/resolve.sql does, and takes a hold on the usable ones at the same moment:
--- a new hold, or the owner's. It changes only rows of the requested attachments with a `held_until` that is
--- too early. The first row, at place 0, describes the hold alone.
+-- Resolves attachments as sessions/resolve.sql does, and takes a hold on the usable ones at the same time:
+-- a new hold, or the owner's existing one. It changes an attachment's row only if its `held_until` is too
+-- early. The first row, with place 0, describes the hold.
 --
--- Nothing is held unless `agreed` has a row. `unsettled`: nothing was done, the owner's hold needs
--- holds/settle.sql first. :settled_count is the count that holds/settle.sql returned in this transaction.
--- Agreed and no hold: a concurrent call of this owner has taken one first, and nothing has changed.
+-- Nothing is held unless `agreed` has a row. `unsettled`: nothing was changed, run holds/settle.sql first.
+-- :settled_count is the count that holds/settle.sql returned in this transaction. `agreed` without a hold: a
+-- concurrent call of this owner created one first, and nothing was changed.
 --
--- LATERAL with LIMIT or OFFSET makes the planner look each id up by index, at any size of the tables.
+-- LATERAL with LIMIT or OFFSET makes the planner look up each id by index, whatever the table sizes.
 WITH current AS MATERIALIZED (
     SELECT * FROM holds
     WHERE tenant_id = :tenant_id AND created_by = :created_by
@@ -16,8 +16,8 @@ WITH current AS MATERIALIZED (
     -- The clock is read after the lock, as in holds/extend.sql.
     SELECT c.*, :settled_count::bigint IS NOT NULL OR {holds/is_settled} AS is_settled FROM current AS c
 ), found AS MATERIALIZED (
-    -- Each id with the holds on it that were renewed, and its session, locked. Locked one by one in
-    -- the order of their ids, and after the hold, so that no two calls wait for each other.
+    -- Each id with its locked session, and the end of the renewed holds on it. Sessions are locked in
+    -- the order of their ids, and after the hold, which prevents deadlocks.
     SELECT w.*, m.*, s.*
     FROM (
         SELECT k.*, (SELECT hold_id FROM judged) AS hold_id
@@ -45,7 +45,7 @@ WITH current AS MATERIALIZED (
             AND s.state = 'ready' AND s.delete_time IS NULL
             AND (
                 greatest(s.object_purge_time, s.held_until) > now()
-                -- The end of a renewed hold counts unless it was released in between.
+                -- The end of a renewed hold counts, unless the hold was released since the snapshot.
                 OR m.renewed_end_time > now() AND s.held_until = (
                     SELECT o.held_until FROM upload_sessions AS o
                     WHERE o.tenant_id = :tenant_id AND o.attachment_id = w.attachment_id
@@ -58,7 +58,7 @@ WITH current AS MATERIALIZED (
         + coalesce(:settled_count::bigint, (SELECT attachment_count FROM judged), 0) AS attachments
     FROM found
 ), agreed AS MATERIALIZED (
-    -- Counting takes every lock before the hold is changed.
+    -- The count forces all locks to be taken before the hold changes.
     SELECT count(*) AS attachments FROM found WHERE can_be_held
     HAVING count(*) > 0 AND (NOT :all_or_nothing::boolean OR count(*) = cardinality(:attachment_ids::uuid[]))
         AND (SELECT attachments FROM sizes) <= :max_attachments::bigint
@@ -68,7 +68,7 @@ WITH current AS MATERIALIZED (
     )
     SELECT :tenant_id::text, :hold_id::uuid, :owner, :created_by, now() + :ttl::interval, attachments, 1
     FROM agreed WHERE NOT EXISTS (SELECT FROM current)
-    -- To change one that is there, it would have to be locked before the attachments.
+    -- An existing hold cannot be changed here: it must be locked before the attachments.
     ON CONFLICT DO NOTHING
     RETURNING *
 ), added AS (
@@ -94,8 +94,9 @@ WITH current AS MATERIALIZED (
 ), hold AS MATERIALIZED (
     SELECT * FROM renewed UNION ALL SELECT * FROM taken
 ), early AS MATERIALIZED (
-    -- A new attachment of the hold gets its end at once, for calls that lock the row. Later it is
-    -- early by at most half of the hold's time, so that most renewals move no row.
+    -- The attachments with a `held_until` that is too early. An attachment that is new in the hold gets
+    -- the exact end. For the others `held_until` may be too early by half of the hold's remaining time,
+    -- so most renewals change no attachment row.
     SELECT f.attachment_id
     FROM hold AS h, found AS f
     WHERE f.can_be_held AND (f.held_until IS NULL OR f.held_until < CASE
@@ -103,8 +104,8 @@ WITH current AS MATERIALIZED (
         ELSE h.expire_time
     END)
 ), moved AS (
-    -- No indexed column changes, so no index does where the page has room for the new version: see
-    -- the fillfactor.
+    -- No indexed column changes, so with room in the page (see the table's fillfactor) PostgreSQL
+    -- updates no index.
     UPDATE upload_sessions AS s
     SET held_until = greatest(s.held_until, h.expire_time),
         metadata_purge_time = greatest(s.metadata_purge_time, h.expire_time)

@@ -1,4 +1,4 @@
--- The usable key with this id, or the newest usable one, with the time of the read.
+-- The valid key with :key_id, or the newest valid one without it, and the time of the read.
 SELECT key_id, secret, now() AS read_time
 FROM session_token_keys
 WHERE (:key_id::text IS NULL OR key_id = :key_id) AND (revoke_time IS NULL OR revoke_time > now())

@@ -1,4 +1,4 @@
--- Gives the principal of a key that may be used a second one, and the first an end.
+-- Creates a second key for the principal of a valid key, and revokes the first one after :overlap.
 WITH old AS (
     UPDATE api_keys
     SET revoke_time = least(revoke_time, now() + :overlap::interval)

@@ -1,4 +1,4 @@
--- A new key; the development key is stored again at each start.
+-- Stores a key. `attachery dev` stores its key again at each start, so an existing one is replaced.
 INSERT INTO api_keys (key_id, name, secret_digest, tenants, scopes)
 VALUES (:key_id, :name, :secret_digest, :tenants, :scopes)
 ON CONFLICT (key_id) DO UPDATE

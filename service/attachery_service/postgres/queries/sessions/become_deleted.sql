@@ -1,3 +1,4 @@
+-- The new values of a session `s` whose bytes are deleted now.
 delete_time = now(),
         object_purge_time = least(s.object_purge_time, now()),
         held_until = NULL,

@@ -1,4 +1,5 @@
--- PENDING and in time becomes CANCELLED. No row: not PENDING, too late, or the request id is taken.
+-- Cancels a PENDING session before its deadline. Returns no row if the session has another state or has
+-- expired, or if the request id is already in use.
 {sessions/claim_pending}, changed AS (
     UPDATE upload_sessions AS s
     SET state = 'cancelled',

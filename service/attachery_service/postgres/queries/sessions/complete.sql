@@ -1,12 +1,13 @@
--- Ends the uploads of sessions of any tenants: PENDING and in time becomes READY or FAILED. A session
--- that a worker has made READY is `claimed` by the uploader's own Complete: it stays READY. No row for a
--- session in any other state, or with a request id that is taken.
+-- Stores the outcomes of uploads, of any tenants: a PENDING session before its deadline becomes READY or
+-- FAILED. A session that a worker has made READY is `claimed` by the uploader's own Complete: it stays
+-- READY. Returns no row for a session in any other state, or if the request id is already in use.
 --
--- The elements of an atomic batch change together or not at all. A batch has a request id of its own,
--- `batch_id`, and stores the outcome of each element under an `outcome_id` made of both ids.
+-- The sessions of an atomic batch change together or not at all. A batch has a request id of its own,
+-- `batch_id`, and stores the outcome of each session under an `outcome_id`: the batch's request id and the
+-- attachment id.
 WITH wanted AS MATERIALIZED (
     SELECT w.*
-    FROM {sessions/lock_patience} AS patience, ROWS FROM (json_to_recordset(:endings) AS (
+    FROM {sessions/lock_patience} AS patience, ROWS FROM (json_to_recordset(:outcomes) AS (
         tenant_id text, attachment_id uuid, outcome text, actor text, method text, request_id text,
         outcome_id text, batch_id text, is_atomic boolean, payload_digest bytea, checks jsonb,
         sealed_key text, sealed_etag text, size bigint, checksums jsonb,
@@ -16,11 +17,11 @@ WITH wanted AS MATERIALIZED (
         is_atomic, payload_digest, checks, sealed_key, sealed_etag, size, checksums,
         detected_content_type, is_claimable, reason, facts, place
     )
-    -- The planner expects one row of a range and a hundred of a bare function. With one it reads the
-    -- tables below by index, also in a plan that was made while they were empty.
+    -- With this range the planner estimates one row, without it a hundred. With one row it reads the
+    -- tables below by index, even in a plan made while they were empty.
     WHERE w.place BETWEEN 1 AND 1000
 ), found AS MATERIALIZED (
-    -- Always locked in this order, so that no two statements wait for each other.
+    -- Every statement that waits for several rows locks them in this order, which prevents deadlocks.
     SELECT w.*, s.state, s.object_purge_time, s.held_until, s.delete_time
     FROM (SELECT * FROM wanted ORDER BY tenant_id, attachment_id) AS w
     CROSS JOIN LATERAL (
@@ -29,18 +30,19 @@ WITH wanted AS MATERIALIZED (
             AND CASE w.outcome
                 WHEN 'claimed'
                     THEN s.state = 'ready' AND s.is_claimable AND s.delete_time IS NULL
-                -- Released: it expired by a clock that was read after this statement's.
+                -- booking = 'released': a transaction with a later now() has already expired
+                -- this session.
                 ELSE s.state = 'pending' AND s.expire_time > now()
                     AND s.booking IS DISTINCT FROM 'released'
             END
         FOR UPDATE
     ) AS s
 ), open AS MATERIALIZED (
-    -- Judged after the lock. An attachment without bytes cannot be claimed.
+    -- Checked after locking: an attachment without bytes cannot be claimed.
     SELECT s.*, held.end_time AS hold_end_time FROM found AS s CROSS JOIN {holds/end} AS held
     WHERE s.state = 'pending' OR NOT {sessions/bytes_are_gone}
 ), agreed AS MATERIALIZED (
-    -- Counting takes every lock before the first request id is taken.
+    -- The counts force all locks to be taken before the first request id is stored.
     SELECT o.*
     FROM open AS o,
         (SELECT count(*) AS sessions FROM open) AS opened,
@@ -52,7 +54,7 @@ WITH wanted AS MATERIALIZED (
     SELECT tenant_id, method, batch_id, payload_digest, attachment_id
     FROM agreed WHERE batch_id IS NOT NULL
     LIMIT 1
-    -- A repeat of the batch completes its remaining elements.
+    -- A retry of the batch completes its remaining sessions.
     ON CONFLICT (tenant_id, method, request_id) DO UPDATE
         SET payload_digest = excluded.payload_digest,
             attachment_id = excluded.attachment_id,

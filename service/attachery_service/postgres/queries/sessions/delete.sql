@@ -1,4 +1,5 @@
--- READY becomes DELETED. No row: not READY, already deleted, held without :force, or the request id is taken.
+-- Deletes the attachment of a READY session. Returns no row if it is not READY or already deleted, if it
+-- is held and :force is false, or if the request id is already in use.
 WITH found AS MATERIALIZED (
     SELECT *
     FROM upload_sessions

@@ -1,8 +1,8 @@
--- Sessions of any tenants, each with the stored outcome of a request id, or an outcome alone. One row
--- for each lookup, in no order; `place` is the lookup's position. A lookup without an `attachment_id`
--- reads the session that its request id has started.
+-- Reads sessions of any tenants, with the stored outcome of a request id. Returns one row per lookup, in any
+-- order; `place` is the position of the lookup. Either part of a row may be NULL. A lookup without an
+-- `attachment_id` reads the session that its request id has started.
 --
--- OFFSET 0 makes the planner look each row up on its own instead of joining whole tables.
+-- OFFSET 0 makes the planner look up each row by index instead of joining whole tables.
 SELECT s.*, o.payload_digest, o.checks, w.place
 FROM ROWS FROM (json_to_recordset(:lookups) AS (
     tenant_id text, attachment_id uuid, method text, request_id text

@@ -1,2 +1,2 @@
--- Whether the deadline asked for is one that the session's purpose allows.
+-- Whether the session's purpose permits the requested deadline.
 ({sessions/deadline} BETWEEN now() + w.min_ttl AND now() + w.max_ttl)

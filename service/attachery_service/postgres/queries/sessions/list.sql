@@ -1,4 +1,4 @@
--- A page of a tenant's sessions after the given one, newest first.
+-- A page of a tenant's sessions, newest first, after the session of the cursor.
 SELECT
 {sessions/columns}
 FROM upload_sessions AS s CROSS JOIN {holds/end} AS held
@@ -8,7 +8,7 @@ WHERE s.tenant_id = :tenant_id
     AND (:create_time_from::timestamptz IS NULL OR s.create_time >= :create_time_from)
     AND (:create_time_before::timestamptz IS NULL OR s.create_time < :create_time_before)
     AND (:purpose::text IS NULL OR s.purpose = :purpose)
-    -- The states with deadlines applied, in a form that lets the planner estimate their number.
+    -- Filters by the effective state, written so that the planner can estimate the number of rows.
     AND (:states::session_state[] IS NULL
         OR (s.state = ANY(:states) AND (s.state <> 'pending' OR s.expire_time > now())
             AND (s.state <> 'ready' OR NOT {sessions/bytes_are_gone}))

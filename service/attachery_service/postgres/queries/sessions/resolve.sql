@@ -1,6 +1,6 @@
--- The sessions of one tenant with these ids, in one statement for any number of ids. :versions has for each
--- id the row version that the service has cached, or NULL. For a READY row of that version, only its place
--- among the ids and the end of its holds come back.
+-- Reads the sessions of one tenant with these ids. :versions contains the cached row version of each id, or
+-- NULL. If a READY row still has that version, only its position among the ids and the end of its holds are
+-- returned.
 SELECT k.place, now() AS call_time, s.held_until AS hold_end_time, f.*
 FROM unnest(:attachment_ids::uuid[], :versions::bigint[]) WITH ORDINALITY AS k (attachment_id, known_version, place)
 CROSS JOIN LATERAL (

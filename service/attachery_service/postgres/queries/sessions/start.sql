@@ -1,11 +1,12 @@
--- Stores PENDING sessions of any tenants with their history and request ids, and books them where
--- there is room: the sessions of one tenant in one shard of its counters. No row for a session with
--- a deadline out of range or a request id that is taken, nor for the sessions of a tenant without a shard
--- that has room for all of them. A session that gets no row is started again on its own, then
--- usage/rebalance.sql decides.
+-- Stores PENDING sessions of any tenants with their history and request ids, and reserves their quota.
+-- All sessions of one tenant are booked in one shard of its counters. Returns no row for a session whose
+-- deadline is out of range or whose request id is already in use, nor for the sessions of a tenant if no
+-- shard has room for all of them. A missing session is started again on its own; if that
+-- returns no row either, usage/rebalance.sql redistributes the quota or shows that it is exhausted.
 --
--- No order of shards is needed: `free` takes those that no other call has locked. Only a session on its
--- own waits for a shard, in `waited`, and it holds no other lock then. Request ids are taken in order.
+-- Deadlocks cannot occur, although shards are locked in random order: `free` skips locked shards. Only a
+-- statement with one session waits for a shard, in `waited`, and holds no other lock at that time. Request
+-- ids are stored in a fixed order.
 WITH wanted AS MATERIALIZED (
     SELECT w.*, coalesce(w.declared_size, w.max_size) AS reserved_bytes, now() AS create_time,
         {sessions/deadline} AS expire_time
@@ -24,8 +25,8 @@ WITH wanted AS MATERIALIZED (
         auto_complete, max_pending_sessions, max_pending_bytes, max_stored_bytes,
         method, request_id, payload_digest, place
     )
-    -- The planner expects one row of a range and a hundred of a bare function. With one it reads the
-    -- tables below by index, also in a plan that was made while they were empty.
+    -- With this range the planner estimates one row, without it a hundred. With one row it reads the
+    -- tables below by index, even in a plan made while they were empty.
     WHERE w.place BETWEEN 1 AND 1000 AND {sessions/is_in_range}
 ), total AS MATERIALIZED (
     SELECT tenant_id, max_pending_sessions, max_pending_bytes, max_stored_bytes,
@@ -36,8 +37,8 @@ WITH wanted AS MATERIALIZED (
     SELECT u.*
     FROM total AS t
     CROSS JOIN LATERAL (
-        -- The room is judged in a subquery of its own: as a condition of the locked row it would be
-        -- judged again after the lock, and a row without room would stay locked.
+        -- The subquery checks for room before locking. As a condition of the locking query it would be
+        -- checked again after the lock, and a row without room would stay locked.
         SELECT u.*
         FROM (
             SELECT u.shard FROM tenant_usage AS u

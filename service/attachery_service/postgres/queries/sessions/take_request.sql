@@ -1,4 +1,4 @@
--- Takes the request id for the claimed session, unless it was used in the last 24 hours.
+-- Stores the request id for the claimed session, unless it was used within :request_lifetime.
 request AS (
     INSERT INTO request_outcomes AS o (tenant_id, method, request_id, payload_digest, attachment_id)
     SELECT tenant_id, :method::text, :request_id::text, :payload_digest::bytea, attachment_id

@@ -1,4 +1,4 @@
--- Records that the objects which the sweep at :sweep_time listed are deleted, for sessions that have not
+-- Records that the objects listed by the sweep at :sweep_time were deleted, for sessions that have not
 -- changed since.
 WITH disposed AS MATERIALIZED (
     SELECT s.tenant_id, s.attachment_id, s.state, s.seal, s.booking, s.auto_complete, s.create_time,

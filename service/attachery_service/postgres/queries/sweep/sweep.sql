@@ -1,10 +1,10 @@
--- Applies the clocks to the due sessions of all tenants: expires sessions, purges bytes, releases bookings
--- and removes rows. One row for each session, with the work left outside the database: objects to delete,
--- an upload to complete.
+-- Applies deadlines to the due sessions of all tenants: expires sessions, purges bytes, releases
+-- reservations and deletes rows. Returns one row per session with the remaining work outside the database:
+-- objects to delete, an upload to complete.
 --
--- Unfinished work is due again after :retry_interval, until sweep/confirm_disposal.sql or a Complete ends
--- it, so nothing is lost with a crashed worker. Sessions that other calls are changing are skipped until the
--- next run. Shards are locked last and in order, as in every statement that locks more than one.
+-- Remaining work is due again after :retry_interval until sweep/confirm_disposal.sql or a Complete confirms
+-- it, so a crashed worker loses no work. Sessions locked by other calls are skipped until the next run.
+-- Shards are locked last and in order, as in every statement that locks several.
 WITH due AS MATERIALIZED (
     SELECT d.*
     FROM upload_sessions AS d
@@ -16,14 +16,15 @@ WITH due AS MATERIALIZED (
     SELECT s.*, held.end_time AS hold_end_time,
         s.state = 'pending' AND s.expire_time <= now() AS expires,
         s.state = 'ready' AND s.delete_time IS NULL AND {sessions/bytes_are_gone} AS purges,
-        -- NULL where it was never disposed of: kept.
+        -- NULL if the objects were never deleted; the row is then kept.
         (s.state NOT IN ('pending', 'ready') OR s.delete_time IS NOT NULL)
             AND s.disposed_time >= s.upload_url_expire_time + :longest_upload::interval
             AND s.metadata_purge_time <= now() AS is_over
     FROM due AS s
     CROSS JOIN {holds/end} AS told
     CROSS JOIN LATERAL (
-        -- Bytes go only after a look at every hold on them; one in doubt is looked at again later.
+        -- Purges bytes only after checking every hold; a hold locked by another call is rechecked
+        -- later.
         SELECT CASE
             WHEN s.state = 'ready' AND s.delete_time IS NULL
                 AND greatest(s.object_purge_time, told.end_time) <= now()
@@ -34,7 +35,7 @@ WITH due AS MATERIALIZED (
         OFFSET 0
     ) AS held
 ), swept AS MATERIALIZED (
-    -- Each as it is from now on.
+    -- The new values of each row.
     SELECT
         j.tenant_id, j.attachment_id, j.seal, j.upload_key, j.sealed_key, j.create_time,
         j.expire_time, j.upload_url_expire_time, j.metadata_purge_time, j.auto_complete,
@@ -42,7 +43,7 @@ WITH due AS MATERIALIZED (
         j.expires, j.purges, coalesce(j.is_over, false) AS is_over,
         j.revision + (j.expires OR j.purges)::int AS revision,
         CASE WHEN j.expires THEN 'expired' ELSE j.state END AS state,
-        -- Bytes that were held went with the last hold.
+        -- Held bytes are purged when the last hold ends.
         CASE WHEN j.purges THEN greatest(j.object_purge_time, j.hold_end_time)
             ELSE j.object_purge_time END AS object_purge_time,
         j.hold_end_time,
@@ -52,7 +53,7 @@ WITH due AS MATERIALIZED (
             WHEN j.purges AND j.booking IS NOT NULL THEN 'released'
             WHEN j.booking = 'pending' AND j.upload_url_expire_time <= now()
                 AND (j.state <> 'pending' OR j.expires)
-                -- READY by the release before, which settles nothing.
+                -- Made READY by the previous release, which does not settle reservations.
                 THEN CASE WHEN j.state = 'ready' THEN 'stored'::booking ELSE 'released' END
             ELSE j.booking
         END AS booking
@@ -62,13 +63,13 @@ WITH due AS MATERIALIZED (
     SET state = n.state,
         revision = n.revision,
         update_time = CASE WHEN n.expires OR n.purges THEN now() ELSE s.update_time END,
-        -- Of the row itself, so that its times stay those of one another.
+        -- Computed from the row being updated, so that its times stay consistent with each other.
         object_purge_time = CASE WHEN n.purges THEN greatest(s.object_purge_time, n.hold_end_time)
             ELSE s.object_purge_time END,
         metadata_purge_time = CASE
             WHEN n.purges THEN greatest(s.metadata_purge_time, n.hold_end_time)
             ELSE s.metadata_purge_time END,
-        -- NULL, although a hold may last: reads look at the holds from now on.
+        -- If it is NULL although a hold may last, it is set, so that reads check the hold rows.
         held_until = CASE
             WHEN NOT n.purges THEN coalesce(
                 s.held_until, CASE WHEN n.hold_end_time IS NOT NULL THEN s.object_purge_time END)

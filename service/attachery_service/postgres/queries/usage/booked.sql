@@ -1,4 +1,4 @@
--- The bookings of a tenant's sessions, by shard.
+-- The usage computed from a tenant's sessions, by shard.
 SELECT
     usage_shard AS shard,
     count(*) FILTER (WHERE booking = 'pending') AS pending_sessions,

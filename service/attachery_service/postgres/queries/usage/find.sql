@@ -1,4 +1,4 @@
--- A tenant's usage: its counters, without the reservations that are due for release.
+-- A tenant's usage: its counters minus the reservations that are due for release.
 SELECT
     coalesce(sum(u.pending_sessions), 0)::bigint - due.sessions AS pending_sessions,
     coalesce(sum(u.pending_bytes), 0)::bigint - due.bytes AS pending_bytes,

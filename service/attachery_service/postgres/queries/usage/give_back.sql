@@ -1,5 +1,5 @@
--- Subtracts from the counters the bookings that the changed sessions had before (`booked`). Shards are
--- locked in order, as in every statement that locks more than one.
+-- Subtracts the former bookings (`booked`) of the changed sessions from the counters. Shards are locked in
+-- order, as in every statement that locks several.
 per_shard AS (
     SELECT tenant_id, usage_shard,
         count(*) FILTER (WHERE booked = 'pending') AS sessions,

@@ -1,4 +1,4 @@
--- Whether the shard `u` has room for the sessions of one tenant, whose limits and totals are in `t`.
+-- Whether the shard `u` has room for the sessions of one tenant; `t` has its limits and their totals.
 (
     (u.max_pending_sessions, u.max_pending_bytes, u.max_stored_bytes)
         IS NOT DISTINCT FROM (t.max_pending_sessions, t.max_pending_bytes, t.max_stored_bytes)

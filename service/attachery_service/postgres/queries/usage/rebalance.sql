@@ -1,8 +1,9 @@
--- Counts what the tenant of a session uses and, if the session fits, divides the remaining room
--- among all shards of its counters. Always one row. sessions/start.sql books the session afterwards.
+-- Computes the usage of a session's tenant and, if the session fits, divides the remaining quota among all
+-- shards of its counters. Always returns one row. sessions/start.sql books the session afterwards.
 --
--- Nothing is locked unless there seems to be room: a tenant at its limit that keeps starting sessions
--- does not hold up its own Completes. Under the locks it counts again, and that count decides.
+-- Shards are locked only if an unlocked count shows room, so that a tenant at its limit that keeps starting
+-- sessions does not delay its own Completes. The usage is counted again under the locks, and that count
+-- decides.
 WITH wanted AS MATERIALIZED (
     SELECT w.*, coalesce(w.declared_size, w.max_size) AS reserved_bytes,
         {sessions/is_in_range} AS is_in_range
@@ -40,8 +41,7 @@ WITH wanted AS MATERIALIZED (
     ) AS counted
 ), room AS MATERIALIZED (
     -- NULL without a limit. Bytes are divided in pieces of the session's size (1 byte for an empty
-    -- upload): 16 shards with less than a piece each would refuse a session that fits into their
-    -- sum.
+    -- upload): 16 shards with less than one piece each would refuse a session that fits into the total.
     SELECT w.*, greatest(w.reserved_bytes, 1) AS piece, floor(random() * 16)::int AS first_shard,
         w.max_pending_sessions - used.sessions AS sessions,
         w.max_pending_bytes - used.pending AS pending,
@@ -52,7 +52,7 @@ WITH wanted AS MATERIALIZED (
     WHERE EXISTS (SELECT FROM locked) AND coalesce(sessions >= 1, true)
         AND coalesce(least(pending, stored) >= reserved_bytes, true)
 ), divided AS (
-    -- One shard gets the first session, the first piece of each kind and the incomplete pieces.
+    -- A random shard gets the first session, the first piece of each kind and the incomplete pieces.
     UPDATE tenant_usage AS u
     SET sessions_share = coalesce(
             u.pending_sessions + room.sessions / 16 + (turn.number < room.sessions % 16)::int,

@@ -1,5 +1,6 @@
--- Adds to a tenant's counters the difference from its sessions. Concurrent bookings change both sides of
--- the difference alike, so it stays valid until the shards are locked, which is for a moment only.
+-- Corrects a tenant's counters by their difference from its sessions. A concurrent booking changes both
+-- sides by the same amount, so the difference is computed before the shards are locked, and they are
+-- locked only briefly.
 WITH booked AS MATERIALIZED (
 {usage/booked}
 ), lacking AS MATERIALIZED (

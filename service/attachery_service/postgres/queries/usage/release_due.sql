@@ -1,8 +1,8 @@
--- Releases the reservations of a tenant's sessions whose targets have expired. It also settles a session
--- that the previous release made READY, because that release settles nothing.
+-- Releases the reservations of a tenant's sessions with expired targets. It also settles sessions that the
+-- previous release made READY, because that release does not settle reservations.
 --
--- Sessions that other calls are changing are skipped until the next run, so that a call waiting for a shard
--- never waits for a session. Shards are locked in order, as in every statement that locks more than one.
+-- Sessions locked by other calls are skipped until the next run, so this statement never waits for a session.
+-- Shards are locked in order, as in every statement that locks several.
 WITH due AS (
     SELECT d.attachment_id FROM upload_sessions AS d
     WHERE d.tenant_id = :tenant_id AND {usage/is_due}

@@ -1,5 +1,5 @@
--- Moves the reservations of the sessions made READY to the stored bytes. Shards are locked in order, as in
--- every statement that locks more than one.
+-- Converts the reservations of the sessions made READY to stored bytes. Shards are locked in order, as in
+-- every statement that locks several.
 per_shard AS (
     SELECT tenant_id, usage_shard, count(*) AS sessions, sum(reserved_bytes)::bigint AS reserved,
         sum(size)::bigint AS size
