@@ -106,6 +106,7 @@ async def test_workers_share_a_port_and_their_figures_are_added_up(
         assert len(process.events("serving")) == 1
 
 
+@pytest.mark.exhaustive
 async def test_settings_in_lower_case_are_the_supervisors_own_too(
     tmp_path: Path, settings: ServeSettings
 ) -> None:
@@ -174,6 +175,7 @@ def behind_slow_store(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.sample(1)
 async def test_calls_at_work_finish_in_all_of_them(
     tmp_path: Path,
     behind_slow_store: ServeSettings,

@@ -203,7 +203,6 @@ async def reached(process: Process, step: str) -> None:
     await eventually(lambda: process.has_ended or step in process.errors, within=60)
 
 
-@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("wait", "moment"),
     [
@@ -215,6 +214,7 @@ async def reached(process: Process, step: str) -> None:
         (reached, "starting the service"),
     ],
 )
+@pytest.mark.exhaustive
 async def test_ctrl_c_at_any_moment_of_the_first_start_ends_with_one_line(
     new_folder: Callable[[], Path], wait: Callable[[Process, str], Awaitable[None]], moment: str
 ) -> None:
@@ -331,6 +331,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.exhaustive
 async def test_a_stopped_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     with started(tmp_path, "demo", __file__, settings={"TMPDIR": tmp_path}) as process:
         await eventually(lambda: process.has_ended or bool(family(process.pid)))
@@ -389,12 +390,14 @@ def peak_memory(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
+@pytest.mark.exhaustive
 async def test_a_proxy_is_bypassed_for_the_embedded_servers(tmp_path: Path) -> None:
     unreachable = {"http_proxy": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"}
     done = await ran(tmp_path, "demo", __file__, settings={"TMPDIR": tmp_path, **unreachable})
     assert (done.code, done.err) == (0, "")
 
 
+@pytest.mark.exhaustive
 async def test_given_servers_replace_the_embedded_ones(
     tmp_path: Path, empty_database_url: str, object_store: StoreUnderTest
 ) -> None:

@@ -200,6 +200,7 @@ async def test_many_processes_are_ready_while_one_of_them_is(
         assert await process.stopped() == 0
 
 
+@pytest.mark.exhaustive
 async def test_processes_that_hang_are_discounted_and_replaced(
     tmp_path: Path, serve_settings: ServeSettings, database_url: str
 ) -> None:

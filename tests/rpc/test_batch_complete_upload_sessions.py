@@ -94,6 +94,7 @@ def reasons(results: Iterable[Result]) -> list[str]:
 
 @pytest.mark.requirement("C1")
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
+@pytest.mark.sample(1)
 async def test_hundred_sessions_become_ready_in_request_order(
     make_service: MakeService, seal: str
 ) -> None:
@@ -482,6 +483,7 @@ async def test_a_call_cancelled_during_copies_leaves_none_behind(
 @pytest.mark.requirement("C5")
 @pytest.mark.parametrize("atomic", [False, True])
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
+@pytest.mark.sample(1)
 async def test_parallel_batches_of_the_same_sessions_make_one_transition_each(
     make_service: MakeService, seal: str, atomic: bool
 ) -> None:

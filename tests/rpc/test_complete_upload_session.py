@@ -409,6 +409,7 @@ async def test_of_two_sessions_raced_with_one_request_id_only_one_becomes_ready(
 
 
 @pytest.mark.parametrize("seal", ["write_once", "copy"])
+@pytest.mark.sample(1)
 async def test_fifty_parallel_completes_end_in_one_transition(
     make_service: MakeService, seal: str
 ) -> None:

@@ -79,6 +79,7 @@ async def test_call_without_a_credential_is_unauthenticated(
         "Bearer attk_' OR 1=1 --",
     ],
 )
+@pytest.mark.sample(2)
 async def test_every_bad_credential_gets_the_same_error(
     service: ServiceUnderTest, credential: str
 ) -> None:
@@ -91,6 +92,7 @@ async def test_every_bad_credential_gets_the_same_error(
 @pytest.mark.bad_input
 @pytest.mark.parametrize("other", ["the same", "Bearer x", "Basic abc", ""])
 @pytest.mark.parametrize("first", [True, False])
+@pytest.mark.sample(3)
 async def test_a_call_with_two_credentials_is_refused_whichever_is_right(
     service: ServiceUnderTest, other: str, first: bool
 ) -> None:
@@ -227,6 +229,7 @@ async def test_tenant_outside_the_key_is_denied_before_any_lookup(
 @pytest.mark.requirement("N1", "N6", "C7")
 @pytest.mark.bad_input
 @pytest.mark.parametrize("call", BY_ID)
+@pytest.mark.sample(3)
 async def test_id_of_another_tenant_is_refused_byte_for_byte_like_an_unknown_one(
     service: ServiceUnderTest, call: Call
 ) -> None:
@@ -264,6 +267,7 @@ async def test_a_key_for_all_tenants_may_act_in_any(service: ServiceUnderTest) -
 
 
 @pytest.mark.parametrize("method", sorted(RULES))
+@pytest.mark.sample(4)
 async def test_a_method_needs_its_scope_and_reveals_nothing_without(
     service: ServiceUnderTest, method: str
 ) -> None:

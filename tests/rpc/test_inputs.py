@@ -25,7 +25,6 @@ pytestmark = pytest.mark.bad_input
 FINE: dict[str, Any] = {"filename": "a.txt", "content_type": "text/plain", "size_bytes": 1}
 
 
-@pytest.mark.sample(20)
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
@@ -117,6 +116,7 @@ FINE: dict[str, Any] = {"filename": "a.txt", "content_type": "text/plain", "size
         ("metadata_retention", Duration(seconds=-(2**62)), "INVALID_METADATA_RETENTION"),
     ],
 )
+@pytest.mark.sample(5)
 async def test_a_bad_field_of_start_is_refused_with_its_reason(
     service: ServiceUnderTest, field: str, value: Any, reason: str
 ) -> None:
@@ -143,6 +143,7 @@ async def test_a_bad_field_of_start_is_refused_with_its_reason(
         "../../../../etc/passwd",
     ],
 )
+@pytest.mark.sample(3)
 async def test_an_id_has_one_form_only(service: ServiceUnderTest, attachment_id: str) -> None:
     for call in (
         service.get(attachment_id),

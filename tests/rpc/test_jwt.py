@@ -177,8 +177,8 @@ REFUSED: dict[str, Callable[[Signer], str]] = {
 }
 
 
-@pytest.mark.sample(12)
 @pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.sample(4)
 async def test_every_other_token_is_refused_alike_and_never_quoted(
     service: ServiceUnderTest, signer: Signer, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -187,6 +187,7 @@ async def test_a_changed_token_is_refused(service: ServiceUnderTest) -> None:
 
 
 @pytest.mark.parametrize("states", [[], [PENDING], [PENDING, READY]])
+@pytest.mark.exhaustive
 async def test_a_page_is_read_from_the_index_and_never_by_sorting(
     service: ServiceUnderTest, states: list[int]
 ) -> None:

@@ -77,6 +77,7 @@ async def test_attachments_are_read_and_deleted_but_never_edited(
         (157_286_401, ""),
     ],
 )
+@pytest.mark.sample(3)
 async def test_policy_returns_the_route_for_a_file_size(
     service: ServiceUnderTest, size: int, route: str
 ) -> None:
@@ -186,6 +187,7 @@ async def test_unreferenced_content_id_is_no_error(
     ],
     ids=["alphanumeric", "underscore", "uuid", "filename", "address", "longest"],
 )
+@pytest.mark.sample(2)
 async def test_content_ids_lose_only_their_brackets(
     service: ServiceUnderTest, given: str, kept: str
 ) -> None:

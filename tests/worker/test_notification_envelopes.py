@@ -126,6 +126,7 @@ def kinds(door: Notified) -> Counter[str]:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.sample(3)
 async def test_an_event_is_found_in_every_envelope(
     service: ServiceUnderTest, door: Notified, form: str
 ) -> None:
@@ -169,6 +170,7 @@ OTHERS: list[tuple[object, dict[str, int]]] = [
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(("message", "expected"), OTHERS, ids=range(len(OTHERS)))
+@pytest.mark.sample(3)
 async def test_other_bodies_are_counted_as_ignored(
     door: Notified, message: object, expected: dict[str, int]
 ) -> None:

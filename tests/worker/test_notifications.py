@@ -186,6 +186,7 @@ MALFORMED: list[bytes] = [
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("message", MALFORMED, ids=range(len(MALFORMED)))
+@pytest.mark.sample(3)
 async def test_malformed_notifications_are_refused(door: Notified, message: bytes) -> None:
     assert await door.tell(message) == 400
     assert door.counts() == {"malformed": 1}
@@ -202,6 +203,7 @@ ODD: list[object] = [
 
 
 @pytest.mark.parametrize("message", ODD, ids=range(len(ODD)))
+@pytest.mark.sample(2)
 async def test_empty_notifications_are_accepted_and_ignored(door: Notified, message: Any) -> None:
     assert await door.tell(message) == 200
     ignored = len(message.get("Records", []))

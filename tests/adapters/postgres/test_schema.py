@@ -40,6 +40,7 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
         "booking = 'stored'",
     ],
 )
+@pytest.mark.sample(3)
 async def test_an_impossible_row_cannot_be_stored(service: ServiceUnderTest, change: str) -> None:
     await service.start(size_bytes=1)
     with pytest.raises(asyncpg.CheckViolationError):
@@ -56,6 +57,7 @@ async def test_an_impossible_row_cannot_be_stored(service: ServiceUnderTest, cha
         "shard = 16",
     ],
 )
+@pytest.mark.sample(2)
 async def test_an_impossible_count_cannot_be_stored(service: ServiceUnderTest, change: str) -> None:
     await service.start(size_bytes=1)
     with pytest.raises(asyncpg.CheckViolationError):

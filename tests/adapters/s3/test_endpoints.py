@@ -32,6 +32,7 @@ async def gateway(object_store: StoreUnderTest) -> AsyncIterator[PrefixedStore]:
 
 @pytest.mark.parametrize("slash", ["", "/"], ids=["plain", "slash"])
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "sdk"])
+@pytest.mark.sample(1)
 async def test_a_store_below_a_path_is_probed_written_verified_copied_and_read(
     make_service: MakeService, gateway: PrefixedStore, fast: bool, slash: str
 ) -> None:
