@@ -42,13 +42,11 @@ WITH wanted AS MATERIALIZED (
     SELECT s.*, held.end_time AS hold_end_time FROM found AS s CROSS JOIN {holds/end} AS held
     WHERE s.state = 'pending' OR NOT {sessions/bytes_are_gone}
 ), agreed AS MATERIALIZED (
-    -- The counts force all locks to be taken before the first request id is stored.
+    -- The count, which is evaluated once and first, takes every lock before the first request id is
+    -- taken. Without a batch `is_atomic` is NULL.
     SELECT o.*
-    FROM open AS o,
-        (SELECT count(*) AS sessions FROM open) AS opened,
-        (SELECT count(*) AS sessions FROM wanted) AS asked
-    -- Without a batch `is_atomic` is NULL.
-    WHERE opened.sessions = asked.sessions OR o.is_atomic IS NOT TRUE
+    FROM open AS o
+    WHERE (SELECT count(*) FROM open) = (SELECT count(*) FROM wanted) OR o.is_atomic IS NOT TRUE
 ), batch AS (
     INSERT INTO request_outcomes AS o (tenant_id, method, request_id, payload_digest, attachment_id)
     SELECT tenant_id, method, batch_id, payload_digest, attachment_id
