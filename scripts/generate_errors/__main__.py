@@ -23,6 +23,7 @@ def main(generated: Path, root: Path) -> None:
     service, client = root / "service/attachery_service/domain", root / "service/attachery_client"
     write(service / "errors.py", modules.service_errors(classes))
     write(service / "field_messages.py", modules.field_messages(contract.reasons))
+    write(service / "next_actions.py", modules.next_actions(contract.next_actions))
     write(client / "errors.py", modules.client_errors(classes))
     write(root / "docs/errors.md", page.reference(contract))
 

@@ -54,7 +54,7 @@ class Contract:
         actions = {
             name.removeprefix(NEXT_ACTION): comment
             for name, comment in comments.items()
-            if name.startswith(NEXT_ACTION)
+            if name.startswith(NEXT_ACTION) and not name.endswith("UNSPECIFIED")
         }
         return cls(list(_reasons(comments)), actions)
 

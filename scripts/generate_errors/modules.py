@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from definitions import Reason
-from tree import INVALID_REQUEST, ROOT, ErrorClass, drawn
+from tree import FIELD_ACTION, INVALID_REQUEST, ROOT, ErrorClass, drawn
 
 _LINE: Final = 100
 _INDENT: Final = " " * 4
@@ -26,13 +26,12 @@ attachery_client.transfer. docs/errors.md lists all reasons.
 
 def service_errors(classes: Sequence[ErrorClass]) -> str:
     introduction = '"""Every way a call can fail: a class per reason, below that of its code."""\n'
-    by_name = {error.name: error for error in classes}
     return "\n".join(
         [
             _HEADER + introduction,
             _imports("attachery_service.domain.error_base"),
             _exported(classes),
-            *(_service_class(error, by_name.get(error.parent)) for error in _written(classes)),
+            *(_service_class(*pair) for pair in _written(classes)),
         ]
     )
 
@@ -44,22 +43,43 @@ def client_errors(classes: Sequence[ErrorClass]) -> str:
             f'{_HEADER}"""{_CLIENT_INTRODUCTION}\n{tree}\n\n{_CLIENT_NOTES}"""\n',
             _imports("attachery_client.error_base", "from grpc import StatusCode\n\n"),
             _exported(classes),
-            *(_client_class(error) for error in _written(classes)),
+            *(_client_class(*pair) for pair in _written(classes)),
         ]
     )
 
 
 def field_messages(reasons: Iterable[Reason]) -> str:
-    pairs = [(reason.name, reason.message) for reason in reasons if reason.is_field]
-    entries = "".join(f'{_INDENT}"{name}": "{message}",\n' for name, message in pairs)
+    fields = [reason for reason in reasons if reason.is_field]
+    if other := [each.name for each in fields if each.next_action != FIELD_ACTION]:
+        raise ValueError(f"{other}: the next action of a field's reason is {FIELD_ACTION}")
+    messages = {reason.name: reason.message for reason in fields}
+    return _texts("MESSAGES", "The messages of the reasons that describe a field.", messages)
+
+
+def next_actions(sentences: Mapping[str, str]) -> str:
+    return _texts("SENTENCES", "The step after an error, as a sentence for people.", sentences)
+
+
+def _texts(name: str, summary: str, texts: Mapping[str, str]) -> str:
+    entries = "".join(map(_entry, texts, texts.values()))
     return "\n".join(
         [
-            f'{_HEADER}"""The messages of the reasons that describe a field."""\n',
+            f'{_HEADER}"""{summary}"""\n',
             "from __future__ import annotations\n",
             "from collections.abc import Mapping\nfrom typing import Final\n",
-            f"MESSAGES: Final[Mapping[str, str]] = {{\n{entries}}}\n",
+            f"{name}: Final[Mapping[str, str]] = {{\n{entries}}}\n",
         ]
     )
+
+
+def _entry(key: str, text: str) -> str:
+    """An entry of a dict; a text too long for one line as adjacent literals."""
+    line = f'{_INDENT}"{key}": "{text}",\n'
+    if len(line) <= _LINE + 1:
+        return line
+    first, *rest = textwrap.wrap(text, _LINE - len(_INDENT) * 2 - 4, drop_whitespace=False)
+    lines = "".join(f'{_INDENT * 2}"{part}"\n' for part in (first, *rest))
+    return f'{_INDENT}"{key}": (\n{lines}{_INDENT}),\n'
 
 
 def _imports(base: str, others: str = "") -> str:
@@ -72,8 +92,12 @@ def _exported(classes: Iterable[ErrorClass]) -> str:
     return "__all__ = [\n" + "".join(f'{_INDENT}"{name}",\n' for name in names) + "]\n"
 
 
-def _written(classes: Iterable[ErrorClass]) -> Iterator[ErrorClass]:
-    return (error for error in classes if error.name != INVALID_REQUEST)
+def _written(classes: Iterable[ErrorClass]) -> Iterator[tuple[ErrorClass, ErrorClass | None]]:
+    """Each class to write, and its parent; None below the root."""
+    by_name = {error.name: error for error in classes}
+    return (
+        (error, by_name.get(error.parent)) for error in classes if error.name != INVALID_REQUEST
+    )
 
 
 def _service_class(error: ErrorClass, parent: ErrorClass | None) -> str:
@@ -83,16 +107,21 @@ def _service_class(error: ErrorClass, parent: ErrorClass | None) -> str:
         lines.append(_assignment("code", error.code))
     if parent is None or parent.http_status != error.http_status:
         lines.append(f"{_INDENT}http_status = {error.http_status}")
-    if error.retryable and not (parent and parent.retryable):
-        lines.append(f"{_INDENT}retryable = True")
-    return _class(error, lines)
+    return _class(error, [*lines, *_what_next(error, parent)])
 
 
-def _client_class(error: ErrorClass) -> str:
+def _client_class(error: ErrorClass, parent: ErrorClass | None) -> str:
     lines = [*_docstring(error), *_summary_and_reason(error)]
     if error.parent == ROOT:
         lines.append(f"{_INDENT}code = StatusCode.{error.code}")
-    return _class(error, lines)
+    return _class(error, [*lines, *_what_next(error, parent)])
+
+
+def _what_next(error: ErrorClass, parent: ErrorClass | None) -> Iterator[str]:
+    if error.retryable and not (parent and parent.retryable):
+        yield f"{_INDENT}retryable = True"
+    if error.next_action != (parent.next_action if parent else ""):
+        yield _assignment("next_action", error.next_action)
 
 
 def _class(error: ErrorClass, lines: Iterable[str]) -> str:

@@ -25,7 +25,8 @@ def _table(code: str, reasons: Iterable[Reason]) -> str:
     head = _row("Reason", "HTTP", "Retryable", "Next action", "Meaning", "Message")
     rows = [
         _row(
-            f"`{reason.name}`",
+            # The place that the link of `google.rpc.Help` leads to.
+            f'<a id="{reason.name}"></a>`{reason.name}`',
             str(reason.http_status),
             "yes" if reason.retryable else "no",
             f"`{reason.next_action}`",

@@ -11,21 +11,29 @@ from definitions import Reason
 ROOT: Final = "AttacheryError"
 # Written by hand in both packages: it carries the violations.
 INVALID_REQUEST: Final = "InvalidRequest"
+# The next action of InvalidRequest, and of every reason that describes a field.
+FIELD_ACTION: Final = "FIX_REQUEST"
 
 
 @dataclass(frozen=True)
 class Family:
-    """The class of several reasons. `note` stands beside it in the drawn tree."""
+    """The class of several reasons. `note` stands beside it in the drawn tree.
+
+    `next_action` is that of a reason without its own class, where those of the others differ.
+    """
 
     name: str
     summary: str = ""
     note: str = ""
+    next_action: str = ""
 
 
 # By status code. A family without a summary has that of its only reason.
 FAMILIES: Final = {
     "INVALID_ARGUMENT": Family(
-        INVALID_REQUEST, note="the request itself; has one violation per field"
+        INVALID_REQUEST,
+        note="the request itself; has one violation per field",
+        next_action=FIELD_ACTION,
     ),
     "UNAUTHENTICATED": Family("Unauthenticated", "The credential is missing or invalid."),
     "PERMISSION_DENIED": Family("PermissionDenied", "The credential does not permit this call."),
@@ -45,6 +53,7 @@ FAMILIES: Final = {
         "Unavailable",
         "The service cannot answer now; retry the call.",
         "the same call may succeed later",
+        "RETRY",
     ),
     "DEADLINE_EXCEEDED": Family("DeadlineExceeded"),
     "INTERNAL": Family(
@@ -73,6 +82,7 @@ class ErrorClass:
     code: str
     http_status: int
     retryable: bool
+    next_action: str
     reason: Reason | None
 
 
@@ -89,6 +99,7 @@ def classes_of(reasons: Sequence[Reason]) -> Iterator[ErrorClass]:
 
 def _family(family: Family, parent: str, members: Sequence[Reason]) -> Iterator[ErrorClass]:
     own = next((reason for reason in members if reason.class_name == family.name), None)
+    actions = {member.next_action for member in members}
     yield ErrorClass(
         name=family.name,
         parent=parent,
@@ -97,6 +108,7 @@ def _family(family: Family, parent: str, members: Sequence[Reason]) -> Iterator[
         code=members[0].code,
         http_status=members[0].http_status,
         retryable=all(member.retryable for member in members),
+        next_action=family.next_action or (actions.pop() if len(actions) == 1 else ""),
         reason=own,
     )
     for member in members:
@@ -113,6 +125,7 @@ def _leaf(reason: Reason, parent: str) -> ErrorClass:
         code=reason.code,
         http_status=reason.http_status,
         retryable=reason.retryable,
+        next_action=reason.next_action,
         reason=reason,
     )
 

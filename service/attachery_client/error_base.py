@@ -41,11 +41,17 @@ class AttacheryError(Exception):
     - `request_id`: of this call, as in the service's logs; empty if unknown.
     - `http_status`: the status an HTTP gateway would answer with; None if the service sent none.
     - `retry_after`: the delay before the next attempt; None if the service sent none.
+    - `retryable`: whether the same call may succeed later without a change.
+    - `next_action`: name of the `NextAction` without its prefix, such as `UPLOAD_BYTES`; empty if
+      the service sent none and the class has several.
+    - `help_url`: the page that explains the reason; empty if the service sent none.
     """
 
     summary = "The call failed."
     code: StatusCode = StatusCode.UNKNOWN
     reason: str = ""
+    retryable: bool = False
+    next_action: str = ""
 
     def __init_subclass__(cls) -> None:
         cls.__doc__ = cls.__doc__ or cls.summary
@@ -61,6 +67,9 @@ class AttacheryError(Exception):
         request_id: str = "",
         http_status: int | None = None,
         retry_after: timedelta | None = None,
+        retryable: bool | None = None,
+        next_action: str = "",
+        help_url: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code or type(self).code
@@ -71,6 +80,9 @@ class AttacheryError(Exception):
         self.request_id = request_id
         self.http_status = http_status
         self.retry_after = retry_after
+        self.retryable = type(self).retryable if retryable is None else retryable
+        self.next_action = next_action or type(self).next_action
+        self.help_url = help_url
 
     def __str__(self) -> str:
         """The reason, the explanation, and in brackets the facts and the request id."""
@@ -94,6 +106,7 @@ class InvalidRequest(AttacheryError):
 
     summary = "The request is invalid."
     code = StatusCode.INVALID_ARGUMENT
+    next_action = "FIX_REQUEST"
 
     def _explanation(self) -> str:
         match self.violations:

@@ -131,11 +131,13 @@ class RequestIdReused(InvalidRequest):
 
     summary = "This request_id was used for another payload in the last 24 hours."
     reason = "REQUEST_ID_REUSED"
+    next_action = "RETRY_WITH_NEW_REQUEST_ID"
 
 
 class Unauthenticated(AttacheryError):
     summary = "The credential is missing or invalid."
     code = StatusCode.UNAUTHENTICATED
+    next_action = "AUTHENTICATE"
 
 
 class CredentialsMissing(Unauthenticated):
@@ -155,6 +157,7 @@ class CredentialsInvalid(Unauthenticated):
 class PermissionDenied(AttacheryError):
     summary = "The credential does not permit this call."
     code = StatusCode.PERMISSION_DENIED
+    next_action = "ASK_FOR_ACCESS"
 
 
 class TenantDenied(PermissionDenied):
@@ -172,6 +175,7 @@ class ScopeMissing(PermissionDenied):
 class NotFound(AttacheryError):
     summary = "The attachment or hold does not exist."
     code = StatusCode.NOT_FOUND
+    next_action = "FIX_REQUEST"
 
 
 class AttachmentNotFound(NotFound):
@@ -204,6 +208,7 @@ class UploadAlreadyCompleted(FailedPrecondition):
 
     summary = "The upload is already complete."
     reason = "UPLOAD_ALREADY_COMPLETED"
+    next_action = "USE_ATTACHMENT"
 
 
 class UploadFailed(FailedPrecondition):
@@ -211,6 +216,7 @@ class UploadFailed(FailedPrecondition):
 
     summary = "The upload has failed verification."
     reason = "UPLOAD_FAILED"
+    next_action = "START_NEW_SESSION"
 
 
 class UploadCancelled(FailedPrecondition):
@@ -218,6 +224,7 @@ class UploadCancelled(FailedPrecondition):
 
     summary = "The upload was cancelled."
     reason = "UPLOAD_CANCELLED"
+    next_action = "START_NEW_SESSION"
 
 
 class UploadExpired(FailedPrecondition):
@@ -225,6 +232,7 @@ class UploadExpired(FailedPrecondition):
 
     summary = "The upload's deadline has passed."
     reason = "UPLOAD_EXPIRED"
+    next_action = "START_NEW_SESSION"
 
 
 class ObjectNotUploaded(FailedPrecondition):
@@ -232,6 +240,7 @@ class ObjectNotUploaded(FailedPrecondition):
 
     summary = "The object is not in storage yet; upload the bytes, then complete."
     reason = "OBJECT_NOT_UPLOADED"
+    next_action = "UPLOAD_BYTES"
 
 
 class UploadNotReady(FailedPrecondition):
@@ -239,6 +248,7 @@ class UploadNotReady(FailedPrecondition):
 
     summary = "The upload is not complete."
     reason = "UPLOAD_NOT_READY"
+    next_action = "COMPLETE_UPLOAD"
 
 
 class ObjectPurged(FailedPrecondition):
@@ -246,6 +256,7 @@ class ObjectPurged(FailedPrecondition):
 
     summary = "The object was deleted at the end of its retention; the metadata remains."
     reason = "OBJECT_PURGED"
+    next_action = "START_NEW_SESSION"
 
 
 class AttachmentHeld(FailedPrecondition):
@@ -253,6 +264,7 @@ class AttachmentHeld(FailedPrecondition):
 
     summary = "The attachment is held: wait for the end of its holds, or use force."
     reason = "ATTACHMENT_HELD"
+    next_action = "WAIT"
 
 
 class HoldExpired(FailedPrecondition):
@@ -263,6 +275,7 @@ class HoldExpired(FailedPrecondition):
 
     summary = "The hold has expired; its attachments may have been deleted."
     reason = "HOLD_EXPIRED"
+    next_action = "RESOLVE_AGAIN"
 
 
 class HoldReleased(FailedPrecondition):
@@ -273,10 +286,12 @@ class HoldReleased(FailedPrecondition):
 
     summary = "The hold was released; its attachments may have been deleted."
     reason = "HOLD_RELEASED"
+    next_action = "RESOLVE_AGAIN"
 
 
 class VerificationFailed(FailedPrecondition):
     summary = "The uploaded object differs from its declaration."
+    next_action = "START_NEW_SESSION"
 
 
 class SizeMismatch(VerificationFailed):
@@ -347,6 +362,7 @@ class PendingSessionsLimit(ResourceExhausted):
         "The tenant has too many pending sessions; complete some, or wait for their targets to end."
     )
     reason = "PENDING_SESSIONS_LIMIT"
+    next_action = "RAISE_LIMIT"
 
 
 class StorageQuotaExceeded(ResourceExhausted):
@@ -357,6 +373,7 @@ class StorageQuotaExceeded(ResourceExhausted):
 
     summary = "The tenant's pending or stored bytes would exceed its quota."
     reason = "STORAGE_QUOTA_EXCEEDED"
+    next_action = "RAISE_LIMIT"
 
 
 class RateLimited(ResourceExhausted):
@@ -367,11 +384,14 @@ class RateLimited(ResourceExhausted):
 
     summary = "The rate limit is exceeded; retry after the given delay."
     reason = "RATE_LIMITED"
+    retryable = True
+    next_action = "RETRY_LATER"
 
 
 class Aborted(AttacheryError):
     summary = "The call was aborted; retry it."
     code = StatusCode.ABORTED
+    retryable = True
 
 
 class ObjectChanging(Aborted):
@@ -379,6 +399,7 @@ class ObjectChanging(Aborted):
 
     summary = "The object was replaced repeatedly during verification."
     reason = "OBJECT_CHANGING"
+    next_action = "RETRY"
 
 
 class BatchAborted(Aborted):
@@ -386,11 +407,14 @@ class BatchAborted(Aborted):
 
     summary = "Another item of this all-or-nothing call failed."
     reason = "BATCH_ABORTED"
+    next_action = "FIX_OTHER_ITEMS"
 
 
 class Unavailable(AttacheryError):
     summary = "The service cannot answer now; retry the call."
     code = StatusCode.UNAVAILABLE
+    retryable = True
+    next_action = "RETRY"
 
 
 class StorageUnavailable(Unavailable):
@@ -410,6 +434,7 @@ class DatabaseUnavailable(Unavailable):
 class Overloaded(Unavailable):
     summary = "The server has more calls than it can answer in time and did not start this one."
     reason = "OVERLOADED"
+    next_action = "RETRY_LATER"
 
 
 class ShuttingDown(Unavailable):
@@ -425,11 +450,13 @@ class DeadlineExceeded(AttacheryError):
     summary = "The call's deadline left too little time."
     reason = "DEADLINE_EXCEEDED"
     code = StatusCode.DEADLINE_EXCEEDED
+    next_action = "RETRY_WITH_LONGER_DEADLINE"
 
 
 class Internal(AttacheryError):
     summary = "The service failed; its log has the cause under the request id."
     code = StatusCode.INTERNAL
+    next_action = "CONTACT_OPERATOR"
 
 
 class StorageMisconfigured(Internal):
@@ -454,11 +481,13 @@ class Unimplemented(AttacheryError):
     summary = "There is no such method in this version."
     reason = "UNKNOWN_METHOD"
     code = StatusCode.UNIMPLEMENTED
+    next_action = "FIX_REQUEST"
 
 
 class DataLoss(AttacheryError):
     summary = "Verified bytes are missing or changed; the service's operators must act."
     code = StatusCode.DATA_LOSS
+    next_action = "CONTACT_OPERATOR"
 
 
 class ObjectMissing(DataLoss):

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import grpc
 from google.protobuf.any_pb2 import Any
-from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RequestInfo, RetryInfo
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, Help, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from attachery_client import errors
@@ -73,16 +73,24 @@ class _Details:
     bad_request: BadRequest
     request: RequestInfo
     retry: RetryInfo
+    help: Help
 
     @classmethod
     def of(cls, packed: Iterable[Any]) -> _Details:
-        details = cls(ErrorInfo(), BadRequest(), RequestInfo(), RetryInfo())
+        details = cls(ErrorInfo(), BadRequest(), RequestInfo(), RetryInfo(), Help())
         for part in packed:
-            for message in (details.info, details.bad_request, details.request, details.retry):
+            for message in details.messages():
                 if part.TypeName() == message.DESCRIPTOR.full_name:
                     with suppress(DecodeError):
                         message.ParseFromString(part.value)
         return details
+
+    def messages(self) -> tuple[Message, ...]:
+        return self.info, self.bad_request, self.request, self.retry, self.help
+
+    @property
+    def help_url(self) -> str:
+        return self.help.links[0].url if self.help.links else ""
 
     @property
     def retry_after(self) -> timedelta | None:
@@ -104,7 +112,8 @@ def _build(
 ) -> AttacheryError:
     ours = details.info if details.info.domain == DOMAIN else ErrorInfo()
     facts = dict(ours.metadata)
-    http_status = facts.pop("httpStatus", "")
+    http_status, retryable = facts.pop("httpStatus", ""), facts.pop("retryable", "")
+    next_action = facts.pop("nextAction", "")
     cls = _BY_REASON.get(ours.reason) or _BY_CODE.get(code, AttacheryError)
     return cls(
         message,
@@ -115,6 +124,9 @@ def _build(
         request_id=details.request.request_id or request_id,
         http_status=int(http_status) if http_status.isdecimal() else None,
         retry_after=details.retry_after,
+        retryable=retryable == "true" if retryable else None,
+        next_action=next_action,
+        help_url=details.help_url,
     )
 
 

@@ -127,7 +127,14 @@ def test_all_details_arrive() -> None:
     error = from_rpc_error(
         rpc_error(
             grpc.StatusCode.INVALID_ARGUMENT,
-            error_info("INVALID_FILENAME", field="filename", httpStatus="400"),
+            error_info(
+                "INVALID_FILENAME",
+                field="filename",
+                httpStatus="400",
+                nextAction="DO_SOMETHING",
+                retryable="true",
+            ),
+            error_details_pb2.Help(links=[error_details_pb2.Help.Link(url="https://docs.example")]),
             error_details_pb2.BadRequest(field_violations=[violation]),
             error_details_pb2.RequestInfo(request_id="r-1"),
             error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(nanos=200_000_000)),
@@ -141,12 +148,24 @@ def test_all_details_arrive() -> None:
     assert error.message == "filename: must be a name"
     assert error.facts == {"field": "filename"}
     assert error.http_status == 400
+    assert (error.next_action, error.retryable) == ("DO_SOMETHING", True)
+    assert error.help_url == "https://docs.example"
     assert error.request_id == "r-1"
     assert error.retry_after == timedelta(milliseconds=200)
     assert error.violations == (errors.Violation("filename", "INVALID_FILENAME", "must be a name"),)
     assert str(error) == (
         "INVALID_FILENAME: filename: must be a name (field=filename, request r-1)"
     )
+
+
+def test_a_status_of_an_older_service_has_the_next_action_of_its_reason() -> None:
+    not_uploaded, overloaded, unnamed = (
+        from_rpc_error(rpc_error(grpc.StatusCode.UNAVAILABLE, error_info(reason)))
+        for reason in ("OBJECT_NOT_UPLOADED", "OVERLOADED", "")
+    )
+    assert (not_uploaded.next_action, not_uploaded.retryable) == ("UPLOAD_BYTES", False)
+    assert (overloaded.next_action, overloaded.retryable) == ("RETRY_LATER", True)
+    assert (unnamed.next_action, unnamed.retryable, unnamed.help_url) == ("RETRY", True, "")
 
 
 def test_a_reason_of_a_newer_service_is_the_class_of_its_code() -> None:

@@ -626,6 +626,9 @@ def test_a_failure_is_as_the_service_sends_it(kind: type[errors.AttacheryError])
     simulated = as_received(kind())
     assert (simulated.code, simulated.http_status) == (sent.code, sent.http_status)
     assert (simulated.retry_after is None) == (sent.retry_after is None)
+    assert simulated.retryable == sent.retryable
+    if vars(kind).get("reason"):
+        assert (simulated.next_action, simulated.help_url) == (sent.next_action, sent.help_url)
 
 
 def test_the_methods_take_the_same_arguments() -> None:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
 
 from attachery.v1 import errors_pb2, options_pb2
-from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
+from attachery.v1.attachments_pb2 import ResolveAttachmentsRequest
+from attachery.v1.upload_sessions_pb2 import (
+    BatchCompleteUploadSessionsRequest,
+    GetUploadSessionRequest,
+)
 from attachery_service.domain import errors
 from attachery_service.postgres.database import Database
 from attachery_service.rpc.status import MAX_STATUS_BYTES, to_status
 from support.failures import Failure, failure
-from support.service_fixtures import TENANT, ServiceUnderTest
+from support.environments import ROOT
+from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
+
+Detail = TypeVar("Detail", bound=Message)
 
 SECRET = "dsn=postgres://root:hunter2@db"
 GET = "/attachery.v1.UploadSessionService/GetUploadSession"
@@ -75,6 +83,7 @@ async def test_a_bug_answers_internal_and_keeps_its_text(
     assert refused.code is grpc.StatusCode.INTERNAL
     assert refused.reason == "INTERNAL"
     assert refused.facts == {"httpStatus": "500"}
+    assert refused.next_action == "CONTACT_OPERATOR"
     assert leaks_nothing(refused)
 
 
@@ -136,12 +145,25 @@ DEFINITIONS: dict[str, options_pb2.ErrorDefinition] = {
 }
 
 
-def as_sent(error: errors.AttacheryError) -> tuple[int, str, str, bool]:
+def detail(status: status_pb2.Status, kind: type[Detail]) -> Detail:
+    """The detail of this kind; an empty message if there is none."""
+    message = kind()
+    for packed in status.details:
+        if packed.TypeName() == kind.DESCRIPTOR.full_name:
+            packed.Unpack(message)
+    return message
+
+
+def as_sent(error: errors.AttacheryError) -> tuple[int, str, dict[str, str], bool]:
     status = to_status(error, "r")
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    has_delay = any(d.TypeName() == "google.rpc.RetryInfo" for d in status.details)
-    return status.code, status.message, info.metadata["httpStatus"], has_delay
+    known = dict(detail(status, error_details_pb2.ErrorInfo).metadata)
+    facts = {name: known[name] for name in ("httpStatus", "nextAction", "retryable")}
+    has_delay = detail(status, error_details_pb2.RetryInfo).HasField("retry_delay")
+    return status.code, status.message, facts, has_delay
+
+
+def next_action(defined: options_pb2.ErrorDefinition) -> str:
+    return options_pb2.NextAction.Name(defined.next_action).removeprefix("NEXT_ACTION_")
 
 
 def error_of(reason: str) -> errors.AttacheryError:
@@ -154,7 +176,12 @@ def error_of(reason: str) -> errors.AttacheryError:
 @pytest.mark.parametrize("reason", DEFINITIONS)
 def test_every_reason_is_sent_as_the_contract_defines_it(reason: str) -> None:
     defined = DEFINITIONS[reason]
-    expected = (defined.code, defined.message, str(defined.http_status), defined.retryable)
+    facts = {
+        "httpStatus": str(defined.http_status),
+        "nextAction": next_action(defined),
+        "retryable": "true" if defined.retryable else "false",
+    }
+    expected = (defined.code, defined.message, facts, defined.retryable)
     error = error_of(reason)
     assert error.reason == reason
     assert as_sent(error) == expected
@@ -174,3 +201,56 @@ def test_a_status_stays_below_its_limit_however_much_is_wrong() -> None:
     status = to_status(errors.InvalidRequest(violations), "r")
     assert status.ByteSize() <= MAX_STATUS_BYTES
     assert len(status.details) == 3
+
+
+def test_the_help_is_left_out_before_any_violation() -> None:
+    def sent(count: int) -> tuple[int, int]:
+        """The numbers of violations and of links in the status of `count` violations."""
+        violations = [errors.Violation(f"f{n}", "R" * 60, "d" * 130) for n in range(count)]
+        status = to_status(errors.InvalidRequest(violations), "r")
+        assert detail(status, error_details_pb2.RequestInfo).request_id == "r"
+        bad = detail(status, error_details_pb2.BadRequest).field_violations
+        return len(bad), len(detail(status, error_details_pb2.Help).links)
+
+    outcomes = [sent(count) for count in range(1, 30)]
+    assert outcomes[0] == (1, 1)
+    most = max(count for count, _ in outcomes)
+    assert (most, 0) in outcomes
+    assert all(shown == count for count, (shown, _) in enumerate(outcomes[:most], start=1))
+    assert [links for _, links in outcomes] == sorted(
+        (links for _, links in outcomes), reverse=True
+    )
+
+
+@pytest.mark.parametrize("reason", DEFINITIONS)
+@pytest.mark.sample(2)
+def test_the_help_is_the_next_action_and_a_place_in_the_reference(reason: str) -> None:
+    status = to_status(error_of(reason), "r", "https://docs.example/errors/")
+    (link,) = detail(status, error_details_pb2.Help).links
+    page = (ROOT / "docs/errors.md").read_text()
+    assert f"| `{next_action(DEFINITIONS[reason])}` | {link.description} |" in page
+    address, _, place = link.url.partition("#")
+    assert address == "https://docs.example/errors/"
+    assert f'<a id="{place}"></a>`{reason}`' in page
+
+
+async def test_the_links_of_all_errors_lead_to_the_published_page(
+    make_service: MakeService,
+) -> None:
+    page = "https://docs.example/errors/"
+    service = await make_service(docs_url=page)
+    assert (await failure(service.get(UNKNOWN))).help.links[0].url.startswith(page)
+    unknown = await failure(raw_call(service, "/nope.Service/Nope", b""))
+    assert unknown.help.links[0].url == f"{page}#UNKNOWN_METHOD"
+    item = BatchCompleteUploadSessionsRequest.Item(attachment_id=UNKNOWN)
+    batch = await service.uploads.BatchCompleteUploadSessions(
+        BatchCompleteUploadSessionsRequest(tenant_id=TENANT, items=[item]),
+        metadata=service.metadata,
+    )
+    resolved = await service.attachments.ResolveAttachments(
+        ResolveAttachmentsRequest(tenant_id=TENANT, attachment_ids=[UNKNOWN]),
+        metadata=service.metadata,
+    )
+    for status in (batch.results[0].status, resolved.results[0].status):
+        (link,) = detail(status, error_details_pb2.Help).links
+        assert link.url == f"{page}#ATTACHMENT_NOT_FOUND"

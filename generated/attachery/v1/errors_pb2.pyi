@@ -185,8 +185,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: `google.rpc.ErrorInfo.reason` is one of these names without the
     `ERROR_REASON_` prefix, `google.rpc.ErrorInfo.domain` is `attachery`. Callers decide on the
     reason; the text of a status is for people and may change. `ErrorInfo.metadata` carries the facts
-    (`expectedSize`, `actualSize`, `state`, ...) and `httpStatus`, the code an HTTP gateway answers.
-    For an invalid field it has the `field` and its `rule`, and `BadRequest` lists all such fields.
+    (`expectedSize`, `actualSize`, `state`, ...), `httpStatus`, the code an HTTP gateway answers,
+    `nextAction`, the name of a `NextAction`, and `retryable`, `true` or `false`. For an invalid field
+    it has the `field` and its `rule`, and `BadRequest` lists all such fields.
 
     Each value carries its definition: see `ErrorDefinition`. `make proto` generates the error classes
     of the service and of the Python client, and docs/errors.md, from these definitions.

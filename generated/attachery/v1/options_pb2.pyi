@@ -40,29 +40,35 @@ class _NextActionEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     """Send a valid credential."""
     NEXT_ACTION_ASK_FOR_ACCESS: _NextAction.ValueType  # 6
     """Ask an operator for access to the tenant, or for the scope."""
-    NEXT_ACTION_UPLOAD: _NextAction.ValueType  # 7
+    NEXT_ACTION_UPLOAD_BYTES: _NextAction.ValueType  # 7
     """Upload the bytes to the session's target, then complete the session."""
     NEXT_ACTION_COMPLETE_UPLOAD: _NextAction.ValueType  # 8
     """Complete the session, or wait until its uploader has done so."""
     NEXT_ACTION_START_NEW_SESSION: _NextAction.ValueType  # 9
     """Start a new session and upload the bytes again; this session has ended."""
-    NEXT_ACTION_READ_ATTACHMENT: _NextAction.ValueType  # 10
-    """Read the attachment: the session has been completed already."""
+    NEXT_ACTION_USE_ATTACHMENT: _NextAction.ValueType  # 10
+    """Use the attachment: the session has been completed already."""
     NEXT_ACTION_RESOLVE_AGAIN: _NextAction.ValueType  # 11
     """Resolve the attachment again, with a new hold."""
-    NEXT_ACTION_WAIT_FOR_HOLDS: _NextAction.ValueType  # 12
+    NEXT_ACTION_WAIT: _NextAction.ValueType  # 12
     """Wait until the holds have ended or are released."""
-    NEXT_ACTION_WAIT_FOR_QUOTA: _NextAction.ValueType  # 13
-    """Free quota, by completing or cancelling sessions or by deleting attachments, or wait until
-    sessions and attachments expire.
+    NEXT_ACTION_RAISE_LIMIT: _NextAction.ValueType  # 13
+    """Ask an operator to raise the limit, or free quota: complete or cancel sessions, delete
+    attachments, or wait until some expire.
     """
     NEXT_ACTION_FIX_OTHER_ITEMS: _NextAction.ValueType  # 14
     """Correct or leave out the items that failed, then repeat the call."""
     NEXT_ACTION_CONTACT_OPERATOR: _NextAction.ValueType  # 15
     """Tell the service's operators; the request id leads them to the cause in the logs."""
+    NEXT_ACTION_RETRY_LATER: _NextAction.ValueType  # 16
+    """Make fewer calls, and repeat this one with the same `request_id` after the delay in `RetryInfo`."""
+    NEXT_ACTION_READ_AGAIN: _NextAction.ValueType  # 17
+    """Read the attachment again, and repeat the change with its current `revision`."""
 
 class NextAction(_NextAction, metaclass=_NextActionEnumTypeWrapper):
-    """The step that a caller takes after an error."""
+    """The step that a caller takes after an error, sent as `nextAction` without the `NEXT_ACTION_`
+    prefix. `google.rpc.Help` has the comment of the value.
+    """
 
 NEXT_ACTION_UNSPECIFIED: NextAction.ValueType  # 0
 """Not defined: decide on the status code."""
@@ -78,26 +84,30 @@ NEXT_ACTION_AUTHENTICATE: NextAction.ValueType  # 5
 """Send a valid credential."""
 NEXT_ACTION_ASK_FOR_ACCESS: NextAction.ValueType  # 6
 """Ask an operator for access to the tenant, or for the scope."""
-NEXT_ACTION_UPLOAD: NextAction.ValueType  # 7
+NEXT_ACTION_UPLOAD_BYTES: NextAction.ValueType  # 7
 """Upload the bytes to the session's target, then complete the session."""
 NEXT_ACTION_COMPLETE_UPLOAD: NextAction.ValueType  # 8
 """Complete the session, or wait until its uploader has done so."""
 NEXT_ACTION_START_NEW_SESSION: NextAction.ValueType  # 9
 """Start a new session and upload the bytes again; this session has ended."""
-NEXT_ACTION_READ_ATTACHMENT: NextAction.ValueType  # 10
-"""Read the attachment: the session has been completed already."""
+NEXT_ACTION_USE_ATTACHMENT: NextAction.ValueType  # 10
+"""Use the attachment: the session has been completed already."""
 NEXT_ACTION_RESOLVE_AGAIN: NextAction.ValueType  # 11
 """Resolve the attachment again, with a new hold."""
-NEXT_ACTION_WAIT_FOR_HOLDS: NextAction.ValueType  # 12
+NEXT_ACTION_WAIT: NextAction.ValueType  # 12
 """Wait until the holds have ended or are released."""
-NEXT_ACTION_WAIT_FOR_QUOTA: NextAction.ValueType  # 13
-"""Free quota, by completing or cancelling sessions or by deleting attachments, or wait until
-sessions and attachments expire.
+NEXT_ACTION_RAISE_LIMIT: NextAction.ValueType  # 13
+"""Ask an operator to raise the limit, or free quota: complete or cancel sessions, delete
+attachments, or wait until some expire.
 """
 NEXT_ACTION_FIX_OTHER_ITEMS: NextAction.ValueType  # 14
 """Correct or leave out the items that failed, then repeat the call."""
 NEXT_ACTION_CONTACT_OPERATOR: NextAction.ValueType  # 15
 """Tell the service's operators; the request id leads them to the cause in the logs."""
+NEXT_ACTION_RETRY_LATER: NextAction.ValueType  # 16
+"""Make fewer calls, and repeat this one with the same `request_id` after the delay in `RetryInfo`."""
+NEXT_ACTION_READ_AGAIN: NextAction.ValueType  # 17
+"""Read the attachment again, and repeat the change with its current `revision`."""
 global___NextAction = NextAction
 
 class _RateCategory:
@@ -150,9 +160,11 @@ class ErrorDefinition(google.protobuf.message.Message):
     http_status: builtins.int
     """The status code with which an HTTP gateway answers; sent as `httpStatus`."""
     retryable: builtins.bool
-    """The unchanged call may succeed later. The status has a `google.rpc.RetryInfo`."""
+    """The unchanged call may succeed later; sent as `retryable`. The status has a
+    `google.rpc.RetryInfo`.
+    """
     next_action: global___NextAction.ValueType
-    """The step that a caller takes next."""
+    """The step that a caller takes next; sent as `nextAction`, with a `google.rpc.Help`."""
     message: builtins.str
     """The message of the status: a constant sentence for people."""
     field_violation: builtins.bool

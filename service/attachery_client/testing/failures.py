@@ -11,7 +11,7 @@ from uuid import uuid4
 from google.rpc.code_pb2 import RESOURCE_EXHAUSTED
 
 from attachery.v1.errors_pb2 import ErrorReason
-from attachery.v1.options_pb2 import ErrorDefinition
+from attachery.v1.options_pb2 import ErrorDefinition, NextAction
 from attachery.v1.options_pb2 import error as definition
 from attachery_client import errors
 from attachery_client.calls import Calls
@@ -78,13 +78,17 @@ class Failures:
 def as_received(error: AttacheryError) -> AttacheryError:
     """Returns a copy with the values that the service adds.
 
-    A request id, an HTTP status, and a delay for a retryable error.
+    A request id, an HTTP status, what to do next, and a delay for a retryable error.
     """
     received, defined = copy.copy(error), _definition_of(error)
     received.request_id = error.request_id or str(uuid4())
     if defined is not None:
         received.http_status = error.http_status or defined.http_status
         received.retry_after = error.retry_after or _delay(defined)
+        received.retryable = defined.retryable
+        action = NextAction.Name(defined.next_action).removeprefix("NEXT_ACTION_")
+        received.next_action = error.next_action or action
+        received.help_url = error.help_url or f"docs/errors.md#{error.reason}"
     return received
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.any_pb2 import Any as Packed
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo, Help, RequestInfo
 from google.rpc.status_pb2 import Status
 
 from attachery.v1 import attachments_pb2 as attachments
@@ -13,6 +12,7 @@ from attachery.v1 import resources_pb2 as resources
 from attachery_client import errors
 from attachery_client.fields import duration
 from attachery_client.status import DOMAIN
+from attachery_client.testing.failures import as_received
 from attachery_client.testing.upload import TTL, Upload
 
 # The scheme of the URLs that FakeAttachery signs.
@@ -54,10 +54,22 @@ def download_of(attachment: resources.Attachment) -> attachments.Download:
     )
 
 
-def status_of(error: errors.AttacheryError) -> Status:
-    packed = Packed()
-    packed.Pack(ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts))
-    return Status(code=error.code.value[0], message=error.message, details=[packed])
+def status_of(failed: errors.AttacheryError) -> Status:
+    """The status of an item of a batch."""
+    error = as_received(failed)
+    known = {
+        "httpStatus": str(error.http_status),
+        "nextAction": error.next_action,
+        "retryable": "true" if error.retryable else "false",
+    }
+    status = Status(code=error.code.value[0], message=error.message)
+    for detail in (
+        ErrorInfo(reason=error.reason, domain=DOMAIN, metadata={**error.facts, **known}),
+        RequestInfo(request_id=error.request_id),
+        Help(links=[Help.Link(url=error.help_url)]),
+    ):
+        status.details.add().Pack(detail)
+    return status
 
 
 def aborted_result(

@@ -31,6 +31,7 @@ from attachery_service.rpc.services.admin import AdminUseCases
 from attachery_service.rpc.services.attachments import AttachmentUseCases
 from attachery_service.rpc.services.health import Health
 from attachery_service.rpc.services.upload_sessions import UploadSessionUseCases
+from attachery_service.rpc.status import DOCS_URL
 from attachery_service.s3.objects import S3ObjectStore
 from attachery_service.s3.signing.urls import S3TargetSigner
 from attachery_service.settings.peers import read_peers
@@ -156,11 +157,17 @@ def _attachments(parts: Parts, adapters: _Adapters) -> AttachmentUseCases:
 def _pipeline(parts: Parts, tokens: SessionTokens) -> PipelineParts:
     core, settings = parts.core, parts.core.settings
     keys = KeyCache(PostgresApiKeys(core.database), settings.key_cache_time)
+    docs_url = settings.docs_url or DOCS_URL
     return PipelineParts(
         Authenticate(keys, tokens, parts.verifier),
         read_peers(settings.peers),
         parts.limiter,
         RpcMetrics(core.registry),
-        Admission(ConcurrencyLimit() if settings.load_shedding else None, core.registry),
+        Admission(
+            ConcurrencyLimit() if settings.load_shedding else None,
+            core.registry,
+            docs_url,
+        ),
         settings.max_call_time,
+        docs_url,
     )

@@ -3,6 +3,7 @@
 `summary` is the message of a class, and its docstring: an attribute, since `python -OO` removes
 docstrings. `reason` is the name that callers decide on; `facts` are the details, by lower-camel
 name. `code` is the name of the gRPC status code, `http_status` the answer of an HTTP gateway.
+`next_action` is the step that a caller takes next: its sentence is in `next_actions.SENTENCES`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class AttacheryError(Exception):
     code: str = "INTERNAL"
     http_status: int = 500
     retryable: bool = False
+    next_action: str = "CONTACT_OPERATOR"
     # Of this failure; None for the usual delay of a retryable error.
     retry_after: timedelta | None = None
 
@@ -55,6 +57,7 @@ class InvalidRequest(AttacheryError):
     summary = "The request is invalid."
     code = "INVALID_ARGUMENT"
     http_status = 400
+    next_action = "FIX_REQUEST"
 
     def __init__(self, violations: Sequence[Violation] = (), **facts: object) -> None:
         super().__init__(**facts)

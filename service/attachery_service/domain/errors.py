@@ -69,12 +69,14 @@ class MalformedRequest(InvalidRequest):
 class RequestIdReused(InvalidRequest):
     summary = "This request_id was used for another payload in the last 24 hours."
     reason = "REQUEST_ID_REUSED"
+    next_action = "RETRY_WITH_NEW_REQUEST_ID"
 
 
 class Unauthenticated(AttacheryError):
     summary = "The credential is missing or invalid."
     code = "UNAUTHENTICATED"
     http_status = 401
+    next_action = "AUTHENTICATE"
 
 
 class CredentialsMissing(Unauthenticated):
@@ -91,6 +93,7 @@ class PermissionDenied(AttacheryError):
     summary = "The credential does not permit this call."
     code = "PERMISSION_DENIED"
     http_status = 403
+    next_action = "ASK_FOR_ACCESS"
 
 
 class TenantDenied(PermissionDenied):
@@ -107,6 +110,7 @@ class NotFound(AttacheryError):
     summary = "The attachment or hold does not exist."
     code = "NOT_FOUND"
     http_status = 404
+    next_action = "FIX_REQUEST"
 
 
 class AttachmentNotFound(NotFound):
@@ -128,60 +132,71 @@ class FailedPrecondition(AttacheryError):
 class UploadAlreadyCompleted(FailedPrecondition):
     summary = "The upload is already complete."
     reason = "UPLOAD_ALREADY_COMPLETED"
+    next_action = "USE_ATTACHMENT"
 
 
 class UploadFailed(FailedPrecondition):
     summary = "The upload has failed verification."
     reason = "UPLOAD_FAILED"
+    next_action = "START_NEW_SESSION"
 
 
 class UploadCancelled(FailedPrecondition):
     summary = "The upload was cancelled."
     reason = "UPLOAD_CANCELLED"
+    next_action = "START_NEW_SESSION"
 
 
 class UploadExpired(FailedPrecondition):
     summary = "The upload's deadline has passed."
     reason = "UPLOAD_EXPIRED"
     http_status = 410
+    next_action = "START_NEW_SESSION"
 
 
 class ObjectNotUploaded(FailedPrecondition):
     summary = "The object is not in storage yet; upload the bytes, then complete."
     reason = "OBJECT_NOT_UPLOADED"
     http_status = 422
+    next_action = "UPLOAD_BYTES"
 
 
 class UploadNotReady(FailedPrecondition):
     summary = "The upload is not complete."
     reason = "UPLOAD_NOT_READY"
+    next_action = "COMPLETE_UPLOAD"
 
 
 class ObjectPurged(FailedPrecondition):
     summary = "The object was deleted at the end of its retention; the metadata remains."
     reason = "OBJECT_PURGED"
     http_status = 410
+    next_action = "START_NEW_SESSION"
 
 
 class AttachmentHeld(FailedPrecondition):
     summary = "The attachment is held: wait for the end of its holds, or use force."
     reason = "ATTACHMENT_HELD"
+    next_action = "WAIT"
 
 
 class HoldExpired(FailedPrecondition):
     summary = "The hold has expired; its attachments may have been deleted."
     reason = "HOLD_EXPIRED"
     http_status = 410
+    next_action = "RESOLVE_AGAIN"
 
 
 class HoldReleased(FailedPrecondition):
     summary = "The hold was released; its attachments may have been deleted."
     reason = "HOLD_RELEASED"
+    next_action = "RESOLVE_AGAIN"
 
 
 class VerificationFailed(FailedPrecondition):
     summary = "The uploaded object differs from its declaration."
     http_status = 422
+    next_action = "START_NEW_SESSION"
 
 
 class SizeMismatch(VerificationFailed):
@@ -227,11 +242,13 @@ class PendingSessionsLimit(ResourceExhausted):
         "The tenant has too many pending sessions; complete some, or wait for their targets to end."
     )
     reason = "PENDING_SESSIONS_LIMIT"
+    next_action = "RAISE_LIMIT"
 
 
 class StorageQuotaExceeded(ResourceExhausted):
     summary = "The tenant's pending or stored bytes would exceed its quota."
     reason = "STORAGE_QUOTA_EXCEEDED"
+    next_action = "RAISE_LIMIT"
 
 
 class RateLimited(ResourceExhausted):
@@ -239,6 +256,7 @@ class RateLimited(ResourceExhausted):
     reason = "RATE_LIMITED"
     http_status = 429
     retryable = True
+    next_action = "RETRY_LATER"
 
 
 class Aborted(AttacheryError):
@@ -251,11 +269,13 @@ class Aborted(AttacheryError):
 class ObjectChanging(Aborted):
     summary = "The object was replaced repeatedly during verification."
     reason = "OBJECT_CHANGING"
+    next_action = "RETRY"
 
 
 class BatchAborted(Aborted):
     summary = "Another item of this all-or-nothing call failed."
     reason = "BATCH_ABORTED"
+    next_action = "FIX_OTHER_ITEMS"
 
 
 class Unavailable(AttacheryError):
@@ -263,6 +283,7 @@ class Unavailable(AttacheryError):
     code = "UNAVAILABLE"
     http_status = 503
     retryable = True
+    next_action = "RETRY"
 
 
 class StorageUnavailable(Unavailable):
@@ -278,6 +299,7 @@ class DatabaseUnavailable(Unavailable):
 class Overloaded(Unavailable):
     summary = "The server has more calls than it can answer in time and did not start this one."
     reason = "OVERLOADED"
+    next_action = "RETRY_LATER"
 
 
 class ShuttingDown(Unavailable):
@@ -290,12 +312,14 @@ class DeadlineExceeded(AttacheryError):
     reason = "DEADLINE_EXCEEDED"
     code = "DEADLINE_EXCEEDED"
     http_status = 504
+    next_action = "RETRY_WITH_LONGER_DEADLINE"
 
 
 class Internal(AttacheryError):
     summary = "The service failed; its log has the cause under the request id."
     code = "INTERNAL"
     http_status = 500
+    next_action = "CONTACT_OPERATOR"
 
 
 class StorageMisconfigured(Internal):
@@ -315,12 +339,14 @@ class Unimplemented(AttacheryError):
     reason = "UNKNOWN_METHOD"
     code = "UNIMPLEMENTED"
     http_status = 501
+    next_action = "FIX_REQUEST"
 
 
 class DataLoss(AttacheryError):
     summary = "Verified bytes are missing or changed; the service's operators must act."
     code = "DATA_LOSS"
     http_status = 500
+    next_action = "CONTACT_OPERATOR"
 
 
 class ObjectMissing(DataLoss):

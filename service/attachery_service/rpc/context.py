@@ -13,6 +13,7 @@ from uuid_utils import uuid4
 
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.rates import Allowance
+from attachery_service.rpc.status import DOCS_URL
 
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
@@ -32,7 +33,7 @@ class CallContext:
     `method`: its full path. `deadline`: by the monotonic clock. `attempt`: 2 for a client's first
     retry. `peer`: the caller's address. `tenant_id`: set once the principal may act for it.
     `traceparent`: the caller's W3C trace context, or empty. `ending`: for a stream, set
-    when the server asks it to end.
+    when the server asks it to end. `docs_url`: the page that the links in its errors lead to.
     """
 
     method: str
@@ -45,6 +46,7 @@ class CallContext:
     tenant_id: str | None = None
     allowance: Allowance | None = None
     ending: asyncio.Event | None = None
+    docs_url: str = DOCS_URL
 
 
 class PlainStatusError(Exception):

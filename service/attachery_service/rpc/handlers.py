@@ -31,7 +31,9 @@ def add_service(
 ) -> None:
     """Serves each method by the servicer's method of the same name."""
     handlers = {
-        method.name: _handler(method, pipeline_of(method, getattr(servicer, method.name), parts))
+        method.name: _handler(
+            method, pipeline_of(method, getattr(servicer, method.name), parts), parts.docs_url
+        )
         for method in methods
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
@@ -40,20 +42,22 @@ def add_service(
 
 def add_unknown_methods(server: grpc.aio.Server, parts: PipelineParts) -> None:
     """Answers calls of all other methods. To be called last: the first handler decides."""
-    server.add_generic_rpc_handlers((_UnknownMethods(unknown_pipeline(parts)),))
+    server.add_generic_rpc_handlers((_UnknownMethods(unknown_pipeline(parts), parts.docs_url),))
 
 
 class _UnknownMethods(grpc.GenericRpcHandler):
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._handler: _Handler = grpc.unary_unary_rpc_method_handler(_handle(_UNKNOWN, pipeline))
+    def __init__(self, pipeline: Pipeline, docs_url: str) -> None:
+        self._handler: _Handler = grpc.unary_unary_rpc_method_handler(
+            _handle(_UNKNOWN, pipeline, docs_url)
+        )
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler:
         return self._handler
 
 
-def _handler(method: Method, pipeline: Pipeline) -> _Handler:
+def _handler(method: Method, pipeline: Pipeline, docs_url: str) -> _Handler:
     # Without a serializer and a deserializer gRPC leaves the bytes to the pipeline.
-    handle = _handle(method.path, pipeline)
+    handle = _handle(method.path, pipeline, docs_url)
     if method.streams_requests:
         return grpc.stream_stream_rpc_method_handler(handle, request_deserializer=method.parse)
     if method.streams_responses:
@@ -61,10 +65,11 @@ def _handler(method: Method, pipeline: Pipeline) -> _Handler:
     return grpc.unary_unary_rpc_method_handler(handle)
 
 
-def _handle(path: str, pipeline: Pipeline) -> _Handle:
+def _handle(path: str, pipeline: Pipeline, docs_url: str) -> _Handle:
     async def handle(request: Any, rpc: ServicerContext) -> bytes | None:
         """The response; None for a stream, whose responses have been sent."""
-        call = Call(method=path, rpc=rpc, request=request, slot=current_slot())
+        slot = current_slot()
+        call = Call(method=path, rpc=rpc, request=request, slot=slot, docs_url=docs_url)
         await pipeline.process([call])
         await answer(call)
         return call.response

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import lru_cache
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import error_details_pb2, status_pb2
 
 from attachery_service.domain import errors
+from attachery_service.domain.next_actions import SENTENCES
 
 DOMAIN = "attachery"
+
+# Of the links in errors, unless the operators publish the page: its path in the repository.
+DOCS_URL = "docs/errors.md"
 
 # The details travel in the trailers. Callers in C refuse trailers above 8 KiB at random, and above
 # 16 KiB always; half of the lower limit leaves room for whatever a proxy adds.
@@ -23,23 +29,24 @@ def code_of(error: errors.AttacheryError) -> grpc.StatusCode:
     return grpc.StatusCode[error.code]
 
 
-def to_status(error: errors.AttacheryError, request_id: str) -> status_pb2.Status:
-    """The status of an error, with its details: at most MAX_STATUS_BYTES."""
-    details = [_error_info(error), error_details_pb2.RequestInfo(request_id=request_id)]
-    status = _status(error, [*details, *_fitting_details(error)])
-    violations = error.violations if isinstance(error, errors.InvalidRequest) else ()
-    for count in range(len(violations), 0, -1):
-        whole = _status(error, [*details, _bad_request(violations[:count])])
-        if whole.ByteSize() <= MAX_STATUS_BYTES:
-            return whole
-    return status
+def to_status(
+    error: errors.AttacheryError, request_id: str, docs_url: str = DOCS_URL
+) -> status_pb2.Status:
+    """The status of an error, with as many details as fit into MAX_STATUS_BYTES.
 
-
-def _status(error: errors.AttacheryError, details: list[message.Message]) -> status_pb2.Status:
+    `docs_url`: the page of the error reasons, for the link in Help.
+    """
     code: int = code_of(error).value[0]
-    return status_pb2.Status(
-        code=code, message=error.message, details=[_packed(detail) for detail in details]
-    )
+    status = status_pb2.Status(code=code, message=error.message)
+    status.details.add().Pack(_error_info(error))
+    status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
+    room = MAX_STATUS_BYTES - status.ByteSize()
+    for further in _further_details(error, _help(error.reason, error.next_action, docs_url)):
+        details = status_pb2.Status(details=further)
+        if details.ByteSize() <= room:
+            status.MergeFrom(details)
+            break
+    return status
 
 
 def _error_info(error: errors.AttacheryError) -> error_details_pb2.ErrorInfo:
@@ -47,7 +54,35 @@ def _error_info(error: errors.AttacheryError) -> error_details_pb2.ErrorInfo:
     is_internal = isinstance(error, errors.Internal | errors.Unavailable)
     facts = {} if is_internal else dict(error.facts)
     facts["httpStatus"] = str(error.http_status)
+    facts["nextAction"] = error.next_action
+    facts["retryable"] = "true" if error.retryable else "false"
     return error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=facts)
+
+
+@lru_cache(maxsize=256)
+def _help(reason: str, next_action: str, docs_url: str) -> any_pb2.Any:
+    """The sentence of the next action, and a link to the reason; encoded once per reason."""
+    link = error_details_pb2.Help.Link(
+        description=SENTENCES[next_action], url=f"{docs_url}#{reason}"
+    )
+    return _packed(error_details_pb2.Help(links=[link]))
+
+
+def _further_details(
+    error: errors.AttacheryError, explanation: any_pb2.Any
+) -> Iterator[list[any_pb2.Any]]:
+    """The details beside those that are always sent: all of them, then less and less.
+
+    Help is left out first, since the contract has the same; then the last violations.
+    """
+    violations = error.violations if isinstance(error, errors.InvalidRequest) else ()
+    if violations:
+        yield [_packed(_bad_request(violations)), explanation]
+        for count in range(len(violations), 0, -1):
+            yield [_packed(_bad_request(violations[:count]))]
+    fitting = [_packed(detail) for detail in _fitting_details(error)]
+    yield [*fitting, explanation]
+    yield fitting
 
 
 def _fitting_details(error: errors.AttacheryError) -> list[message.Message]:

@@ -90,6 +90,7 @@ RateLimitText = Annotated[str, AfterValidator(_rate_limit)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(read_endpoint)]
 KeySetPlace = Annotated[str, StringConstraints(pattern=r"^(https://[^\s/?#@]+(/\S*)?|[^:]+)$")]
+DocsUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s#]{1,500}$")]
 Algorithms = Annotated[str, AfterValidator(_algorithms)]
 ScopeMap = Annotated[str, AfterValidator(_scope_map)]
 
@@ -140,6 +141,11 @@ class Settings(ProcessSettings):
     load_shedding: bool = Field(
         default=True,
         description="Refuse calls that the process cannot answer in time, with `OVERLOADED`.",
+    )
+    docs_url: DocsUrl | None = Field(
+        None,
+        description="URL of the page `docs/errors.md` as published, where the links in errors "
+        "(`google.rpc.Help`) lead; unset: its path in the repository.",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = Field(
         "info",

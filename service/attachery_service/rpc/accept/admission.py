@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterable
 from contextvars import ContextVar
 
 import structlog
@@ -21,7 +22,8 @@ from prometheus_client import Counter as Total
 
 from attachery_service.rpc.accept.concurrency_limit import ConcurrencyLimit
 from attachery_service.rpc.accept.core_calls import ArrivedCall
-from attachery_service.rpc.accept.refusals import OVERLOADED, REFUSALS, SHUTTING_DOWN, Refusal
+from attachery_service.rpc.accept.refusals import Refusal, Refusals
+from attachery_service.rpc.status import DOCS_URL
 
 _log = structlog.get_logger("attachery.admission")
 
@@ -66,10 +68,17 @@ class Slot:
 class Admission:
     """Admits calls up to an adaptive limit, until it is closed.
 
-    `limit` is None if load shedding is switched off.
+    `limit` is None if load shedding is switched off. `docs_url`: the page that the links in
+    refusals lead to.
     """
 
-    def __init__(self, limit: ConcurrencyLimit | None, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        limit: ConcurrencyLimit | None,
+        registry: CollectorRegistry,
+        docs_url: str = DOCS_URL,
+    ) -> None:
+        self.refusals = Refusals(docs_url)
         self._limit = limit
         self._closed = False
         self.at_work = 0
@@ -80,7 +89,8 @@ class Admission:
             ["cause"],
             registry=registry,
         )
-        self._shed = {each.cause: shed.labels(each.cause) for each in REFUSALS}
+        refusals: Iterable[Refusal] = vars(self.refusals).values()
+        self._shed = {each.cause: shed.labels(each.cause) for each in refusals}
         self._summary: Counter[str] = Counter()
 
     @property
@@ -94,9 +104,9 @@ class Admission:
     def refusal(self) -> Refusal | None:
         """The refusal of a call at this moment; None if it may be admitted."""
         if self._closed:
-            return SHUTTING_DOWN
+            return self.refusals.shutting_down
         if self._limit is not None and self.at_work >= self._limit.value:
-            return OVERLOADED
+            return self.refusals.overloaded
         return None
 
     def usual_time(self, method: str) -> float:

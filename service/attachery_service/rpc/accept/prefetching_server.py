@@ -24,7 +24,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]
 from attachery_service.rpc.accept.admission import Admission, Slot, is_exempt
 from attachery_service.rpc.accept.core_calls import ArrivedCall, OpenRequests, drive
 from attachery_service.rpc.accept.held_streams import HeldStreams
-from attachery_service.rpc.accept.refusals import NO_MESSAGE, OVERLOADED, TOO_LATE, Refusal
+from attachery_service.rpc.accept.refusals import Refusal
 from attachery_service.rpc.accept.unread_calls import UnreadCalls
 
 # No call can be answered in less time, in seconds.
@@ -48,7 +48,7 @@ class PrefetchingServer(STOCK):  # type: ignore[misc]
         *arguments: Any,
     ) -> None:
         super().__init__(loop, *arguments)
-        self._admission = admission
+        self._admission, self._refusals = admission, admission.refusals
         self._own_loop = loop
         self._handlers: dict[str, Any] = {}
         self._resolver = cygrpc._MethodResolver([], self._handlers)
@@ -133,7 +133,7 @@ class PrefetchingServer(STOCK):  # type: ignore[misc]
                 self._own_loop.call_soon(self._decide)
 
     def _expire(self, call: ArrivedCall) -> None:
-        self._admission.count(TOO_LATE)
+        self._admission.count(self._refusals.too_late)
         self._held.hold(call.state)
 
     def _decide_on(self, call: ArrivedCall) -> None:
@@ -146,7 +146,7 @@ class PrefetchingServer(STOCK):  # type: ignore[misc]
     def _admit(self, call: ArrivedCall, needed: float) -> None:
         """Starts a call, unless its caller's deadline is sooner than it can be answered."""
         if call.remaining() < needed:
-            self._refuse(call, TOO_LATE)
+            self._refuse(call, self._refusals.too_late)
             return
         slot = self._admission.admit(call.method, call)
         self._unread.add(slot)
@@ -165,7 +165,8 @@ class PrefetchingServer(STOCK):  # type: ignore[misc]
         loop = self._own_loop
         await cygrpc._handle_rpc(call.method, self._resolver, (), call.state, loop, False)
         if not call.is_answered():
-            call.refuse(NO_MESSAGE, lambda _: self._admission.count(NO_MESSAGE))
+            refusal = self._refusals.no_message
+            call.refuse(refusal, lambda _: self._admission.count(refusal))
 
     def _end(self, slot: Slot, _task: asyncio.Task[None]) -> None:
         slot.unread = None
@@ -175,7 +176,7 @@ class PrefetchingServer(STOCK):  # type: ignore[misc]
     def _refuse(self, call: ArrivedCall, refusal: Refusal) -> None:
         self._admission.count(refusal)
         # Other refusals do not predict that later calls on the same connection are refused.
-        if refusal is OVERLOADED:
+        if refusal is self._refusals.overloaded:
             self._held.hold(call.state)
         if call.remaining() > 0:
             call.refuse(refusal)

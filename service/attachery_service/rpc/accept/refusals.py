@@ -30,6 +30,8 @@ from attachery_service.rpc.trailers import STATUS_DETAILS_KEY, Trailers
 # gRPC clients wait this long before they retry, instead of their own backoff (gRFC A6).
 _PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
 
+_DELAYS: Final = [timedelta(milliseconds=delay) for delay in (160, 240, 200, 280, 120)]
+
 _DETAILS_FIELD: Final = 3  # of google.rpc.Status
 _TYPE_URL_FIELD, _VALUE_FIELD = 1, 2  # of google.protobuf.Any
 _REQUEST_ID_FIELD: Final = 1  # of google.rpc.RequestInfo
@@ -47,14 +49,16 @@ class Refusal:
     pushback, used in turn so that callers do not retry simultaneously; empty if a retry is useless.
     """
 
-    def __init__(self, error: AttacheryError, cause: str, delays: Sequence[timedelta] = ()) -> None:
+    def __init__(
+        self, error: AttacheryError, cause: str, docs_url: str, delays: Sequence[timedelta] = ()
+    ) -> None:
         self.cause = cause
         self.reason = error.reason
         self.code = code_of(error)
         self.number: int = self.code.value[0]
         self.message = error.message
         each: Sequence[timedelta | None] = delays or (None,)
-        self._prepared = cycle([_prepared(error, delay) for delay in each])
+        self._prepared = cycle([_prepared(error, docs_url, delay) for delay in each])
 
     def trailers(self, request_id: str) -> Trailers:
         """The trailing metadata for a call with this request id of at most 64 characters."""
@@ -68,17 +72,32 @@ class Refusal:
         )
 
 
-def _prepared(error: AttacheryError, delay: timedelta | None) -> tuple[Trailers, bytes]:
+class Refusals:
+    """The refusals of one server. `docs_url`: the page that the links in them lead to."""
+
+    def __init__(self, docs_url: str) -> None:
+        self.overloaded = Refusal(Overloaded(), "concurrency", docs_url, _DELAYS)
+        self.shutting_down = Refusal(ShuttingDown(), "shutdown", docs_url, _DELAYS)
+        self.too_late = Refusal(DeadlineExceeded(), "deadline", docs_url)
+        self.no_message = Refusal(MalformedRequest(), "message", docs_url)
+        self.message_late = Refusal(DeadlineExceeded(), "message", docs_url)
+
+
+def _prepared(
+    error: AttacheryError, docs_url: str, delay: timedelta | None
+) -> tuple[Trailers, bytes]:
     """The pushback, and the status without its RequestInfo."""
-    status = _without_request_info(error, delay).SerializeToString()
+    status = _without_request_info(error, docs_url, delay).SerializeToString()
     if delay is None:
         return (), status
     return ((_PUSHBACK_KEY, str(delay // timedelta(milliseconds=1))),), status
 
 
-def _without_request_info(error: AttacheryError, delay: timedelta | None) -> status_pb2.Status:
+def _without_request_info(
+    error: AttacheryError, docs_url: str, delay: timedelta | None
+) -> status_pb2.Status:
     """The status, to which a RequestInfo can be appended: protobuf merges repeated fields."""
-    status = to_status(error, request_id="")
+    status = to_status(error, request_id="", docs_url=docs_url)
     for detail in list(status.details):
         if detail.TypeName() in (_REQUEST_INFO, _RETRY_INFO):
             status.details.remove(detail)
@@ -87,13 +106,3 @@ def _without_request_info(error: AttacheryError, delay: timedelta | None) -> sta
         retry_delay.FromTimedelta(delay)
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=retry_delay))
     return status
-
-
-_DELAYS: Final = [timedelta(milliseconds=delay) for delay in (160, 240, 200, 280, 120)]
-
-OVERLOADED: Final = Refusal(Overloaded(), "concurrency", _DELAYS)
-SHUTTING_DOWN: Final = Refusal(ShuttingDown(), "shutdown", _DELAYS)
-TOO_LATE: Final = Refusal(DeadlineExceeded(), "deadline")
-NO_MESSAGE: Final = Refusal(MalformedRequest(), "message")
-MESSAGE_LATE: Final = Refusal(DeadlineExceeded(), "message")
-REFUSALS: Final = (OVERLOADED, SHUTTING_DOWN, TOO_LATE, NO_MESSAGE, MESSAGE_LATE)

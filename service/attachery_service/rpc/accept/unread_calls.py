@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from attachery_service.rpc.accept.admission import Admission, Slot
 from attachery_service.rpc.accept.core_calls import ArrivedCall
-from attachery_service.rpc.accept.refusals import MESSAGE_LATE, SHUTTING_DOWN, Refusal
+from attachery_service.rpc.accept.refusals import Refusal
 
 # A message that arrives with the headers is read in the next iterations of the event loop.
 _PLACE_SECONDS = 0.1
@@ -56,12 +56,12 @@ class UnreadCalls:
 
     def look(self) -> None:
         """Takes the places of calls that have waited for long, and refuses older ones."""
-        now = time.monotonic()
+        now, refusals = time.monotonic(), self._admission.refusals
         self._take_places(now - _PLACE_SECONDS)
         if self._admission.is_closed:
-            self._refuse_older(now - _PLACE_SECONDS, SHUTTING_DOWN)
+            self._refuse_older(now - _PLACE_SECONDS, refusals.shutting_down)
         else:
-            self._refuse_older(now - self._longest, MESSAGE_LATE)
+            self._refuse_older(now - self._longest, refusals.message_late)
 
     def _look(self) -> None:
         self.look()

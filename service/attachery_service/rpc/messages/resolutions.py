@@ -42,7 +42,7 @@ class MessageEncoding:
         for resolved in resolution.results:
             message = response.results.add()
             if resolved.session is None:
-                _write_error(message, resolved, context.request_id)
+                _write_error(message, resolved, context)
                 continue
             _write_attachment(message, resolved.session, self._view, context.principal)
             if resolved.download:
@@ -72,7 +72,7 @@ class JoinedEncoding:
         parts = [
             length_delimited(
                 _Response.RESULTS_FIELD_NUMBER,
-                _error(resolved, context.request_id)
+                _error(resolved, context)
                 if resolved.session is None
                 else self._attachment(
                     resolved.session, context.principal, shows_storage=shows_storage
@@ -106,16 +106,17 @@ def _download(session: ReadySession, download: DownloadUrl | None) -> bytes:
     return length_delimited(_Result.DOWNLOAD_FIELD_NUMBER, message.SerializeToString())
 
 
-def _error(resolved: Resolved, request_id: str) -> bytes:
+def _error(resolved: Resolved, context: CallContext) -> bytes:
     message = _Result()
-    _write_error(message, resolved, request_id)
+    _write_error(message, resolved, context)
     return message.SerializeToString()
 
 
-def _write_error(message: _Result, resolved: Resolved, request_id: str) -> None:
+def _write_error(message: _Result, resolved: Resolved, context: CallContext) -> None:
     message.attachment_id = resolved.attachment_id
     if resolved.error:
-        message.status.CopyFrom(to_status(resolved.error, request_id))
+        status = to_status(resolved.error, context.request_id, context.docs_url)
+        message.status.CopyFrom(status)
 
 
 def _write_attachment(

@@ -39,7 +39,7 @@ async def answer(call: Call) -> None:
     elif call.error is None:
         call.rpc.set_trailing_metadata(trailers_of(call))
     elif isinstance(call.error, AttacheryError):
-        status = to_status(call.error, call.request_id)
+        status = to_status(call.error, call.request_id, call.docs_url)
         trailers = trailers_of(call, call.error, status)
         await call.rpc.abort(call.code, call.error.message, trailers)
     else:

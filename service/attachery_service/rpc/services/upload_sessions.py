@@ -147,5 +147,5 @@ def _batch_result(
             response=_completed(answer, view, context.principal),
         )
     log_fault(context, answer, attachment_id=attachment_id)
-    status = to_status(answer, context.request_id)
+    status = to_status(answer, context.request_id, context.docs_url)
     return pb.BatchCompleteUploadSessionsResult(attachment_id=attachment_id, status=status)

@@ -7,7 +7,6 @@ from prometheus_client import CollectorRegistry
 from attachery_service.domain.errors import DeadlineExceeded
 from attachery_service.rpc.accept.admission import Admission
 from attachery_service.rpc.accept.concurrency_limit import LEAST, ConcurrencyLimit
-from attachery_service.rpc.accept.refusals import OVERLOADED
 from attachery_service.rpc.in_flight import InFlight
 from attachery_service.rpc.metrics import RpcMetrics
 from attachery_service.rpc.pipeline.admission import Admit, Release
@@ -20,7 +19,8 @@ async def test_it_admits_calls_up_to_the_limit_and_refuses_the_others_in_the_lis
     calls = [call() for _ in range(LEAST + 2)]
     Admit(admission, in_flight, metrics).process(calls)
     assert [each.is_admitted for each in calls] == [True] * LEAST + [False] * 2
-    assert [each.refusal for each in calls[-3:]] == [None, OVERLOADED, OVERLOADED]
+    overloaded = admission.refusals.overloaded
+    assert [each.refusal for each in calls[-3:]] == [None, overloaded, overloaded]
     assert (admission.at_work, in_flight.calls, admission.refused) == (LEAST, LEAST, 2)
     Release(metrics).process(calls[:LEAST])
     assert admission.at_work == 0

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from attachery_service.domain.errors import DatabaseUnavailable, TenantDenied, UnexpectedError
 from attachery_service.observability.logs import configure_logs
-from attachery_service.rpc.accept.refusals import OVERLOADED
+from attachery_service.rpc.accept.refusals import Refusals
 from attachery_service.rpc.context import PlainStatusError
 from attachery_service.rpc.metrics import RpcMetrics
 from attachery_service.rpc.pipeline.calls import Call
@@ -92,7 +92,7 @@ async def test_a_call_is_answered_once_with_its_request_id() -> None:
 async def test_a_refused_call_gets_its_refusal_unless_it_was_answered_before() -> None:
     rpc = Rpc()
     with pytest.raises(grpc.aio.AbortError):
-        await answer(call(rpc=rpc, is_admitted=False, refusal=OVERLOADED))
+        await answer(call(rpc=rpc, is_admitted=False, refusal=Refusals("docs").overloaded))
     assert rpc.sent[0][0] is grpc.StatusCode.UNAVAILABLE
     silent = Rpc()
     with pytest.raises(asyncio.CancelledError):
