@@ -19,8 +19,8 @@ from attachery.v1.upload_sessions_pb2 import (
 from attachery_service.domain import errors
 from attachery_service.postgres.database import Database
 from attachery_service.rpc.status import MAX_STATUS_BYTES, to_status
-from support.failures import Failure, failure
 from support.environments import ROOT
+from support.failures import Failure, failure
 from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
 Detail = TypeVar("Detail", bound=Message)

@@ -121,7 +121,8 @@ async def test_a_refusal_says_when_to_retry_and_repeats_the_request_id(
         assert refused.kinds == ["ErrorInfo", "RetryInfo", "RequestInfo"]
         assert refused.request_id == "order-4711"
         retry = error_details_pb2.RetryInfo()
-        assert refused.status.details[1].Unpack(retry)
+        assert refused.status.details[2].Unpack(retry)
+        assert refused.help.links
         pushback = refused.trailers["grpc-retry-pushback-ms"]
         assert retry.retry_delay.ToMilliseconds() == int(pushback) > 0
 
