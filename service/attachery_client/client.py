@@ -86,7 +86,7 @@ class AttacheryClient(Calls):
         self,
         source: Path | str | bytes,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         filename: str | None = None,
         content_type: str | None = None,
         checksums: Iterable[Digest] = DEFAULT_DIGESTS,
@@ -147,7 +147,7 @@ class AttacheryClient(Calls):
         attachment_id: str,
         destination: None = None,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         timeout: float | None = None,
     ) -> bytes: ...
 
@@ -157,7 +157,7 @@ class AttacheryClient(Calls):
         attachment_id: str,
         destination: Path | str,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         timeout: float | None = None,
     ) -> Path: ...
 
@@ -166,7 +166,7 @@ class AttacheryClient(Calls):
         attachment_id: str,
         destination: Path | str | None = None,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         timeout: float | None = None,
     ) -> bytes | Path:
         """Downloads an attachment's bytes: into memory, or to a file, and returns the file's path.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc
 
+from attachery.v1.access_pb2_grpc import AccessServiceStub
 from attachery.v1.admin_pb2_grpc import AdminServiceStub
 from attachery.v1.attachments_pb2_grpc import AttachmentServiceStub
 from attachery.v1.upload_sessions_pb2_grpc import UploadSessionServiceStub
@@ -18,6 +19,7 @@ from attachery_client.retry import ChannelOption, channel_options
 from attachery_client.status import from_rpc_error
 
 if TYPE_CHECKING:  # stubs are one class for both kinds of channel; their typings are two
+    from attachery.v1.access_pb2_grpc import AccessServiceAsyncStub
     from attachery.v1.admin_pb2_grpc import AdminServiceAsyncStub
     from attachery.v1.attachments_pb2_grpc import AttachmentServiceAsyncStub
     from attachery.v1.upload_sessions_pb2_grpc import UploadSessionServiceAsyncStub
@@ -35,6 +37,7 @@ class Stubs:
     uploads: UploadSessionServiceAsyncStub
     attachments: AttachmentServiceAsyncStub
     admin: AdminServiceAsyncStub
+    access: AccessServiceAsyncStub
 
 
 class Connection:
@@ -80,6 +83,7 @@ class Connection:
             cast("UploadSessionServiceAsyncStub", UploadSessionServiceStub(channel)),
             cast("AttachmentServiceAsyncStub", AttachmentServiceStub(channel)),
             cast("AdminServiceAsyncStub", AdminServiceStub(channel)),
+            cast("AccessServiceAsyncStub", AccessServiceStub(channel)),
         )
 
     async def close(self) -> None:

@@ -30,6 +30,7 @@ SERVICE_CONFIG: dict[str, object] = {
                 {"service": "attachery.v1.UploadSessionService"},
                 {"service": "attachery.v1.AttachmentService"},
                 {"service": "attachery.v1.AdminService"},
+                {"service": "attachery.v1.AccessService"},
             ],
             # Only UNAVAILABLE guarantees that the call had no effect; other codes would recur.
             "retryPolicy": {

@@ -6,15 +6,10 @@ import re
 
 import pytest
 
-from attachery.v1 import admin_pb2, attachments_pb2, upload_sessions_pb2
 from attachery_client import AttacheryClient
+from attachery_service.rpc.methods import CONTRACT
 
-_RPCS = [
-    method.name
-    for module in (upload_sessions_pb2, attachments_pb2, admin_pb2)
-    for service in module.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-]
+_RPCS = [method.name for service in CONTRACT for method in service.methods]
 
 
 @pytest.mark.requirement("N16")

@@ -529,6 +529,19 @@ class Scenarios:
         await world.client.delete_attachment(attachment_id, tenant_id=TENANT, force=True)
         assert await state(world, attachment_id) == "DELETED"
 
+    async def test_the_caller_and_its_tenant(self, world: World) -> None:
+        client = world.client
+        caller = await client.get_caller()
+        assert (list(caller.tenant_ids), caller.all_tenants) == ([TENANT], False)
+        assert {"uploads.create", "attachments.read"} <= set(caller.scopes)
+        assert not caller.HasField("expire_time")
+        attachment = await client.upload(BODY, filename="a.txt", request_id="once")
+        assert attachment.tenant_id == TENANT
+        again = await client.upload(BODY, tenant_id=TENANT, filename="a.txt", request_id="once")
+        assert again == attachment
+        with pytest.raises(errors.TenantDenied):
+            await client.get_attachment(attachment.attachment_id, tenant_id="other")
+
     async def test_a_client_that_is_left_refuses_every_call(self, world: World) -> None:
         attachment_id = await ready(world)
         client = world.client
@@ -564,7 +577,7 @@ class Scenarios:
 
 class FakeWorld:
     def __init__(self) -> None:
-        self.client = FakeAttachery()
+        self.client = FakeAttachery(tenant_id=TENANT)
 
     async def put(self, started: StartUploadSessionResponse, data: bytes) -> None:
         self.client.put(started.session.attachment_id, data)

@@ -20,6 +20,7 @@ GRPCURL = Path(sys.executable).with_name("grpcurl")
 UPLOADS = "attachery.v1.UploadSessionService"
 ATTACHMENTS = "attachery.v1.AttachmentService"
 ADMIN = "attachery.v1.AdminService"
+ACCESS = "attachery.v1.AccessService"
 HEALTH = "grpc.health.v1.Health"
 TENANT = "demo"
 
@@ -45,7 +46,7 @@ class Caller:
 
     def call(self, method: str, **request: Any) -> dict[str, Any]:
         self.called.add(f"/{method}")
-        message = json.dumps({"tenant_id": TENANT, **request})
+        message = json.dumps(request)
         done = grpcurl("-H", self._dev.bearer, "-d", message, self._dev.listen, method)
         assert done.returncode == 0, done.stderr
         answer: dict[str, Any] = json.loads(done.stdout)
@@ -97,22 +98,24 @@ async def test_every_method_can_be_called_with_the_contract_it_brings(dev: Dev) 
         assert deleted["state"] == "UPLOAD_SESSION_STATE_DELETED"
     audited = caller.call(f"{ADMIN}/AuditAttachments", page_size=10_000)
     assert int(audited["sessions_seen"]) >= 2
+    assert caller.call(f"{ACCESS}/GetCaller")["tenant_ids"] == [TENANT]
     assert caller.called == set(RULES)
 
 
 def test_the_contract_is_listed_and_described(dev: Dev) -> None:
     assert said(dev, "list").split() == [
+        ACCESS,
         ADMIN,
         ATTACHMENTS,
         UPLOADS,
         HEALTH,
         "grpc.reflection.v1alpha.ServerReflection",
     ]
-    services = (UPLOADS, ATTACHMENTS, ADMIN)
+    services = (UPLOADS, ATTACHMENTS, ADMIN, ACCESS)
     methods = [method for service in services for method in said(dev, "list", service).split()]
     assert {"/" + "/".join(method.rsplit(".", 1)) for method in methods} == set(RULES)
     assert "rpc StartUploadSession" in said(dev, "describe", UPLOADS)
-    assert "string tenant_id = 1 [" in said(
+    assert "string tenant_id = 1;" in said(
         dev, "describe", f"{UPLOADS[:13]}StartUploadSessionRequest"
     )
     assert "message ErrorInfo" in said(dev, "describe", "google.rpc.ErrorInfo")

@@ -26,6 +26,7 @@ READINESS = (
     "attachery.v1.UploadSessionService",
     "attachery.v1.AttachmentService",
     "attachery.v1.AdminService",
+    "attachery.v1.AccessService",
 )
 SECONDS = 10.0
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from attachery_client import AttacheryClient
 from attachery_service.domain.errors import CredentialsInvalid
 from attachery_service.jwt import key_set
 from attachery_service.jwt.claims import ClaimNames
@@ -248,6 +249,26 @@ async def test_a_token_is_for_its_tenants_and_scopes_only(
     assert await answer_to(service, signer.token("scope")) == "SCOPE_MISSING"
     for granted in ("openid uploads.read", ["uploads.read", 7]):
         assert await answer_to(service, signer.token(scope=granted)) == "ATTACHMENT_NOT_FOUND"
+
+
+async def test_a_token_of_one_tenant_implies_it(service: ServiceUnderTest, signer: Signer) -> None:
+    bear(service, signer.token(tenants=[TENANT], scope="uploads.create"))
+    assert (await service.start(tenant_id="")).session.tenant_id == TENANT
+    bear(service, signer.token(tenants=[TENANT, "other"], scope="uploads.create"))
+    assert (await failure(service.start(tenant_id=""))).reason == "INVALID_TENANT_ID"
+    bear(service, signer.token("tenants", scope="uploads.create"))
+    assert (await failure(service.start(tenant_id=""))).reason == "TENANT_DENIED"
+
+
+@pytest.mark.parametrize("later", [3600, 10**15], ids=["an-hour", "for-ever"])
+async def test_a_token_shows_its_expiry(
+    service: ServiceUnderTest, signer: Signer, later: int
+) -> None:
+    expiry = int(time.time()) + later
+    async with AttacheryClient(service.target, api_key=signer.token(exp=expiry)) as client:
+        caller = await client.get_caller()
+    assert caller.expire_time.seconds == min(expiry, 253_402_300_799)
+    assert caller.name == "mailer"
 
 
 @pytest.mark.requirement("L2")

@@ -116,6 +116,7 @@ async def _channel(
 
 async def test_a_caller_without_a_credential_is_identified_by_its_certificate(start: Start) -> None:
     assert await start(uri(MAILER)) == MAILER
+    assert await start(uri(MAILER), tenant_id="") == MAILER
     assert await start(uri(MAILER), tenant_id="other") == "TENANT_DENIED"
     assert await start(dns(PORTAL)) == "SCOPE_MISSING"
     assert await start(dns(PORTAL.upper())) == "SCOPE_MISSING"

@@ -10,6 +10,7 @@ from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
 from attachery.v1 import (
+    access_pb2,
     admin_pb2,
     attachments_pb2,
     errors_pb2,
@@ -21,6 +22,7 @@ from support.service_fixtures import MakeService, ServiceUnderTest
 
 VERSIONS = ["v1", "v1alpha"]
 MODULES = (
+    access_pb2,
     admin_pb2,
     attachments_pb2,
     errors_pb2,
@@ -29,6 +31,7 @@ MODULES = (
     upload_sessions_pb2,
 )
 SERVICES = {
+    "attachery.v1.AccessService",
     "attachery.v1.AdminService",
     "attachery.v1.AttachmentService",
     "attachery.v1.UploadSessionService",
@@ -107,6 +110,7 @@ SYMBOLS = {
     "attachery.v1.UploadSessionService.StartUploadSession": "attachery/v1/upload_sessions.proto",
     "attachery.v1.AttachmentService.ResolveAttachments": "attachery/v1/attachments.proto",
     "attachery.v1.AdminService.AuditAttachments": "attachery/v1/admin.proto",
+    "attachery.v1.AccessService.GetCaller": "attachery/v1/access.proto",
     "grpc.health.v1.Health.Check": "grpc_health/v1/health.proto",
     "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": (
         "grpc_reflection/v1alpha/reflection.proto"

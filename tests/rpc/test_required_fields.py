@@ -10,17 +10,14 @@ import pytest
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
-from attachery.v1 import admin_pb2, attachments_pb2, upload_sessions_pb2
+from attachery_service.rpc.methods import CONTRACT
 from support.failures import failure
-from support.service_fixtures import MakeService
-
-CONTRACT = (upload_sessions_pb2, attachments_pb2, admin_pb2)
+from support.service_fixtures import ServiceUnderTest
 
 
 def _methods() -> Iterator[MethodDescriptor]:
-    for module in CONTRACT:
-        for service in module.DESCRIPTOR.services_by_name.values():
-            yield from service.methods
+    for service in CONTRACT:
+        yield from (method for method in service.methods if _required(method.input_type))
 
 
 def _required(message: Descriptor) -> set[str]:
@@ -35,13 +32,10 @@ def _required(message: Descriptor) -> set[str]:
 @pytest.mark.bad_input
 @pytest.mark.parametrize("method", list(_methods()), ids=lambda method: method.name)
 async def test_an_empty_request_is_refused_for_each_required_field(
-    make_service: MakeService, method: MethodDescriptor
+    shared_service: ServiceUnderTest, method: MethodDescriptor
 ) -> None:
-    service = await make_service()
-    key = await service.new_key(tenants=None)
-    async with grpc.aio.insecure_channel(service.target) as channel:
-        call: Any = channel.unary_unary(f"/{method.containing_service.full_name}/{method.name}")
-        refused = await failure(call(b"", metadata=[("authorization", f"Bearer {key}")]))
-
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    call: Any = shared_service.channel.unary_unary(path)
+    refused = await failure(call(b"", metadata=shared_service.metadata))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     assert {field for field, _ in refused.violations} == _required(method.input_type)

@@ -40,7 +40,8 @@ def test_it_has_the_access_rules_of_every_method(files: dict[str, FileDescriptor
     assert rules["StartUploadSession"] == options_pb2.MethodAccess(
         scope="uploads.create", rate_category=options_pb2.RATE_CATEGORY_WRITE
     )
-    assert all(rule.scope and rule.rate_category for rule in rules.values())
+    assert all(rule.rate_category for rule in rules.values())
+    assert {name for name, rule in rules.items() if not rule.scope} == {"GetCaller"}
 
 
 def test_it_holds_every_file_of_the_contract(files: dict[str, FileDescriptorProto]) -> None:

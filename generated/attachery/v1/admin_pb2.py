@@ -13,11 +13,10 @@ _sym_db = _symbol_database.Default()
 
 
 from attachery.v1 import options_pb2 as attachery_dot_v1_dot_options__pb2
-from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61ttachery/v1/admin.proto\x12\x0c\x61ttachery.v1\x1a\x1a\x61ttachery/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"X\n\x17\x41uditAttachmentsRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xe7\x02\n\x0c\x41uditFinding\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.attachery.v1.AuditFinding.Kind\x12\x15\n\rattachment_id\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tual\x18\x05 \x01(\t\x12.\n\nsince_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb1\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13KIND_OBJECT_MISSING\x10\x01\x12\x17\n\x13KIND_OBJECT_CHANGED\x10\x02\x12\x18\n\x14KIND_OBJECT_ORPHANED\x10\x03\x12\x18\n\x14KIND_SESSION_OVERDUE\x10\x04\x12\x16\n\x12KIND_USAGE_DIFFERS\x10\x05\x12\x15\n\x11KIND_HOLD_DIFFERS\x10\x06\"\x8e\x01\n\x18\x41uditAttachmentsResponse\x12,\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1a.attachery.v1.AuditFinding\x12\x15\n\rsessions_seen\x18\x02 \x01(\x03\x12\x14\n\x0cobjects_seen\x18\x03 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t2\x80\x01\n\x0c\x41\x64minService\x12p\n\x10\x41uditAttachments\x12%.attachery.v1.AuditAttachmentsRequest\x1a&.attachery.v1.AuditAttachmentsResponse\"\r\xfa\x9f\x19\t\n\x05\x61\x64min\x10\x01\x42\x39\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61ttachery/v1/admin.proto\x12\x0c\x61ttachery.v1\x1a\x1a\x61ttachery/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\x17\x41uditAttachmentsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xe7\x02\n\x0c\x41uditFinding\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.attachery.v1.AuditFinding.Kind\x12\x15\n\rattachment_id\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\x10\n\x08\x65xpected\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tual\x18\x05 \x01(\t\x12.\n\nsince_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb1\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13KIND_OBJECT_MISSING\x10\x01\x12\x17\n\x13KIND_OBJECT_CHANGED\x10\x02\x12\x18\n\x14KIND_OBJECT_ORPHANED\x10\x03\x12\x18\n\x14KIND_SESSION_OVERDUE\x10\x04\x12\x16\n\x12KIND_USAGE_DIFFERS\x10\x05\x12\x15\n\x11KIND_HOLD_DIFFERS\x10\x06\"\x8e\x01\n\x18\x41uditAttachmentsResponse\x12,\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1a.attachery.v1.AuditFinding\x12\x15\n\rsessions_seen\x18\x02 \x01(\x03\x12\x14\n\x0cobjects_seen\x18\x03 \x01(\x03\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t2\x80\x01\n\x0c\x41\x64minService\x12p\n\x10\x41uditAttachments\x12%.attachery.v1.AuditAttachmentsRequest\x1a&.attachery.v1.AuditAttachmentsResponse\"\r\xfa\x9f\x19\t\n\x05\x61\x64min\x10\x01\x42\x39\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -25,18 +24,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'attachery.v1.admin_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\014attachery.v1P\001Z\030attachery/v1;attacheryv1\252\002\014Attachery.V1'
-  _globals['_AUDITATTACHMENTSREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_AUDITATTACHMENTSREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\340A\002'
   _globals['_ADMINSERVICE'].methods_by_name['AuditAttachments']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['AuditAttachments']._serialized_options = b'\372\237\031\t\n\005admin\020\001'
-  _globals['_AUDITATTACHMENTSREQUEST']._serialized_start=136
-  _globals['_AUDITATTACHMENTSREQUEST']._serialized_end=224
-  _globals['_AUDITFINDING']._serialized_start=227
-  _globals['_AUDITFINDING']._serialized_end=586
-  _globals['_AUDITFINDING_KIND']._serialized_start=409
-  _globals['_AUDITFINDING_KIND']._serialized_end=586
-  _globals['_AUDITATTACHMENTSRESPONSE']._serialized_start=589
-  _globals['_AUDITATTACHMENTSRESPONSE']._serialized_end=731
-  _globals['_ADMINSERVICE']._serialized_start=734
-  _globals['_ADMINSERVICE']._serialized_end=862
+  _globals['_AUDITATTACHMENTSREQUEST']._serialized_start=103
+  _globals['_AUDITATTACHMENTSREQUEST']._serialized_end=186
+  _globals['_AUDITFINDING']._serialized_start=189
+  _globals['_AUDITFINDING']._serialized_end=548
+  _globals['_AUDITFINDING_KIND']._serialized_start=371
+  _globals['_AUDITFINDING_KIND']._serialized_end=548
+  _globals['_AUDITATTACHMENTSRESPONSE']._serialized_start=551
+  _globals['_AUDITATTACHMENTSRESPONSE']._serialized_end=693
+  _globals['_ADMINSERVICE']._serialized_start=696
+  _globals['_ADMINSERVICE']._serialized_end=824
 # @@protoc_insertion_point(module_scope)

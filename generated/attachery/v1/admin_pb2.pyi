@@ -30,7 +30,7 @@ class AuditAttachmentsRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The tenant."""
+    """The tenant; may be empty if the credential covers exactly one tenant."""
     page_size: builtins.int
     """Largest number of sessions and objects compared in this call: 1,000 if 0, at most 10,000."""
     page_token: builtins.str

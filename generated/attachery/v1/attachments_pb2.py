@@ -20,7 +20,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ttachery/v1/attachments.proto\x12\x0c\x61ttachery.v1\x1a\x1a\x61ttachery/v1/options.proto\x1a\x1c\x61ttachery/v1/resources.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"J\n\x14GetAttachmentRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\"E\n\x15GetAttachmentResponse\x12,\n\nattachment\x18\x01 \x01(\x0b\x32\x18.attachery.v1.Attachment\"\xf9\x01\n\x19ResolveAttachmentsRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1b\n\x0e\x61ttachment_ids\x18\x02 \x03(\tB\x03\xe0\x41\x02\x12\x1d\n\x15include_download_urls\x18\x03 \x01(\x08\x12/\n\x0c\x64ownload_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x61ll_or_nothing\x18\x05 \x01(\x08\x12+\n\x08hold_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nhold_owner\x18\x07 \x01(\t\"p\n\x08\x44ownload\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xac\x01\n\x17ResolveAttachmentResult\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\nattachment\x18\x03 \x01(\x0b\x32\x18.attachery.v1.Attachment\x12(\n\x08\x64ownload\x18\x04 \x01(\x0b\x32\x16.attachery.v1.Download\"v\n\x1aResolveAttachmentsResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32%.attachery.v1.ResolveAttachmentResult\x12 \n\x04hold\x18\x02 \x01(\x0b\x32\x12.attachery.v1.Hold\"\xa6\x01\n\x18\x43reateDownloadUrlRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x64isposition\x18\x04 \x01(\x0e\x32\x19.attachery.v1.Disposition\"\x81\x01\n\x19\x43reateDownloadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"n\n\x11\x45xtendHoldRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x14\n\x07hold_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12+\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x03\xe0\x41\x02\"6\n\x12\x45xtendHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\"T\n\x12ReleaseHoldRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x14\n\x07hold_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x10\n\x08\x63onsumed\x18\x03 \x01(\x08\"7\n\x13ReleaseHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\"p\n\x17\x44\x65leteAttachmentRequest\x12\x16\n\ttenant_id\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\"H\n\x18\x44\x65leteAttachmentResponse\x12,\n\nattachment\x18\x01 \x01(\x0b\x32\x18.attachery.v1.Attachment2\xec\x05\n\x11\x41ttachmentService\x12r\n\rGetAttachment\x12\".attachery.v1.GetAttachmentRequest\x1a#.attachery.v1.GetAttachmentResponse\"\x18\xfa\x9f\x19\x14\n\x10\x61ttachments.read\x10\x01\x12\x84\x01\n\x12ResolveAttachments\x12\'.attachery.v1.ResolveAttachmentsRequest\x1a(.attachery.v1.ResolveAttachmentsResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12~\n\x11\x43reateDownloadUrl\x12&.attachery.v1.CreateDownloadUrlRequest\x1a\'.attachery.v1.CreateDownloadUrlResponse\"\x18\xfa\x9f\x19\x14\n\x10\x61ttachments.read\x10\x01\x12l\n\nExtendHold\x12\x1f.attachery.v1.ExtendHoldRequest\x1a .attachery.v1.ExtendHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12o\n\x0bReleaseHold\x12 .attachery.v1.ReleaseHoldRequest\x1a!.attachery.v1.ReleaseHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12}\n\x10\x44\x65leteAttachment\x12%.attachery.v1.DeleteAttachmentRequest\x1a&.attachery.v1.DeleteAttachmentResponse\"\x1a\xfa\x9f\x19\x16\n\x12\x61ttachments.delete\x10\x02\x42\x39\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ttachery/v1/attachments.proto\x12\x0c\x61ttachery.v1\x1a\x1a\x61ttachery/v1/options.proto\x1a\x1c\x61ttachery/v1/resources.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"E\n\x14GetAttachmentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\"E\n\x15GetAttachmentResponse\x12,\n\nattachment\x18\x01 \x01(\x0b\x32\x18.attachery.v1.Attachment\"\xf4\x01\n\x19ResolveAttachmentsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61ttachment_ids\x18\x02 \x03(\tB\x03\xe0\x41\x02\x12\x1d\n\x15include_download_urls\x18\x03 \x01(\x08\x12/\n\x0c\x64ownload_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x61ll_or_nothing\x18\x05 \x01(\x08\x12+\n\x08hold_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nhold_owner\x18\x07 \x01(\t\"p\n\x08\x44ownload\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xac\x01\n\x17ResolveAttachmentResult\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\nattachment\x18\x03 \x01(\x0b\x32\x18.attachery.v1.Attachment\x12(\n\x08\x64ownload\x18\x04 \x01(\x0b\x32\x16.attachery.v1.Download\"v\n\x1aResolveAttachmentsResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32%.attachery.v1.ResolveAttachmentResult\x12 \n\x04hold\x18\x02 \x01(\x0b\x32\x12.attachery.v1.Hold\"\xa1\x01\n\x18\x43reateDownloadUrlRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x64isposition\x18\x04 \x01(\x0e\x32\x19.attachery.v1.Disposition\"\x81\x01\n\x19\x43reateDownloadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"i\n\x11\x45xtendHoldRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x14\n\x07hold_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12+\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x03\xe0\x41\x02\"6\n\x12\x45xtendHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\"O\n\x12ReleaseHoldRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x14\n\x07hold_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x10\n\x08\x63onsumed\x18\x03 \x01(\x08\"7\n\x13ReleaseHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\"k\n\x17\x44\x65leteAttachmentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\"H\n\x18\x44\x65leteAttachmentResponse\x12,\n\nattachment\x18\x01 \x01(\x0b\x32\x18.attachery.v1.Attachment2\xec\x05\n\x11\x41ttachmentService\x12r\n\rGetAttachment\x12\".attachery.v1.GetAttachmentRequest\x1a#.attachery.v1.GetAttachmentResponse\"\x18\xfa\x9f\x19\x14\n\x10\x61ttachments.read\x10\x01\x12\x84\x01\n\x12ResolveAttachments\x12\'.attachery.v1.ResolveAttachmentsRequest\x1a(.attachery.v1.ResolveAttachmentsResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12~\n\x11\x43reateDownloadUrl\x12&.attachery.v1.CreateDownloadUrlRequest\x1a\'.attachery.v1.CreateDownloadUrlResponse\"\x18\xfa\x9f\x19\x14\n\x10\x61ttachments.read\x10\x01\x12l\n\nExtendHold\x12\x1f.attachery.v1.ExtendHoldRequest\x1a .attachery.v1.ExtendHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12o\n\x0bReleaseHold\x12 .attachery.v1.ReleaseHoldRequest\x1a!.attachery.v1.ReleaseHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12}\n\x10\x44\x65leteAttachment\x12%.attachery.v1.DeleteAttachmentRequest\x1a&.attachery.v1.DeleteAttachmentResponse\"\x1a\xfa\x9f\x19\x16\n\x12\x61ttachments.delete\x10\x02\x42\x39\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -28,30 +28,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'attachery.v1.attachments_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\014attachery.v1P\001Z\030attachery/v1;attacheryv1\252\002\014Attachery.V1'
-  _globals['_GETATTACHMENTREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_GETATTACHMENTREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\340A\002'
   _globals['_GETATTACHMENTREQUEST'].fields_by_name['attachment_id']._loaded_options = None
   _globals['_GETATTACHMENTREQUEST'].fields_by_name['attachment_id']._serialized_options = b'\340A\002'
-  _globals['_RESOLVEATTACHMENTSREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_RESOLVEATTACHMENTSREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\340A\002'
   _globals['_RESOLVEATTACHMENTSREQUEST'].fields_by_name['attachment_ids']._loaded_options = None
   _globals['_RESOLVEATTACHMENTSREQUEST'].fields_by_name['attachment_ids']._serialized_options = b'\340A\002'
-  _globals['_CREATEDOWNLOADURLREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_CREATEDOWNLOADURLREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\340A\002'
   _globals['_CREATEDOWNLOADURLREQUEST'].fields_by_name['attachment_id']._loaded_options = None
   _globals['_CREATEDOWNLOADURLREQUEST'].fields_by_name['attachment_id']._serialized_options = b'\340A\002'
-  _globals['_EXTENDHOLDREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_EXTENDHOLDREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\340A\002'
   _globals['_EXTENDHOLDREQUEST'].fields_by_name['hold_id']._loaded_options = None
   _globals['_EXTENDHOLDREQUEST'].fields_by_name['hold_id']._serialized_options = b'\340A\002'
   _globals['_EXTENDHOLDREQUEST'].fields_by_name['ttl']._loaded_options = None
   _globals['_EXTENDHOLDREQUEST'].fields_by_name['ttl']._serialized_options = b'\340A\002'
-  _globals['_RELEASEHOLDREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_RELEASEHOLDREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\340A\002'
   _globals['_RELEASEHOLDREQUEST'].fields_by_name['hold_id']._loaded_options = None
   _globals['_RELEASEHOLDREQUEST'].fields_by_name['hold_id']._serialized_options = b'\340A\002'
-  _globals['_DELETEATTACHMENTREQUEST'].fields_by_name['tenant_id']._loaded_options = None
-  _globals['_DELETEATTACHMENTREQUEST'].fields_by_name['tenant_id']._serialized_options = b'\340A\002'
   _globals['_DELETEATTACHMENTREQUEST'].fields_by_name['attachment_id']._loaded_options = None
   _globals['_DELETEATTACHMENTREQUEST'].fields_by_name['attachment_id']._serialized_options = b'\340A\002'
   _globals['_ATTACHMENTSERVICE'].methods_by_name['GetAttachment']._loaded_options = None
@@ -67,33 +55,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTACHMENTSERVICE'].methods_by_name['DeleteAttachment']._loaded_options = None
   _globals['_ATTACHMENTSERVICE'].methods_by_name['DeleteAttachment']._serialized_options = b'\372\237\031\026\n\022attachments.delete\020\002'
   _globals['_GETATTACHMENTREQUEST']._serialized_start=229
-  _globals['_GETATTACHMENTREQUEST']._serialized_end=303
-  _globals['_GETATTACHMENTRESPONSE']._serialized_start=305
-  _globals['_GETATTACHMENTRESPONSE']._serialized_end=374
-  _globals['_RESOLVEATTACHMENTSREQUEST']._serialized_start=377
-  _globals['_RESOLVEATTACHMENTSREQUEST']._serialized_end=626
-  _globals['_DOWNLOAD']._serialized_start=628
-  _globals['_DOWNLOAD']._serialized_end=740
-  _globals['_RESOLVEATTACHMENTRESULT']._serialized_start=743
-  _globals['_RESOLVEATTACHMENTRESULT']._serialized_end=915
-  _globals['_RESOLVEATTACHMENTSRESPONSE']._serialized_start=917
-  _globals['_RESOLVEATTACHMENTSRESPONSE']._serialized_end=1035
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1038
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1204
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1207
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1336
-  _globals['_EXTENDHOLDREQUEST']._serialized_start=1338
-  _globals['_EXTENDHOLDREQUEST']._serialized_end=1448
-  _globals['_EXTENDHOLDRESPONSE']._serialized_start=1450
-  _globals['_EXTENDHOLDRESPONSE']._serialized_end=1504
-  _globals['_RELEASEHOLDREQUEST']._serialized_start=1506
-  _globals['_RELEASEHOLDREQUEST']._serialized_end=1590
-  _globals['_RELEASEHOLDRESPONSE']._serialized_start=1592
-  _globals['_RELEASEHOLDRESPONSE']._serialized_end=1647
-  _globals['_DELETEATTACHMENTREQUEST']._serialized_start=1649
-  _globals['_DELETEATTACHMENTREQUEST']._serialized_end=1761
-  _globals['_DELETEATTACHMENTRESPONSE']._serialized_start=1763
-  _globals['_DELETEATTACHMENTRESPONSE']._serialized_end=1835
-  _globals['_ATTACHMENTSERVICE']._serialized_start=1838
-  _globals['_ATTACHMENTSERVICE']._serialized_end=2586
+  _globals['_GETATTACHMENTREQUEST']._serialized_end=298
+  _globals['_GETATTACHMENTRESPONSE']._serialized_start=300
+  _globals['_GETATTACHMENTRESPONSE']._serialized_end=369
+  _globals['_RESOLVEATTACHMENTSREQUEST']._serialized_start=372
+  _globals['_RESOLVEATTACHMENTSREQUEST']._serialized_end=616
+  _globals['_DOWNLOAD']._serialized_start=618
+  _globals['_DOWNLOAD']._serialized_end=730
+  _globals['_RESOLVEATTACHMENTRESULT']._serialized_start=733
+  _globals['_RESOLVEATTACHMENTRESULT']._serialized_end=905
+  _globals['_RESOLVEATTACHMENTSRESPONSE']._serialized_start=907
+  _globals['_RESOLVEATTACHMENTSRESPONSE']._serialized_end=1025
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1028
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1189
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1192
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1321
+  _globals['_EXTENDHOLDREQUEST']._serialized_start=1323
+  _globals['_EXTENDHOLDREQUEST']._serialized_end=1428
+  _globals['_EXTENDHOLDRESPONSE']._serialized_start=1430
+  _globals['_EXTENDHOLDRESPONSE']._serialized_end=1484
+  _globals['_RELEASEHOLDREQUEST']._serialized_start=1486
+  _globals['_RELEASEHOLDREQUEST']._serialized_end=1565
+  _globals['_RELEASEHOLDRESPONSE']._serialized_start=1567
+  _globals['_RELEASEHOLDRESPONSE']._serialized_end=1622
+  _globals['_DELETEATTACHMENTREQUEST']._serialized_start=1624
+  _globals['_DELETEATTACHMENTREQUEST']._serialized_end=1731
+  _globals['_DELETEATTACHMENTRESPONSE']._serialized_start=1733
+  _globals['_DELETEATTACHMENTRESPONSE']._serialized_end=1805
+  _globals['_ATTACHMENTSERVICE']._serialized_start=1808
+  _globals['_ATTACHMENTSERVICE']._serialized_end=2556
 # @@protoc_insertion_point(module_scope)

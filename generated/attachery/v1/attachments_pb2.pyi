@@ -25,7 +25,7 @@ class GetAttachmentRequest(google.protobuf.message.Message):
     TENANT_ID_FIELD_NUMBER: builtins.int
     ATTACHMENT_ID_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner."""
+    """The owner; may be empty if the credential covers exactly one tenant."""
     attachment_id: builtins.str
     """The attachment."""
     def __init__(
@@ -73,7 +73,7 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
     HOLD_TTL_FIELD_NUMBER: builtins.int
     HOLD_OWNER_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner of all of them."""
+    """The owner of all of them; may be empty if the credential covers exactly one tenant."""
     include_download_urls: builtins.bool
     """Also sign a download URL for each attachment. Needs the scope `attachments.read` too."""
     all_or_nothing: builtins.bool
@@ -223,7 +223,7 @@ class CreateDownloadUrlRequest(google.protobuf.message.Message):
     TTL_FIELD_NUMBER: builtins.int
     DISPOSITION_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner."""
+    """The owner; may be empty if the credential covers exactly one tenant."""
     attachment_id: builtins.str
     """The attachment."""
     disposition: attachery.v1.resources_pb2.Disposition.ValueType
@@ -290,7 +290,7 @@ class ExtendHoldRequest(google.protobuf.message.Message):
     HOLD_ID_FIELD_NUMBER: builtins.int
     TTL_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The tenant."""
+    """The tenant; may be empty if the credential covers exactly one tenant."""
     hold_id: builtins.str
     """The hold."""
     @property
@@ -340,7 +340,7 @@ class ReleaseHoldRequest(google.protobuf.message.Message):
     HOLD_ID_FIELD_NUMBER: builtins.int
     CONSUMED_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The tenant."""
+    """The tenant; may be empty if the credential covers exactly one tenant."""
     hold_id: builtins.str
     """The hold."""
     consumed: builtins.bool
@@ -390,7 +390,7 @@ class DeleteAttachmentRequest(google.protobuf.message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     FORCE_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner."""
+    """The owner; may be empty if the credential covers exactly one tenant."""
     attachment_id: builtins.str
     """The attachment."""
     request_id: builtins.str

@@ -27,7 +27,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_MALFORMED_REQUEST: _ErrorReason.ValueType  # 1
     """The request is not a valid encoding of its message."""
     ERROR_REASON_INVALID_TENANT_ID: _ErrorReason.ValueType  # 2
-    """`tenant_id` is not 1..128 of letters, digits, `.`, `_`, `~`, `-`."""
+    """`tenant_id` is not 1..128 of letters, digits, `.`, `_`, `~`, `-`, or is empty although the
+    credential covers several tenants.
+    """
     ERROR_REASON_INVALID_ATTACHMENT_ID: _ErrorReason.ValueType  # 3
     """An attachment id is not a lower-case, hyphenated UUID."""
     ERROR_REASON_INVALID_REQUEST_ID: _ErrorReason.ValueType  # 4
@@ -198,7 +200,9 @@ ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 ERROR_REASON_MALFORMED_REQUEST: ErrorReason.ValueType  # 1
 """The request is not a valid encoding of its message."""
 ERROR_REASON_INVALID_TENANT_ID: ErrorReason.ValueType  # 2
-"""`tenant_id` is not 1..128 of letters, digits, `.`, `_`, `~`, `-`."""
+"""`tenant_id` is not 1..128 of letters, digits, `.`, `_`, `~`, `-`, or is empty although the
+credential covers several tenants.
+"""
 ERROR_REASON_INVALID_ATTACHMENT_ID: ErrorReason.ValueType  # 3
 """An attachment id is not a lower-case, hyphenated UUID."""
 ERROR_REASON_INVALID_REQUEST_ID: ErrorReason.ValueType  # 4

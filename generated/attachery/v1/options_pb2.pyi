@@ -197,22 +197,28 @@ class MethodAccess(google.protobuf.message.Message):
     SCOPE_FIELD_NUMBER: builtins.int
     RATE_CATEGORY_FIELD_NUMBER: builtins.int
     ACCEPTS_SESSION_TOKEN_FIELD_NUMBER: builtins.int
+    HAS_NO_TENANT_FIELD_NUMBER: builtins.int
     scope: builtins.str
-    """The scope that the caller's credential must have, such as `uploads.create`."""
+    """The scope that the caller's credential must have, such as `uploads.create`; empty if every valid
+    credential may call the method.
+    """
     rate_category: global___RateCategory.ValueType
     """The rate limit that a call counts towards."""
     accepts_session_token: builtins.bool
     """The method also accepts the `session_token` of the session that its request names, from a caller
     without another credential.
     """
+    has_no_tenant: builtins.bool
+    """The request names no tenant, because the method concerns the caller alone."""
     def __init__(
         self,
         *,
         scope: builtins.str = ...,
         rate_category: global___RateCategory.ValueType = ...,
         accepts_session_token: builtins.bool = ...,
+        has_no_tenant: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["accepts_session_token", b"accepts_session_token", "rate_category", b"rate_category", "scope", b"scope"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accepts_session_token", b"accepts_session_token", "has_no_tenant", b"has_no_tenant", "rate_category", b"rate_category", "scope", b"scope"]) -> None: ...
 
 global___MethodAccess = MethodAccess
 

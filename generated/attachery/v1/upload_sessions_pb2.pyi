@@ -63,7 +63,9 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     AUTO_COMPLETE_FIELD_NUMBER: builtins.int
     IS_INLINE_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner of the file: 1..128 of letters, digits, `.`, `_`, `~`, `-`, not beginning with `.`."""
+    """The owner of the file: 1..128 of letters, digits, `.`, `_`, `~`, `-`, not beginning with `.`. May
+    be empty if the credential covers exactly one tenant, which is then the owner.
+    """
     request_id: builtins.str
     """Idempotency key: 1..500 printable ASCII characters without spaces, case-sensitive; empty for none."""
     filename: builtins.str
@@ -207,7 +209,7 @@ class CompleteUploadSessionRequest(google.protobuf.message.Message):
     SIZE_BYTES_FIELD_NUMBER: builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner."""
+    """The owner; may be empty if the credential covers exactly one tenant."""
     attachment_id: builtins.str
     """The session."""
     request_id: builtins.str
@@ -483,7 +485,7 @@ class BatchCompleteUploadSessionsRequest(google.protobuf.message.Message):
     ITEMS_FIELD_NUMBER: builtins.int
     ATOMIC_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner of all of them."""
+    """The owner of all of them; may be empty if the credential covers exactly one tenant."""
     request_id: builtins.str
     """Idempotency key of the whole batch, as at Start."""
     atomic: builtins.bool
@@ -569,7 +571,7 @@ class CancelUploadSessionRequest(google.protobuf.message.Message):
     ATTACHMENT_ID_FIELD_NUMBER: builtins.int
     REQUEST_ID_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner."""
+    """The owner; may be empty if the credential covers exactly one tenant."""
     attachment_id: builtins.str
     """The session."""
     request_id: builtins.str
@@ -615,7 +617,7 @@ class GetUploadSessionRequest(google.protobuf.message.Message):
     TENANT_ID_FIELD_NUMBER: builtins.int
     ATTACHMENT_ID_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner."""
+    """The owner; may be empty if the credential covers exactly one tenant."""
     attachment_id: builtins.str
     """The session."""
     def __init__(
@@ -695,7 +697,7 @@ class ListUploadSessionsRequest(google.protobuf.message.Message):
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The owner."""
+    """The owner; may be empty if the credential covers exactly one tenant."""
     page_size: builtins.int
     """Largest number of sessions in the page: 50 if 0, at most 1,000. A page has fewer if more would
     exceed the 4 MiB limit of gRPC clients; only an empty token means the end.
@@ -753,7 +755,7 @@ class GetUploadPolicyRequest(google.protobuf.message.Message):
     PURPOSE_FIELD_NUMBER: builtins.int
     SIZE_BYTES_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
-    """The tenant."""
+    """The tenant; may be empty if the credential covers exactly one tenant."""
     purpose: builtins.str
     """Name of the policy; empty for `default`."""
     size_bytes: builtins.int

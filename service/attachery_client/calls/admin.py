@@ -13,7 +13,7 @@ class AdminCalls(CallsBase):
     async def audit_attachments(
         self,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         page_size: int = 0,
         page_token: str = "",
         timeout: float | None = None,

@@ -16,7 +16,7 @@ class AttachmentCalls(CallsBase):
     """Reads, holds, download URLs and deletion of attachments."""
 
     async def get_attachment(
-        self, attachment_id: str, *, tenant_id: str, timeout: float | None = None
+        self, attachment_id: str, *, tenant_id: str = "", timeout: float | None = None
     ) -> attachments.GetAttachmentResponse:
         """Returns an attachment: `.attachment`.
 
@@ -30,7 +30,7 @@ class AttachmentCalls(CallsBase):
         self,
         attachment_ids: Sequence[str],
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         include_download_urls: bool = False,
         download_ttl: timedelta | None = None,
         all_or_nothing: bool = False,
@@ -60,7 +60,7 @@ class AttachmentCalls(CallsBase):
         return await self._connection.call(call, request, timeout)
 
     async def extend_hold(
-        self, hold_id: str, *, tenant_id: str, ttl: timedelta, timeout: float | None = None
+        self, hold_id: str, *, tenant_id: str = "", ttl: timedelta, timeout: float | None = None
     ) -> attachments.ExtendHoldResponse:
         """Extends a hold to at least `ttl` from now, 1 s to 7 days: `.hold`.
 
@@ -73,7 +73,12 @@ class AttachmentCalls(CallsBase):
         return await self._connection.call(call, request, timeout)
 
     async def release_hold(
-        self, hold_id: str, *, tenant_id: str, consumed: bool = False, timeout: float | None = None
+        self,
+        hold_id: str,
+        *,
+        tenant_id: str = "",
+        consumed: bool = False,
+        timeout: float | None = None,
     ) -> attachments.ReleaseHoldResponse:
         """Releases a hold: `.hold`.
 
@@ -92,7 +97,7 @@ class AttachmentCalls(CallsBase):
         self,
         attachment_id: str,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         ttl: timedelta | None = None,
         disposition: DispositionName | None = None,
         timeout: float | None = None,
@@ -117,7 +122,7 @@ class AttachmentCalls(CallsBase):
         self,
         attachment_id: str,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         force: bool = False,
         request_id: str | None = None,
         timeout: float | None = None,

@@ -18,7 +18,7 @@ class UploadSessionCalls(CallsBase):
     async def start_upload_session(
         self,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         filename: str,
         content_type: str,
         size_bytes: int | None = None,
@@ -76,7 +76,7 @@ class UploadSessionCalls(CallsBase):
         self,
         attachment_id: str,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         checksums: Mapping[str, str] | None = None,
         size_bytes: int | None = None,
         validate_only: bool = False,
@@ -108,7 +108,7 @@ class UploadSessionCalls(CallsBase):
         self,
         items: Sequence[str | BatchItem],
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         atomic: bool = False,
         request_id: str | None = None,
         timeout: float | None = None,
@@ -137,7 +137,7 @@ class UploadSessionCalls(CallsBase):
         self,
         attachment_id: str,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         request_id: str | None = None,
         timeout: float | None = None,
     ) -> sessions.CancelUploadSessionResponse:
@@ -157,7 +157,7 @@ class UploadSessionCalls(CallsBase):
         return await self._connection.call(call, request, timeout)
 
     async def get_upload_session(
-        self, attachment_id: str, *, tenant_id: str, timeout: float | None = None
+        self, attachment_id: str, *, tenant_id: str = "", timeout: float | None = None
     ) -> sessions.GetUploadSessionResponse:
         """Returns a session in any state: `.session`. Raises AttachmentNotFound."""
         request = sessions.GetUploadSessionRequest(tenant_id=tenant_id, attachment_id=attachment_id)
@@ -167,7 +167,7 @@ class UploadSessionCalls(CallsBase):
     async def list_upload_sessions(
         self,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         states: Collection[StateName] = (),
         purpose: str = "",
         create_time_from: datetime | None = None,
@@ -199,7 +199,7 @@ class UploadSessionCalls(CallsBase):
     async def get_upload_policy(
         self,
         *,
-        tenant_id: str,
+        tenant_id: str = "",
         purpose: str = "",
         size: int | None = None,
         timeout: float | None = None,

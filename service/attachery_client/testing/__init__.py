@@ -16,6 +16,7 @@ from attachery.v1.resources_pb2 import UploadTarget
 from attachery_client.client import AttacheryClient
 from attachery_client.connection import Connection, Stubs
 from attachery_client.errors import AttacheryError
+from attachery_client.testing.callers import choose_tenant
 from attachery_client.testing.failures import Failure, Failures, as_received
 from attachery_client.testing.service import InMemoryService
 from attachery_client.transfer import Body, Transfer
@@ -34,10 +35,13 @@ class FakeAttachery(AttacheryClient):
             attachery.fail("STORAGE_UNAVAILABLE", method="complete_upload_session")
     """
 
-    def __init__(self, *, allow_empty: bool = False) -> None:
-        """With `allow_empty`, uploads of 0 bytes are good, as for a purpose that allows them."""
+    def __init__(self, *, allow_empty: bool = False, tenant_id: str = "") -> None:
+        """With `allow_empty`, uploads of 0 bytes are good, as for a purpose that allows them.
+
+        `tenant_id`: the one tenant that the credential covers; empty for a credential for all.
+        """
         super().__init__("in-memory", api_key="none")
-        self._service = InMemoryService(allow_empty=allow_empty)
+        self._service = InMemoryService(allow_empty=allow_empty, tenant_id=tenant_id)
         self._failures = Failures()
         self._connection = _Direct(self._service, self._failures)
 
@@ -94,13 +98,14 @@ class _Direct(Connection):
         self._failures = failures
 
     def open(self) -> None:
-        self._stubs = Stubs(self._service, self._service, self._service)
+        self._stubs = Stubs(self._service, self._service, self._service, self._service)
 
     async def call(self, method: Any, request: Any, timeout: float | None) -> Any:  # noqa: ARG002, ASYNC109
         planned = self._failures.take(_snake_case(method.__name__))
         try:
             if planned is not None and not planned.answer_is_lost:
                 raise planned.error
+            choose_tenant(request, self._service.tenant_id)
             answer = method(request)
             if planned is not None:
                 raise planned.error

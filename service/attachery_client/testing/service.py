@@ -1,4 +1,4 @@
-"""Both services on a dictionary."""
+"""The services on a dictionary."""
 # ruff: noqa: N802 - the contract names the methods
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any, BinaryIO
 from uuid import uuid4
 
+from attachery.v1 import access_pb2 as access
 from attachery.v1 import admin_pb2 as admin
 from attachery.v1 import attachments_pb2 as attachments
 from attachery.v1 import resources_pb2 as resources
 from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import errors
 from attachery_client.testing.batches import check_items
+from attachery_client.testing.callers import caller_of
 from attachery_client.testing.holds import Holds, check_wish
 from attachery_client.testing.messages import (
     SCHEME,
@@ -40,10 +42,14 @@ _SETTLED = ("READY", "DELETED", "EXPIRED")
 
 
 class InMemoryService:
-    """Answers request messages as the service would, and keeps bytes as storage would."""
+    """Answers request messages as the service would, and keeps bytes as storage would.
 
-    def __init__(self, *, allow_empty: bool = False) -> None:
+    `tenant_id`: the tenant that the credential of all calls covers; empty for all tenants.
+    """
+
+    def __init__(self, *, allow_empty: bool = False, tenant_id: str = "") -> None:
         self.uploads: dict[str, Upload] = {}
+        self.tenant_id = tenant_id
         self._allow_empty = allow_empty
         self._holds = Holds()
         self._outcomes: dict[tuple[str, str, str, str], tuple[bytes, Any]] = {}
@@ -155,6 +161,9 @@ class InMemoryService:
             sessions_seen=len(uploads),
             objects_seen=sum(upload.data is not None for upload in uploads),
         )
+
+    def GetCaller(self, request: Any) -> access.GetCallerResponse:  # noqa: ARG002
+        return caller_of(self.tenant_id)
 
     def receive(self, target: resources.UploadTarget, body: Body) -> None:
         """Stores the bytes, as storage does when a target is followed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -30,12 +31,14 @@ class Principal:
     """An authenticated caller. `tenants` None means every tenant, `session` None every session.
 
     A principal that is bound to a session may call only methods about a single session.
+    `expire_time`: of its credential; None if it has none.
     """
 
     name: str
     tenants: frozenset[str] | None
     scopes: frozenset[Scope]
     session: UUID | None = None
+    expire_time: datetime | None = None
 
     def require_scope(self, scope: Scope, *, about_one_session: bool = False) -> None:
         """Raises ScopeMissing."""
@@ -43,10 +46,17 @@ class Principal:
         if scope not in self.scopes or (bound and not about_one_session):
             raise ScopeMissing(scope=scope.value)
 
-    def require_tenant(self, tenant_id: str) -> None:
-        """Raises TenantDenied."""
-        if self.tenants is not None and tenant_id not in self.tenants:
+    def tenant_of(self, requested: str) -> str:
+        """Returns the requested tenant, or the principal's only one if none is requested.
+
+        Returns an empty text, which no request may have, if none is requested and the principal has
+        several. Raises TenantDenied.
+        """
+        if self.tenants is None or requested in self.tenants:
+            return requested
+        if requested or not self.tenants:
             raise TenantDenied
+        return next(iter(self.tenants)) if len(self.tenants) == 1 else ""
 
     def require_session(self, attachment_id: UUID) -> None:
         """Hides every session but its own. Raises AttachmentNotFound."""

@@ -60,6 +60,7 @@ class SessionClaims:
             tenants=frozenset({self.tenant_id}),
             scopes=_SCOPES,
             session=self.attachment_id,
+            expire_time=self.expire_time,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from attachery_service.domain.code_points import is_printable
@@ -13,6 +14,8 @@ from attachery_service.domain.validation import RuleViolation
 
 EVERY_TENANT = "*"
 _MAX_NAME_BYTES = 128
+# The last second that a response can show: year 9999.
+_LATEST = 253_402_300_799
 
 
 class ClaimError(ValueError):
@@ -32,11 +35,15 @@ class ClaimNames:
     renamed: Mapping[str, frozenset[Scope]] = field(default_factory=dict)
 
     def principal(self, claims: Mapping[str, Any]) -> Principal:
-        """Builds the principal; an absent claim grants nothing. Raises ClaimError."""
+        """Builds the principal of verified claims; an absent claim grants nothing.
+
+        Raises ClaimError.
+        """
         return Principal(
             name=_name(claims.get(self.name)),
             tenants=_tenants(claims.get(self.tenants, [])),
             scopes=_scopes(claims.get(self.scopes, []), self.renamed),
+            expire_time=datetime.fromtimestamp(min(float(claims["exp"]), _LATEST), UTC),
         )
 
 

@@ -12,14 +12,15 @@ from typing import Any, Final, Self
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
-from attachery.v1 import admin_pb2, attachments_pb2, options_pb2, upload_sessions_pb2
+from attachery.v1 import access_pb2, admin_pb2, attachments_pb2, options_pb2, upload_sessions_pb2
 from attachery_service.domain.identity import Scope
 from attachery_service.domain.rates import Category
 
 UPLOADS: Final = upload_sessions_pb2.DESCRIPTOR.services_by_name["UploadSessionService"]
 ATTACHMENTS: Final = attachments_pb2.DESCRIPTOR.services_by_name["AttachmentService"]
 ADMIN: Final = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
-CONTRACT: Final = (UPLOADS, ATTACHMENTS, ADMIN)
+ACCESS: Final = access_pb2.DESCRIPTOR.services_by_name["AccessService"]
+CONTRACT: Final = (UPLOADS, ATTACHMENTS, ADMIN, ACCESS)
 SERVICES: Final[tuple[str, ...]] = tuple(service.full_name for service in CONTRACT)
 
 _CATEGORY_PREFIX: Final = "RATE_CATEGORY_"
@@ -27,11 +28,16 @@ _CATEGORY_PREFIX: Final = "RATE_CATEGORY_"
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The scope that a method requires, and the rate limit that its calls count towards."""
+    """The scope that a method requires, and the rate limit that its calls count towards.
 
-    scope: Scope
+    `scope`: None if every authenticated caller may call it, which only methods without a tenant
+    permit.
+    """
+
+    scope: Scope | None
     category: Category
     accepts_session_token: bool
+    has_no_tenant: bool = False
 
     @classmethod
     def of(cls, method: MethodDescriptor) -> Self:
@@ -40,9 +46,10 @@ class Access:
         category = options_pb2.RateCategory.Name(access.rate_category)
         try:
             return cls(
-                Scope(access.scope),
+                None if access.has_no_tenant and not access.scope else Scope(access.scope),
                 Category(category.removeprefix(_CATEGORY_PREFIX).lower()),
                 access.accepts_session_token,
+                access.has_no_tenant,
             )
         except ValueError as error:
             message = f"{method.full_name} needs the option (attachery.v1.access): {error}"

@@ -24,6 +24,7 @@ from attachery_service.rpc.messages.resolutions import (
     ResultCache,
 )
 from attachery_service.rpc.methods import (
+    ACCESS,
     ADMIN,
     ATTACHMENTS,
     SERVICES,
@@ -32,6 +33,7 @@ from attachery_service.rpc.methods import (
     open_methods,
 )
 from attachery_service.rpc.pipeline.parts import PipelineParts
+from attachery_service.rpc.services.access import AccessServicer
 from attachery_service.rpc.services.admin import AdminServicer, AdminUseCases
 from attachery_service.rpc.services.attachments import AttachmentServicer, AttachmentUseCases
 from attachery_service.rpc.services.health import Health, HealthServicer
@@ -141,6 +143,7 @@ def _add_contract(server: grpc.aio.Server, parts: ServerParts) -> None:
         (UPLOADS, UploadSessionServicer(parts.uploads, view)),
         (ATTACHMENTS, AttachmentServicer(parts.attachments, view, _encode(parts, view))),
         (ADMIN, AdminServicer(parts.admin)),
+        (ACCESS, AccessServicer()),
     )
     for service, servicer in servicers:
         methods = contract_methods(service)

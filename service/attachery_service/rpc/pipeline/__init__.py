@@ -6,7 +6,8 @@
     authentication  the principal, from the credential or the client certificate
     authorization   the scope that the method requires
     parsing         the request message
-    tenant          the principal must be allowed to act for the request's tenant
+    tenant          the principal must be allowed to act for the request's tenant; a request without
+                    one gets the principal's only tenant
     rate limit      of the principal, the tenant and the method's category
     call            the servicer's method
     status          the status code, and the reason of a failure

@@ -12,7 +12,7 @@ from attachery_service.rpc.pipeline.calls import Call
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """Rejects principals without the scope of the method.
+    """Rejects principals without the scope of the method, if it has one.
 
     Accepts principals bound to one session only in methods that take session tokens; the use case
     compares the session.
@@ -22,6 +22,8 @@ class Authorization:
 
     async def process(self, calls: Sequence[Call]) -> None:
         scope, about_one_session = self.access.scope, self.access.accepts_session_token
+        if scope is None:
+            return
         for call in calls:
             try:
                 call.principal.require_scope(scope, about_one_session=about_one_session)

@@ -39,12 +39,13 @@ def _contract_pipeline(
     method: Method, access: Access, servicer_method: UnaryMethod, parts: PipelineParts
 ) -> Pipeline:
     """For a method of the contract, in the order that the package's docstring gives."""
+    tenant = () if access.has_no_tenant else (TenantCheck(),)
     return _admitting(
         parts,
         Authentication(parts.authenticate, parts.peers),
         Authorization(access),
         Parsing(method.parse),
-        TenantCheck(),
+        *tenant,
         RateLimitCheck(parts.limiter, access.category),
         UnaryCall(servicer_method),
     )

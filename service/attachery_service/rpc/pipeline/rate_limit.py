@@ -20,7 +20,7 @@ class RateLimitCheck:
 
     async def process(self, calls: Sequence[Call]) -> None:
         for call in calls:
-            tenant_id: str = call.request.tenant_id
+            tenant_id = call.tenant_id or ""
             try:
                 allowance = await self.limiter.hit(call.principal, tenant_id, self.category)
             except AttacheryError as error:

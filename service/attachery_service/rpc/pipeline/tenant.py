@@ -1,4 +1,4 @@
-"""Step `tenant`: restricts a call to one tenant."""
+"""Step `tenant`: determines the one tenant of a call."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from attachery_service.rpc.pipeline.calls import Call
 class TenantCheck:
     """Rejects principals that may not act for the tenant of the request.
 
-    Every request message of the contract has a `tenant_id`.
+    Writes the tenant into a request without one, so that all that follows sees it: the command,
+    page tokens, the payload of a request id, shared statements.
     """
 
     async def process(self, calls: Sequence[Call]) -> None:
         for call in calls:
-            tenant_id: str = call.request.tenant_id
             try:
-                call.principal.require_tenant(tenant_id)
+                call.tenant_id = call.principal.tenant_of(call.request.tenant_id)
             except TenantDenied as error:
                 call.error = error
             else:
-                call.tenant_id = tenant_id
+                call.request.tenant_id = call.tenant_id

@@ -136,6 +136,13 @@ def test_the_access_rules_of_a_method_are_its_option() -> None:
     assert RULES[GET.path] == Access(Scope.UPLOADS_READ, Category.READ, True)
 
 
+def test_only_a_method_without_a_tenant_may_need_no_scope() -> None:
+    option = options_pb2.MethodAccess(
+        rate_category=options_pb2.RATE_CATEGORY_READ, has_no_tenant=True
+    )
+    assert service_with(option) == Access(None, Category.READ, False, has_no_tenant=True)
+
+
 @pytest.mark.parametrize(
     "option",
     [

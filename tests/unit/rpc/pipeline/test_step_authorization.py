@@ -27,3 +27,10 @@ async def test_the_scope_is_required_and_session_tokens_count_where_the_method_t
     await Authorization(access).process(calls)
     failed = [isinstance(each.error, ScopeMissing) for each in calls]
     assert failed == [False, True, not accepts_session_token, True]
+
+
+async def test_a_method_without_a_scope_is_open_to_every_principal() -> None:
+    uploader = replace(principal(), session=UUID(int=1))
+    calls = [call(principal=principal()), call(principal=uploader)]
+    await Authorization(Access(None, Category.READ, False, has_no_tenant=True)).process(calls)
+    assert [each.error for each in calls] == [None, None]

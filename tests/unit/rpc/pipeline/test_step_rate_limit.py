@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from attachery.v1.upload_sessions_pb2 import GetUploadSessionRequest
 from attachery_service.domain.errors import RateLimited
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.rates import Allowance, Category, RateLimit
@@ -32,8 +31,7 @@ class OnePerTenant:
 async def test_each_call_counts_towards_the_limit_of_its_principal_tenant_and_category() -> None:
     limiter = OnePerTenant()
     calls = [
-        call(request=GetUploadSessionRequest(tenant_id=tenant), principal=principal())
-        for tenant in ("a", "a", "b", "free", "free")
+        call(tenant_id=tenant, principal=principal()) for tenant in ("a", "a", "b", "free", "free")
     ]
     await RateLimitCheck(limiter, Category.READ).process(calls)
     assert [isinstance(each.error, RateLimited) for each in calls] == [
