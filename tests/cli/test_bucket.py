@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -317,6 +318,25 @@ async def test_check_reports_missing_rules_and_the_remedy(
     )
     changed = await run_here("check", settings=serve_settings)
     assert found(changed.out)["lifecycle"].startswith("missing")
+
+
+async def test_check_names_the_purposes_whose_uploads_object_storage_does_not_limit(
+    run_here: RunHere, serve_settings: ServeSettings, tmp_path: Path
+) -> None:
+    purposes = tmp_path / "purposes.toml"
+    settings = {**serve_settings, "purposes": str(purposes)}
+    for option, named in (
+        ("undeclared_size = 'form'", False),
+        ("undeclared_size = 'put'", True),
+        ("undeclared_size = 'put'\nsize_required = true", False),
+    ):
+        purposes.write_text(f"[scan]\n{option}\n", encoding="utf-8")
+        done = await run_here("check", settings=settings)
+        assert done.code == 0
+        note = "does not limit uploads of undeclared size (undeclared_size = put): purpose scan"
+        assert (note in done.out) == named
+    purposes.write_text("[scan]\nundeclared_size = 'stream'\n", encoding="utf-8")
+    assert "undeclared_size" in (await run_here("check", settings=settings)).refused_with(2)
 
 
 async def test_check_warns_of_rules_that_would_delete_attachments(

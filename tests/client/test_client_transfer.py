@@ -27,6 +27,7 @@ from support.scripted_storage import SECRET, Answer, answer, scripted_storage
 MIB = 1024 * 1024
 
 ACCESS_DENIED = "<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"
+LENGTH_REQUIRED = "<Error><Code>MissingContentLength</Code></Error>"
 REQUEST_TIMEOUT = "<Error><Code>RequestTimeout</Code></Error>"
 
 
@@ -66,6 +67,20 @@ async def test_a_put_is_the_target_to_the_letter(transfer: HttpTransfer, tmp_pat
     assert len(received.headers) == len(dict(received.headers))
     assert received.start == b"hello"
     assert received.raw_path == f"/b/k?X-Amz-Credential=a%2Fb&{SECRET}"
+
+
+async def test_a_put_has_a_length_where_the_target_has_none(
+    transfer: HttpTransfer, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"hello")
+    async with scripted_storage() as storage:
+        await transfer.send(storage.target(**{"content-type": "text/plain"}), read_body(path, ()))
+    (received,) = storage.received
+    headers = dict(received.headers)
+    assert headers["content-length"] == "5"
+    assert "transfer-encoding" not in headers
+    assert received.start == b"hello"
 
 
 async def test_a_form_has_the_file_last_and_a_length(transfer: HttpTransfer) -> None:
@@ -109,6 +124,7 @@ async def test_a_lost_answer_to_a_write_once_target_is_a_success(transfer: HttpT
     [
         (answer(403, ACCESS_DENIED), 403, "AccessDenied"),
         (answer(400, "no xml"), 400, ""),
+        (answer(411, LENGTH_REQUIRED), 411, "MissingContentLength"),
         (answer(412), 412, ""),
         (answer(307, Location="/elsewhere"), 307, ""),
     ],

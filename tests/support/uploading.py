@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -88,7 +88,12 @@ def put_request(key: str, body: bytes = BODY, **changes: object) -> TargetReques
 
 def form_request(key: str, **changes: object) -> TargetRequest:
     """A request for a form of 1 to 1024 bytes, with `changes`."""
-    return put_request(key, BODY, **{"size": None, "write_once": False, **changes})
+    return put_request(key, BODY, **{"size": None, "is_form": True, "write_once": False, **changes})
+
+
+async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
+    """A body whose length HTTP does not declare."""
+    yield body
 
 
 def checksums_of(body: bytes, *algorithms: Algorithm) -> Checksums:

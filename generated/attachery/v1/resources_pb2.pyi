@@ -374,7 +374,9 @@ class UploadTarget(google.protobuf.message.Message):
     """URL of the request."""
     @property
     def headers(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Headers of the request: send all of them unchanged."""
+        """Headers of the request: send all of them unchanged. A PUT also needs a Content-Length, which is
+        among them if the size was declared: AWS refuses a chunked body with 411.
+        """
 
     @property
     def form_fields(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:

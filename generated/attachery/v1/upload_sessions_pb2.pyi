@@ -82,7 +82,7 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     size_bytes: builtins.int
     """Exact size in bytes, 1 (0 where the policy sets `allow_empty`) up to the policy's maximum. When
     given, the target is a PUT that takes exactly this size; when absent, a POST form that takes
-    the policy's minimum up to the maximum.
+    the policy's minimum up to the maximum, or a PUT of any size (`UploadPolicy.undeclared_size`).
     """
     content_id: builtins.str
     """Content-ID for inline use: one pair of `<>` is stripped, then 1..128 of letters, digits, `.`,
@@ -828,6 +828,37 @@ class UploadPolicy(google.protobuf.message.Message):
     SNIFFING_ENFORCE: UploadPolicy.Sniffing.ValueType  # 3
     """An upload fails if its first bytes contradict the declared type."""
 
+    class _UndeclaredSize:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _UndeclaredSizeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[UploadPolicy._UndeclaredSize.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        UNDECLARED_SIZE_UNSPECIFIED: UploadPolicy._UndeclaredSize.ValueType  # 0
+        """Never sent."""
+        UNDECLARED_SIZE_FORM: UploadPolicy._UndeclaredSize.ValueType  # 1
+        """A POST form, which takes the policy's minimum up to the maximum and nothing else."""
+        UNDECLARED_SIZE_PUT: UploadPolicy._UndeclaredSize.ValueType  # 2
+        """A PUT without a limit of its own: AWS accepts up to 5 GiB. Complete verifies the size. A larger
+        object than the policy's maximum makes the session FAILED, also without `terminal_on_mismatch`,
+        and is deleted. The request needs a Content-Length, which AWS demands (411) and others do not.
+        """
+
+    class UndeclaredSize(_UndeclaredSize, metaclass=_UndeclaredSizeEnumTypeWrapper):
+        """Target of an upload whose size Start does not declare. The policy's maximum is reserved for it,
+        and the target of a session stays the same if the policy changes.
+        """
+
+    UNDECLARED_SIZE_UNSPECIFIED: UploadPolicy.UndeclaredSize.ValueType  # 0
+    """Never sent."""
+    UNDECLARED_SIZE_FORM: UploadPolicy.UndeclaredSize.ValueType  # 1
+    """A POST form, which takes the policy's minimum up to the maximum and nothing else."""
+    UNDECLARED_SIZE_PUT: UploadPolicy.UndeclaredSize.ValueType  # 2
+    """A PUT without a limit of its own: AWS accepts up to 5 GiB. Complete verifies the size. A larger
+    object than the policy's maximum makes the session FAILED, also without `terminal_on_mismatch`,
+    and is deleted. The request needs a Content-Length, which AWS demands (411) and others do not.
+    """
+
     PURPOSE_FIELD_NUMBER: builtins.int
     MAX_SIZE_BYTES_FIELD_NUMBER: builtins.int
     SIZE_REQUIRED_FIELD_NUMBER: builtins.int
@@ -845,6 +876,7 @@ class UploadPolicy(google.protobuf.message.Message):
     DELETE_WHEN_CONSUMED_FIELD_NUMBER: builtins.int
     ROUTES_FIELD_NUMBER: builtins.int
     ALLOW_EMPTY_FIELD_NUMBER: builtins.int
+    UNDECLARED_SIZE_FIELD_NUMBER: builtins.int
     purpose: builtins.str
     """Name of the purpose."""
     max_size_bytes: builtins.int
@@ -856,11 +888,15 @@ class UploadPolicy(google.protobuf.message.Message):
     sniffing: global___UploadPolicy.Sniffing.ValueType
     """Use of the first bytes."""
     terminal_on_mismatch: builtins.bool
-    """A mismatch makes the session FAILED; if false, the session stays PENDING."""
+    """A mismatch makes the session FAILED; if false, the session stays PENDING, unless the object is
+    larger than `max_size_bytes`.
+    """
     delete_when_consumed: builtins.bool
     """Attachments are deleted once a hold on them is released as consumed, if no other hold is left."""
     allow_empty: builtins.bool
     """An upload of 0 bytes is accepted: Start and Complete accept a `size_bytes` of 0."""
+    undeclared_size: global___UploadPolicy.UndeclaredSize.ValueType
+    """Target of an upload whose size Start does not declare."""
     @property
     def allowed_content_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Accepted media types, with `image/*` for all images; empty: every type."""
@@ -917,9 +953,10 @@ class UploadPolicy(google.protobuf.message.Message):
         delete_when_consumed: builtins.bool = ...,
         routes: collections.abc.Iterable[global___UploadRoute] | None = ...,
         allow_empty: builtins.bool = ...,
+        undeclared_size: global___UploadPolicy.UndeclaredSize.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["default_ttl", b"default_ttl", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["allow_empty", b"allow_empty", "allowed_content_types", b"allowed_content_types", "checksum_required", b"checksum_required", "default_ttl", b"default_ttl", "delete_when_consumed", b"delete_when_consumed", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_size_bytes", b"max_size_bytes", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention", "purpose", b"purpose", "routes", b"routes", "size_required", b"size_required", "sniffing", b"sniffing", "terminal_on_mismatch", b"terminal_on_mismatch"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allow_empty", b"allow_empty", "allowed_content_types", b"allowed_content_types", "checksum_required", b"checksum_required", "default_ttl", b"default_ttl", "delete_when_consumed", b"delete_when_consumed", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_size_bytes", b"max_size_bytes", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention", "purpose", b"purpose", "routes", b"routes", "size_required", b"size_required", "sniffing", b"sniffing", "terminal_on_mismatch", b"terminal_on_mismatch", "undeclared_size", b"undeclared_size"]) -> None: ...
 
 global___UploadPolicy = UploadPolicy
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from attachery.v1.resources_pb2 import UploadTarget
 from attachery_client.client import AttacheryClient
@@ -35,13 +35,23 @@ class FakeAttachery(AttacheryClient):
             attachery.fail("STORAGE_UNAVAILABLE", method="complete_upload_session")
     """
 
-    def __init__(self, *, allow_empty: bool = False, tenant_id: str = "") -> None:
-        """With `allow_empty`, uploads of 0 bytes are good, as for a purpose that allows them.
+    def __init__(
+        self,
+        *,
+        allow_empty: bool = False,
+        undeclared_size: Literal["form", "put"] = "form",
+        tenant_id: str = "",
+    ) -> None:
+        """Has one purpose, with these options of a policy, and one credential.
 
-        `tenant_id`: the one tenant that the credential covers; empty for a credential for all.
+        - `allow_empty`: uploads of 0 bytes are good.
+        - `undeclared_size`: the target of an upload whose size is not declared, a form or a PUT.
+        - `tenant_id`: the one tenant that the credential covers; empty for a credential for all.
         """
         super().__init__("in-memory", api_key="none")
-        self._service = InMemoryService(allow_empty=allow_empty, tenant_id=tenant_id)
+        self._service = InMemoryService(
+            allow_empty=allow_empty, undeclared_size=undeclared_size, tenant_id=tenant_id
+        )
         self._failures = Failures()
         self._connection = _Direct(self._service, self._failures)
 

@@ -37,9 +37,10 @@ def matches(upload: Upload, request: Any) -> bool:
     )
 
 
-def target_of(session: resources.UploadSession) -> resources.UploadTarget:
+def target_of(session: resources.UploadSession, undeclared_size: str) -> resources.UploadTarget:
+    is_form = undeclared_size == "form" and not session.HasField("declared_size_bytes")
     return resources.UploadTarget(
-        method="PUT" if session.HasField("declared_size_bytes") else "POST",
+        method="POST" if is_form else "PUT",
         url=SCHEME + session.attachment_id,
         expire_time=session.expire_time,
         ttl=duration(TTL),

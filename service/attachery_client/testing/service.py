@@ -47,10 +47,13 @@ class InMemoryService:
     `tenant_id`: the tenant that the credential of all calls covers; empty for all tenants.
     """
 
-    def __init__(self, *, allow_empty: bool = False, tenant_id: str = "") -> None:
+    def __init__(
+        self, *, allow_empty: bool = False, undeclared_size: str = "form", tenant_id: str = ""
+    ) -> None:
         self.uploads: dict[str, Upload] = {}
         self.tenant_id = tenant_id
         self._allow_empty = allow_empty
+        self._undeclared_size = undeclared_size
         self._holds = Holds()
         self._outcomes: dict[tuple[str, str, str, str], tuple[bytes, Any]] = {}
 
@@ -60,7 +63,9 @@ class InMemoryService:
         if request.validate_only:
             return sessions.StartUploadSessionResponse(session=new_session(request, ""))
         upload = self._once(request, lambda: self._start(request))
-        target = target_of(upload.session) if upload.state == "PENDING" else None
+        target = None
+        if upload.state == "PENDING":
+            target = target_of(upload.session, self._undeclared_size)
         token = f"atts_fake_{upload.session.attachment_id}" if target else ""
         return sessions.StartUploadSessionResponse(
             session=upload.session, target=target, session_token=token
@@ -114,7 +119,7 @@ class InMemoryService:
             stored_bytes=sum(u.session.size_bytes for u in uploads if u.state == "READY"),
         )
         return sessions.GetUploadPolicyResponse(
-            policy=default_policy(allow_empty=self._allow_empty),
+            policy=default_policy(self._undeclared_size, allow_empty=self._allow_empty),
             usage=usage,
             route=route_of(request),
         )

@@ -66,6 +66,12 @@ class Upload:
         if self.data is None:
             raise errors.ObjectNotUploaded
         check_size(demands, LARGEST_SIZE, allow_empty=self.allow_empty)
+        if len(self.data) > self.session.max_size_bytes:
+            facts = {
+                "maxSize": str(self.session.max_size_bytes),
+                "actualSize": str(len(self.data)),
+            }
+            return errors.ObjectTooLarge(facts=facts)
         if not self.data and not self.allow_empty and not _sizes(self.session, demands):
             return errors.EmptyObject(facts={"actualSize": "0"})
         return _mismatch(self.session, demands, self.data)
@@ -133,7 +139,9 @@ def with_normal_filename(request: Any) -> sessions.StartUploadSessionRequest:
     return normal
 
 
-def default_policy(*, allow_empty: bool = False) -> sessions.UploadPolicy:
+def default_policy(
+    undeclared_size: str = "form", *, allow_empty: bool = False
+) -> sessions.UploadPolicy:
     return sessions.UploadPolicy(
         purpose="default",
         max_size_bytes=MAX_SIZE,
@@ -147,6 +155,7 @@ def default_policy(*, allow_empty: bool = False) -> sessions.UploadPolicy:
         max_metadata_retention=duration(timedelta(days=365)),
         terminal_on_mismatch=True,
         allow_empty=allow_empty,
+        undeclared_size=f"UNDECLARED_SIZE_{undeclared_size.upper()}",  # type: ignore[arg-type]
         routes=[sessions.UploadRoute(name=n, max_size_bytes=most) for n, most in ROUTES],
     )
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from datetime import timedelta
 
 from attachery_service.app.options import database_options, storage_options
 from attachery_service.app.parts import policies_of
 from attachery_service.cli.arguments import add_ready_file
 from attachery_service.cli.ready_file import settings_of
+from attachery_service.domain.policy import Policy
 from attachery_service.postgres.database import Database, open_database
 from attachery_service.postgres.migrate import require_schema
 from attachery_service.postgres.queries import Query
@@ -41,20 +43,30 @@ def add_arguments(parser: ArgumentParser) -> None:
 async def run(options: Namespace) -> int:
     """Print one finding per line; fail where `serve` would."""
     settings = settings_of(options.ready_file)
-    policies = policies_of(settings).values()
+    policies = policies_of(settings)
     async with open_database(database_options(settings)) as database:
         _print("schema version", await require_schema(database))
         _print("database clock", f"{await _clock_difference(database):+.3f} s from this machine's")
     async with open_storage(storage_options(settings)) as storage:
         await _check_storage(settings, storage)
-        await _check_lifecycle(storage, max(policy.max_metadata_retention for policy in policies))
+        longest_life = max(policy.max_metadata_retention for policy in policies.values())
+        await _check_lifecycle(storage, longest_life)
         await _check_cors(storage)
+    _print_unlimited(policies)
     return 0
 
 
 async def _clock_difference(database: Database) -> float:
     row = await database.row(_NOW)
     return float(row["now"]) - time.time() if row else 0.0
+
+
+def _print_unlimited(policies: Mapping[str, Policy]) -> None:
+    """Name the purposes whose uploads may be larger than their maximum until Complete."""
+    names = sorted(name for name, policy in policies.items() if policy.accepts_any_size)
+    if names:
+        rule = "object storage does not limit uploads of undeclared size (undeclared_size = put)"
+        _print("note", f"{rule}: purpose {', '.join(names)}")
 
 
 async def _check_storage(settings: Settings, storage: Storage) -> None:

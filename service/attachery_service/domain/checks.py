@@ -122,8 +122,14 @@ class Expectation(Struct, frozen=True, kw_only=True):
 
 
 def check_description(expected: Expectation, found: StoredObject) -> list[Check]:
-    """Checks an object by its metadata alone."""
-    checks = [Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.PASSED)]
+    """Checks an object by its metadata alone.
+
+    The maximum comes first: it ends a session whose other mismatches could be replaced.
+    """
+    checks = [
+        Check(CheckKind.EXISTS, CheckMethod.HEAD, CheckOutcome.PASSED),
+        _check(CheckKind.MAX_SIZE, found.size <= expected.max_size, expected.max_size, found.size),
+    ]
     if found.unreadable:
         return [*checks, unreadable_check(found.unreadable)]
     if not expected.sizes and expected.min_size:
@@ -131,9 +137,6 @@ def check_description(expected: Expectation, found: StoredObject) -> list[Check]
     checks += [
         _check(CheckKind.SIZE, found.size == size, size, found.size) for size in expected.sizes
     ]
-    checks.append(
-        _check(CheckKind.MAX_SIZE, found.size <= expected.max_size, expected.max_size, found.size)
-    )
     checks.append(_check_content_type(expected.content_type, found))
     return checks
 

@@ -26,6 +26,21 @@ class Sniffing(StrEnum):
     ENFORCE = "enforce"
 
 
+class UndeclaredSize(StrEnum):
+    """The target of an upload whose size is not declared.
+
+    FORM: object storage accepts the minimum to the maximum only. PUT: it accepts any size, and
+    Complete verifies it.
+    """
+
+    FORM = "form"
+    PUT = "put"
+
+    def takes_form(self, size: int | None) -> bool:
+        """Whether the target of an upload with this declared size, or none, is a form."""
+        return size is None and self is UndeclaredSize.FORM
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """A route for files of up to `max_size` bytes; None: the limit of the policy."""
@@ -49,7 +64,8 @@ class Policy:
 
     `allowed_content_types`: `image/png`, or `image/*` for all image types; empty for any.
     `allow_empty`: an object of 0 bytes is a valid upload. `terminal_on_mismatch` False: after a
-    mismatch, the session stays PENDING, and its target can replace the bytes.
+    mismatch, the session stays PENDING, and its target can replace the bytes; an object above
+    `max_size` is final nevertheless.
     `delete_when_consumed`: releasing the last hold as consumed deletes the bytes. `routes`:
     recommended ways for a file to reach the system that uses this service, the smallest first.
     """
@@ -57,6 +73,7 @@ class Policy:
     max_size: int = DEFAULT_MAX_SIZE
     allow_empty: bool = False
     size_required: bool = False
+    undeclared_size: UndeclaredSize = UndeclaredSize.FORM
     checksum_required: bool = False
     allowed_content_types: tuple[str, ...] = ()
     sniffing: Sniffing = Sniffing.REPORT
@@ -70,6 +87,11 @@ class Policy:
     terminal_on_mismatch: bool = True
     delete_when_consumed: bool = False
     routes: tuple[Route, ...] = DEFAULT_ROUTES
+
+    @property
+    def accepts_any_size(self) -> bool:
+        """Whether object storage does not limit the size of some uploads."""
+        return self.undeclared_size is UndeclaredSize.PUT and not self.size_required
 
     @property
     def min_size(self) -> int:

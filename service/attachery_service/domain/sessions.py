@@ -30,6 +30,7 @@ from attachery_service.domain.errors import (
     UploadFailed,
     UploadNotReady,
 )
+from attachery_service.domain.policy import UndeclaredSize
 
 
 class SessionState(StrEnum):
@@ -80,6 +81,7 @@ class SessionFilter(Struct, frozen=True, kw_only=True):
 class Session(Struct, frozen=True, kw_only=True):
     """The fields of all states, at `read_time`, the database's clock.
 
+    `max_size` and `undeclared_size` are those of the policy at Start; the policy may change later.
     `object_purge_time`: the time at which the bytes are deleted, at the end of their own lifetime
     or of the last hold (`held_until`), whichever is later.
     """
@@ -92,6 +94,7 @@ class Session(Struct, frozen=True, kw_only=True):
     declaration: Declaration
     purpose: str
     max_size: int
+    undeclared_size: UndeclaredSize
     seal: Seal
     upload_key: str
     auto_complete: bool

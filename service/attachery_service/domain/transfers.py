@@ -13,7 +13,8 @@ from attachery_service.domain.checksums import Checksums
 class TargetRequest(Struct, frozen=True, kw_only=True):
     """The constraints that a signed upload must enforce. Sizes in bytes.
 
-    `size` None: any size from `min_size` to `max_size`, which takes a form.
+    `size`: None if it was not declared. A form accepts `min_size` to `max_size` bytes; a PUT
+    accepts `size` bytes, or any number if that is None.
     """
 
     key: str
@@ -21,6 +22,7 @@ class TargetRequest(Struct, frozen=True, kw_only=True):
     size: int | None
     max_size: int
     min_size: int = 1
+    is_form: bool = False
     checksums: Checksums
     write_once: bool
     lifetime: timedelta

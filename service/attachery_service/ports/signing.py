@@ -17,7 +17,10 @@ class TargetSigner(Protocol):
         """Generates a key that was never used before."""
 
     async def sign_upload(self, request: TargetRequest) -> UploadTarget:
-        """Signs an upload that object storage accepts only within the request's constraints."""
+        """Signs an upload that object storage accepts only within the request's constraints.
+
+        A PUT has no limit of its size if none is declared.
+        """
 
     async def sign_download(
         self, sealed: SealedObject, lifetime: timedelta, content_type: str, disposition: str

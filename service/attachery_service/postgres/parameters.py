@@ -49,6 +49,7 @@ def start_row(new: NewSession, request: RequestKey | None, limits: Limits) -> Js
         "attachment_id": str(new.attachment_id),
         "purpose": command.purpose,
         "max_size": command.policy.max_size,
+        "undeclared_size": command.policy.undeclared_size,
         **declaration_row(command.declaration),
         "seal": new.seal,
         "upload_key": new.upload_key,

@@ -6,6 +6,7 @@ max_size = "150MiB"             # or bytes
 [avatar]
 max_size = 5242880
 size_required = true
+undeclared_size = "form"       # or "put"
 allow_empty = false            # whether an upload of 0 bytes is good
 allowed_content_types = ["image/png", "image/jpeg"]
 sniffing = "enforce"
@@ -30,7 +31,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from attachery_service.domain.content_types import is_media_type
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME
-from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy, Route, Sniffing
+from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy, Route, Sniffing, UndeclaredSize
 from attachery_service.settings.quantities import AnyCase, Bytes, duration
 from attachery_service.settings.toml import open_tables
 
@@ -57,6 +58,7 @@ class PurposeTable(BaseModel):
     max_size: Annotated[int, Field(gt=0, le=5 * 2**30), Bytes]
     allow_empty: bool
     size_required: bool
+    undeclared_size: Annotated[UndeclaredSize, AnyCase]
     checksum_required: bool
     allowed_content_types: tuple[str, ...]
     sniffing: Annotated[Sniffing, AnyCase]

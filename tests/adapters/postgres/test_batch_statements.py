@@ -22,7 +22,7 @@ from attachery_service.domain.errors import MalformedRequest, ResourceExhausted
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.new_session import NewSession, StartCommand
-from attachery_service.domain.policy import Policy
+from attachery_service.domain.policy import Policy, UndeclaredSize
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import (
     FailedSession,
@@ -77,6 +77,7 @@ FULL_COMMAND = replace(
         metadata={"a": 'NULL,"{}', "ä": ""},
     ),
     purpose="other",
+    policy=dataclasses.replace(PLAIN_COMMAND.policy, undeclared_size=UndeclaredSize.PUT),
     auto_complete=True,
 )
 PLAIN = NewSession(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +18,7 @@ from attachery_service.s3.objects import S3ObjectStore
 from attachery_service.s3.signing.urls import S3TargetSigner
 from support.clocks import signing_earlier
 from support.proxy import proxy_of
-from support.uploading import BODY, OTHER_BODY, Uploader, checksums_of, put_request
+from support.uploading import BODY, OTHER_BODY, Uploader, checksums_of, in_chunks, put_request
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -52,16 +51,47 @@ async def test_another_length_is_refused(
 async def test_a_body_of_unknown_length_is_refused(
     signer: S3TargetSigner, objects: S3ObjectStore, uploader: Uploader, key: str
 ) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        yield BODY
-
     target = await signer.sign_upload(put_request(key))
     headers = {name: v for name, v in target.headers.items() if name != "Content-Length"}
 
     async with uploader.http.put(
-        URL(target.url, encoded=True), data=chunks(), headers=headers
+        URL(target.url, encoded=True), data=in_chunks(BODY), headers=headers
     ) as answer:
         assert 400 <= answer.status < 500
+    assert await objects.head(key) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"x" * 2000], ids=len)
+async def test_without_a_declared_size_any_length_is_accepted_once(
+    signer: S3TargetSigner, objects: S3ObjectStore, uploader: Uploader, key: str, body: bytes
+) -> None:
+    target = await signer.sign_upload(put_request(key, size=None))
+    assert "Content-Length" not in target.headers
+
+    assert (await uploader.send(target, body)).accepted
+    assert (await uploader.send(target, OTHER_BODY)).status == 412
+
+    found = await objects.head(key)
+    assert found is not None
+    assert found.size == len(body)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"content_type": "text/html"}, {"if_none_match": None}, {"content_md5": None}],
+    ids=lambda change: next(iter(change)),
+)
+async def test_without_a_declared_size_the_other_headers_are_bound(
+    signer: S3TargetSigner,
+    objects: S3ObjectStore,
+    uploader: Uploader,
+    key: str,
+    change: dict[str, str | None],
+) -> None:
+    declared = checksums_of(BODY, Algorithm.MD5)
+    target = await signer.sign_upload(put_request(key, size=None, checksums=declared))
+
+    assert (await uploader.send(target, BODY, **change)).refused
     assert await objects.head(key) is None
 
 

@@ -86,6 +86,14 @@ async def test_every_constraint_is_a_signed_header_the_target_names(
     assert {name.lower() for name in target.headers} == signed - {"host"}
 
 
+async def test_a_size_that_is_not_declared_is_not_signed(signer: S3TargetSigner, key: str) -> None:
+    target = await signer.sign_upload(put_request(key, size=None))
+
+    signed = set(query(target.url)["X-Amz-SignedHeaders"].split(";"))
+    assert (target.method, signed) == ("PUT", BASE - {"content-length"} | {"if-none-match"})
+    assert {name.lower() for name in target.headers} == signed - {"host"}
+
+
 async def test_the_headers_contain_the_declaration(signer: S3TargetSigner, key: str) -> None:
     digest = checksums_of(BODY, Algorithm.SHA256).sha256
     assert digest is not None

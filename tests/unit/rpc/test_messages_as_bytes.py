@@ -21,6 +21,7 @@ from attachery_service.domain.declarations import Declaration, Disposition
 from attachery_service.domain.errors import AttachmentNotFound, BatchAborted, ObjectPurged
 from attachery_service.domain.holds import Hold
 from attachery_service.domain.identity import ALL_SCOPES, Principal, Scope
+from attachery_service.domain.policy import UndeclaredSize
 from attachery_service.domain.sessions import (
     Attachment,
     CancelledSession,
@@ -92,6 +93,7 @@ common = {
     "declaration": declarations,
     "purpose": names,
     "max_size": numbers,
+    "undeclared_size": st.sampled_from(UndeclaredSize),
     "seal": st.sampled_from(Seal),
     "upload_key": names,
     "auto_complete": st.booleans(),
@@ -382,6 +384,7 @@ def example() -> ReadySession:
         ),
         purpose="default",
         max_size=100,
+        undeclared_size=UndeclaredSize.FORM,
         seal=Seal.WRITE_ONCE,
         upload_key="key",
         auto_complete=False,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attachery_service.domain.policy import Policy, Route, Sniffing
+from attachery_service.domain.policy import Policy, Route, Sniffing, UndeclaredSize
 from attachery_service.settings.policies import read_policies
 from attachery_service.settings.toml import SettingsFileError
 
@@ -28,6 +28,7 @@ def test_without_a_file_there_is_the_built_in_default() -> None:
     assert policy.max_object_retention == timedelta(days=30)
     assert policy.max_metadata_retention == timedelta(days=365)
     assert not policy.delete_when_consumed
+    assert policy.undeclared_size is UndeclaredSize.FORM
     assert [route.name for route in policy.routes] == ["json", "multipart", "upload_session"]
 
 
@@ -100,6 +101,9 @@ def test_a_file_takes_the_first_route_it_fits(
         ("[a]\n\nmax_size = 'big'", 3, "max_size"),
         ("[a]\nmax_sise = 1", 2, "max_sise"),
         ("[b]\n[a]\nsniffing = 'maybe'", 3, "sniffing"),
+        ("[b]\n[a]\nundeclared_size = 'stream'", 3, "undeclared_size"),
+        ("[a]\nundeclared_size = true", 2, "undeclared_size"),
+        ("[a]\nundeclared_size = ''", 2, "undeclared_size"),
         ("[a]\ndefault_ttl = -1", 2, "default_ttl"),
         ("\n[a]\ndefault_ttl = 30", 2, "min_ttl"),
         ("[a]\nobject_retention = 'P90D'", 1, "metadata_retention"),
@@ -161,6 +165,7 @@ def test_sizes_and_times_may_be_written_as_in_the_settings(tmp_path: Path) -> No
         default_ttl = "10m"
         object_retention = "30d"
         sniffing = "Enforce"
+        undeclared_size = "PUT"
         routes = [{ name = "json", max_size = "2.1MB" }, { name = "upload_session" }]
         """
     avatar = read_policies(written(tmp_path, text), Policy())["avatar"]
@@ -168,4 +173,5 @@ def test_sizes_and_times_may_be_written_as_in_the_settings(tmp_path: Path) -> No
     assert avatar.default_ttl == timedelta(minutes=10)
     assert avatar.object_retention == timedelta(days=30)
     assert avatar.sniffing is Sniffing.ENFORCE
+    assert avatar.undeclared_size is UndeclaredSize.PUT
     assert avatar.routes[0].max_size == 2_100_000

@@ -10,7 +10,7 @@ from attachery_service.domain.checks import Check, CheckKind, CheckMethod, Check
 from attachery_service.domain.checksums import Algorithm
 from attachery_service.domain.declarations import Disposition
 from attachery_service.domain.holds import Hold
-from attachery_service.domain.policy import Policy, Route, Sniffing
+from attachery_service.domain.policy import Policy, Route, Sniffing, UndeclaredSize
 from attachery_service.domain.quota import Limits, Usage
 from attachery_service.domain.sessions import SessionState, UploadSession
 from attachery_service.domain.transfers import UploadTarget
@@ -36,6 +36,9 @@ DISPOSITIONS = {
 KINDS = {kind: _Check.Kind.Value(f"KIND_{kind.name}") for kind in CheckKind}
 METHODS = {method: _Check.Method.Value(f"METHOD_{method.name}") for method in CheckMethod}
 SNIFFINGS = {sniffing: _Policy.Sniffing.Value(f"SNIFFING_{sniffing.name}") for sniffing in Sniffing}
+UNDECLARED_SIZES = {
+    each: _Policy.UndeclaredSize.Value(f"UNDECLARED_SIZE_{each.name}") for each in UndeclaredSize
+}
 OUTCOMES = {outcome: _Check.Outcome.Value(f"OUTCOME_{outcome.name}") for outcome in CheckOutcome}
 
 _BY_NUMBER: dict[int, Disposition] = {number: each for each, number in DISPOSITIONS.items()}
@@ -90,6 +93,7 @@ def policy_message(purpose: str, policy: Policy) -> upload_sessions_pb2.UploadPo
         max_size_bytes=policy.max_size,
         allow_empty=policy.allow_empty,
         size_required=policy.size_required,
+        undeclared_size=UNDECLARED_SIZES[policy.undeclared_size],
         checksum_required=policy.checksum_required,
         allowed_content_types=policy.allowed_content_types,
         sniffing=SNIFFINGS[policy.sniffing],

@@ -44,15 +44,15 @@ class S3TargetSigner:
         return self.storage.options.key(tenant_id, str(attachment_id), nonce)
 
     async def sign_upload(self, request: TargetRequest) -> UploadTarget:
-        """Signs a PUT of exactly this size, or a form for `min_size` to `max_size` bytes.
+        """Signs a form, or a PUT of exactly the declared size.
 
         Raises ValueError for a write-once form.
         """
-        if request.size is None and request.write_once:
+        if request.is_form and request.write_once:
             raise ValueError("a form cannot be write-once")
         with translate_errors(self.storage.options.operation_timeout):
             lifetime = await self._lifetime(request.lifetime)
-            if request.size is None:
+            if request.is_form:
                 return await self._form(request, lifetime)
             return await self._put(request, lifetime)
 

@@ -173,7 +173,7 @@ class BatchCompleteUploadSessions:
     def _outcome(self, item: VerifiedItem) -> CompleteOutcome | None:
         if item.verified is None:
             return None
-        is_final = item.error is None or self.verifier.is_final(item.session)
+        is_final = item.error is None or self.verifier.is_final(item.session, item.error)
         if not isinstance(item.session, PendingSession):
             return claim_of(item.verified) if is_final else None
         if item.error is None:

@@ -115,7 +115,7 @@ class CompleteUploadSession:
         error: VerificationFailed,
     ) -> None:
         self.verifier.discard_copy(session, verified.found.key)
-        if not self.verifier.is_final(session):
+        if not self.verifier.is_final(session, error):
             raise error
         rejection = rejection_of(verified, error)
         if await self.sessions.fail(session, rejection, command.request, principal.name) is None:
@@ -134,8 +134,9 @@ class CompleteUploadSession:
         verified = await self.verifier.compare(session, command.extras)
         if command.validate_only:
             return Completed(session, verified.checks)
-        if verified.error is not None and not self.verifier.is_final(session):
-            raise verified.error
+        error = verified.error
+        if error is not None and not self.verifier.is_final(session, error):
+            raise error
         return await self.background.run_to_completion(
             self._store_claim(principal, command, session, verified)
         )

@@ -75,7 +75,8 @@ class StartUploadSession:
 
     def _seal(self, declaration: Declaration, policy: Policy) -> Seal:
         # An upload that can be repeated after a mismatch must not be write-once.
-        if declaration.size is None or not policy.terminal_on_mismatch:
+        is_form = policy.undeclared_size.takes_form(declaration.size)
+        if is_form or not policy.terminal_on_mismatch:
             return Seal.COPY
         return self.put_seal
 
@@ -94,6 +95,7 @@ def _target(session: PendingSession, min_size: int) -> TargetRequest:
         size=declared.size,
         min_size=min_size,
         max_size=session.max_size,
+        is_form=session.undeclared_size.takes_form(declared.size),
         checksums=declared.checksums,
         write_once=session.seal is Seal.WRITE_ONCE,
         lifetime=session.time_left,

@@ -22,8 +22,10 @@ from attachery_service.domain.checks import (
 )
 from attachery_service.domain.checksums import Checksums
 from attachery_service.domain.errors import (
+    AttacheryError,
     ObjectChanging,
     ObjectNotUploaded,
+    ObjectTooLarge,
     VerificationFailed,
 )
 from attachery_service.domain.idempotency import Outcome
@@ -111,9 +113,12 @@ class UploadVerifier:
         expected = self._expectation(session, extras)
         return await self.verification.compare(_stored_object(session), expected)
 
-    def is_final(self, session: OpenSession) -> bool:
-        """Returns whether wrong bytes end the session."""
-        return self._policy(session).terminal_on_mismatch
+    def is_final(self, session: OpenSession, error: AttacheryError) -> bool:
+        """Returns whether bytes with this error end the session.
+
+        An object above the maximum always does: a PUT without a declared size has no other limit.
+        """
+        return isinstance(error, ObjectTooLarge) or self._policy(session).terminal_on_mismatch
 
     def discard_copy(self, session: PendingSession, key: str) -> None:
         """Deletes a copy that no row will name; never the upload itself."""
@@ -134,9 +139,10 @@ class UploadVerifier:
         verified = described
         if described.failed_check is None:
             verified = await self._seal_and_read(described, expected, session)
-        if verified.failed_check is not None and self.is_final(session):
+        failed = verified.failed_check
+        if failed is not None and self.is_final(session, as_error(failed)):
             try:
-                await self._confirm(session, verified.failed_check, described.found, expected)
+                await self._confirm(session, failed, described.found, expected)
             except BaseException:
                 self.discard_copy(session, verified.found.key)
                 raise
