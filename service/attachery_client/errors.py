@@ -189,10 +189,7 @@ class AttachmentNotFound(NotFound):
 
 
 class HoldNotFound(NotFound):
-    """The tenant has no such hold; an id of another tenant gets the same answer.
-
-    Metadata: `holdId`.
-    """
+    """The tenant has no such hold, or the owner no live one. Metadata: `holdId` or `holdOwner`."""
 
     summary = "There is no such hold."
     reason = "HOLD_NOT_FOUND"

@@ -11,16 +11,22 @@ from uuid import uuid4
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from attachery.v1 import attachments_pb2 as attachments
 from attachery.v1 import resources_pb2 as resources
 from attachery.v1 import upload_sessions_pb2 as sessions
 
 DispositionName = Literal["attachment", "inline"]
+HoldModeName = Literal["add", "replace"]
 StateName = Literal["pending", "ready", "failed", "cancelled", "expired", "deleted"]
 
 _DISPOSITIONS = {
     None: resources.DISPOSITION_UNSPECIFIED,
     "attachment": resources.DISPOSITION_ATTACHMENT,
     "inline": resources.DISPOSITION_INLINE,
+}
+_HOLD_MODES = {
+    "add": attachments.HOLD_MODE_ADD,
+    "replace": attachments.HOLD_MODE_REPLACE,
 }
 
 
@@ -37,9 +43,17 @@ def new_request_id() -> str:
     return str(uuid4())
 
 
-def hold_owner(name: str | None, ttl: timedelta | None) -> str:
-    """A new owner for a hold without one, so that a retry does not take a second hold."""
-    return str(uuid4()) if name is None and ttl is not None else name or ""
+def hold_owner(name: str | None, ttl: timedelta | None, mode: HoldModeName) -> str:
+    """A new owner for a new hold without one, so that a retry does not take a second hold."""
+    needs_name = name is None and ttl is not None and mode == "add"
+    return str(uuid4()) if needs_name else name or ""
+
+
+def hold_mode(name: HoldModeName) -> attachments.HoldMode.ValueType:
+    """Raises ValueError for an unknown name."""
+    if name not in _HOLD_MODES:
+        raise ValueError("hold_mode must be 'add' or 'replace'")
+    return _HOLD_MODES[name]
 
 
 def checksums(digests: Mapping[str, str] | None) -> resources.Checksums | None:

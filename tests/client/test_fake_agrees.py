@@ -517,6 +517,101 @@ class Scenarios:
                 await call
             assert caught.value.facts == {"holdId": unknown}
 
+    async def test_a_hold_is_replaced_as_a_set(self, world: World) -> None:
+        client, ids = world.client, sorted([await ready(world) for _ in range(3)])
+
+        async def replace(*attachment_ids: str) -> Any:
+            return await client.resolve_attachments(
+                attachment_ids,
+                tenant_id=TENANT,
+                hold_ttl=timedelta(hours=9) if attachment_ids else None,
+                hold_owner="draft",
+                hold_mode="replace",
+            )
+
+        first = (await replace(*ids)).hold
+        assert (await client.get_hold(hold_owner="draft", tenant_id=TENANT)).attachment_ids == ids
+        refused = await replace(ids[0], "x")
+        assert not refused.HasField("hold")
+        assert isinstance(from_status(refused.results[0].status), errors.BatchAborted)
+        kept = (await replace(ids[1])).hold
+        assert (kept.hold_id, kept.attachment_count) == (first.hold_id, 1)
+        assert (await client.get_hold(first.hold_id, tenant_id=TENANT)).attachment_ids == ids[1:2]
+        freed = (await client.get_attachment(ids[0], tenant_id=TENANT)).attachment
+        held = (await client.get_attachment(ids[1], tenant_id=TENANT)).attachment
+        assert freed.object_purge_time.seconds < held.object_purge_time.seconds
+        assert held.object_purge_time == kept.expire_time
+        released = (await replace()).hold
+        assert released.hold_id == first.hold_id
+        assert released.HasField("release_time")
+        assert not (await replace()).HasField("hold")
+        assert not (await client.get_hold(first.hold_id, tenant_id=TENANT)).attachment_ids
+        incomplete: list[dict[str, Any]] = [
+            {"hold_ttl": timedelta(hours=1)},
+            {"hold_owner": "draft"},
+        ]
+        for own in incomplete:
+            with pytest.raises(errors.InvalidRequest):
+                await client.resolve_attachments(ids, tenant_id=TENANT, hold_mode="replace", **own)
+        with pytest.raises(ValueError, match="hold_mode"):
+            await client.resolve_attachments(
+                ids,
+                tenant_id=TENANT,
+                hold_mode="set",  # type: ignore[arg-type]
+            )
+
+    async def test_holds_by_owner_and_on_an_attachment(self, world: World) -> None:
+        client, ids = world.client, sorted([await ready(world), await ready(world)])
+
+        async def take(owner: str, attachment_ids: list[str]) -> str:
+            answer = await client.resolve_attachments(
+                attachment_ids, tenant_id=TENANT, hold_ttl=timedelta(hours=2), hold_owner=owner
+            )
+            return answer.hold.hold_id
+
+        async def found(**wanted: Any) -> list[str]:
+            answer = await client.list_holds(tenant_id=TENANT, **wanted)
+            return [hold.hold_id for hold in answer.holds]
+
+        one, two = await take("one", ids), await take("two", ids[:1])
+        assert await found(hold_owner="one") == [one]
+        assert await found(attachment_id=ids[0]) == [one, two]
+        assert await found(hold_owner="two", attachment_id=ids[1]) == []
+        page = await client.list_holds(attachment_id=ids[0], tenant_id=TENANT, page_size=1)
+        rest = await found(attachment_id=ids[0], page_token=page.next_page_token)
+        assert ([hold.hold_id for hold in page.holds], rest) == ([one], [two])
+        part = await client.get_hold(one, tenant_id=TENANT, page_size=1)
+        rest_of_ids = await client.get_hold(one, tenant_id=TENANT, page_token=part.next_page_token)
+        assert [*part.attachment_ids, *rest_of_ids.attachment_ids] == ids
+        assert not rest_of_ids.next_page_token
+
+        later = await client.extend_hold(hold_owner="one", tenant_id=TENANT, ttl=timedelta(days=3))
+        assert later.hold.hold_id == one
+        await world.end_hold(two)
+        await client.release_hold(hold_owner="one", tenant_id=TENANT)
+        for owner in ("one", "two", "three"):
+            for call in (
+                client.get_hold(hold_owner=owner, tenant_id=TENANT),
+                client.extend_hold(hold_owner=owner, tenant_id=TENANT, ttl=timedelta(days=3)),
+                client.release_hold(hold_owner=owner, tenant_id=TENANT),
+            ):
+                with pytest.raises(errors.HoldNotFound) as missing:
+                    await call
+                assert missing.value.facts == {"holdOwner": owner}
+        assert await found(attachment_id=ids[0]) == []
+
+    async def test_a_hold_has_one_name_in_a_request(self, world: World) -> None:
+        client, hold_id = world.client, str(uuid4())
+        for call, field in (
+            (client.get_hold(tenant_id=TENANT), "hold_id"),
+            (client.get_hold(hold_id, hold_owner="job", tenant_id=TENANT), "hold_owner"),
+            (client.release_hold(tenant_id=TENANT), "hold_id"),
+            (client.list_holds(tenant_id=TENANT), "hold_owner"),
+        ):
+            with pytest.raises(errors.InvalidRequest) as refused:
+                await call
+            assert [v.field for v in refused.value.violations] == [field]
+
     async def test_a_held_attachment_is_deleted_by_force_only(self, world: World) -> None:
         attachment_id = await ready(world)
         held = await world.client.resolve_attachments(

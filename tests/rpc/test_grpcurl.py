@@ -93,6 +93,10 @@ async def test_every_method_can_be_called_with_the_contract_it_brings(dev: Dev) 
         of_hold = {"hold_id": hold["hold_id"]}
         extended = caller.call(f"{ATTACHMENTS}/ExtendHold", ttl="3600s", **of_hold)["hold"]
         assert extended["expire_time"] > hold["expire_time"]
+        found = caller.call(f"{ATTACHMENTS}/GetHold", **of_hold)
+        assert found["attachment_ids"] == [named["attachment_id"]]
+        (listed,) = caller.call(f"{ATTACHMENTS}/ListHolds", **named)["holds"]
+        assert listed["hold_id"] == hold["hold_id"]
         assert "release_time" in caller.call(f"{ATTACHMENTS}/ReleaseHold", **of_hold)["hold"]
         deleted = caller.call(f"{ATTACHMENTS}/DeleteAttachment", force=True, **named)["attachment"]
         assert deleted["state"] == "UPLOAD_SESSION_STATE_DELETED"

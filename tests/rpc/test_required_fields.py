@@ -14,6 +14,9 @@ from attachery_service.rpc.methods import CONTRACT
 from support.failures import failure
 from support.service_fixtures import ServiceUnderTest
 
+# A request needs one of these fields and another one, so neither is marked.
+ONE_OF_TWO = {"hold_id", "hold_owner"}
+
 
 def _methods() -> Iterator[MethodDescriptor]:
     for service in CONTRACT:
@@ -38,4 +41,5 @@ async def test_an_empty_request_is_refused_for_each_required_field(
     call: Any = shared_service.channel.unary_unary(path)
     refused = await failure(call(b"", metadata=shared_service.metadata))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert {field for field, _ in refused.violations} == _required(method.input_type)
+    named = {field for field, _ in refused.violations}
+    assert named - ONE_OF_TWO == _required(method.input_type)

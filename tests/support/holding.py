@@ -29,18 +29,48 @@ async def held(service: ServiceUnderTest, *ids: str, **fields: Any) -> resources
     return (await take(service, *ids, **fields)).hold
 
 
+async def replace(
+    service: ServiceUnderTest, *ids: str, **fields: Any
+) -> pb.ResolveAttachmentsResponse:
+    """Replaces the attachments of the hold of the owner `draft`."""
+    own = {"hold_owner": "draft", "hold_mode": pb.HOLD_MODE_REPLACE}
+    return await take(service, *ids, **{**own, **fields})
+
+
+async def get_hold(service: ServiceUnderTest, **fields: Any) -> pb.GetHoldResponse:
+    request = pb.GetHoldRequest(**{"tenant_id": TENANT, **fields})
+    return await service.attachments.GetHold(request, metadata=service.metadata)
+
+
+async def list_holds(service: ServiceUnderTest, **fields: Any) -> pb.ListHoldsResponse:
+    request = pb.ListHoldsRequest(**{"tenant_id": TENANT, **fields})
+    return await service.attachments.ListHolds(request, metadata=service.metadata)
+
+
 async def extend(
-    service: ServiceUnderTest, hold_id: str, ttl: timedelta | None, tenant_id: str = TENANT
+    service: ServiceUnderTest,
+    hold_id: str,
+    ttl: timedelta | None,
+    tenant_id: str = TENANT,
+    hold_owner: str = "",
 ) -> resources_pb2.Hold:
-    lifetime = duration(ttl)
-    request = pb.ExtendHoldRequest(tenant_id=tenant_id, hold_id=hold_id, ttl=lifetime)
+    request = pb.ExtendHoldRequest(
+        tenant_id=tenant_id, hold_id=hold_id, hold_owner=hold_owner, ttl=duration(ttl)
+    )
     return (await service.attachments.ExtendHold(request, metadata=service.metadata)).hold
 
 
 async def release(
-    service: ServiceUnderTest, hold_id: str, tenant_id: str = TENANT, *, consumed: bool = False
+    service: ServiceUnderTest,
+    hold_id: str,
+    tenant_id: str = TENANT,
+    *,
+    hold_owner: str = "",
+    consumed: bool = False,
 ) -> resources_pb2.Hold:
-    request = pb.ReleaseHoldRequest(tenant_id=tenant_id, hold_id=hold_id, consumed=consumed)
+    request = pb.ReleaseHoldRequest(
+        tenant_id=tenant_id, hold_id=hold_id, hold_owner=hold_owner, consumed=consumed
+    )
     return (await service.attachments.ReleaseHold(request, metadata=service.metadata)).hold
 
 

@@ -9,12 +9,49 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import google.rpc.status_pb2
+import sys
 import typing
 
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
+else:
+    import typing_extensions
+
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _HoldMode:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _HoldModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_HoldMode.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    HOLD_MODE_UNSPECIFIED: _HoldMode.ValueType  # 0
+    """As ADD."""
+    HOLD_MODE_ADD: _HoldMode.ValueType  # 1
+    """They stay in the hold."""
+    HOLD_MODE_REPLACE: _HoldMode.ValueType  # 2
+    """Those that are not listed are released, and the hold then has exactly the listed ones. Needs
+    `hold_owner`, and implies `all_or_nothing`: if one id fails, nothing is released or held. The end of
+    the hold never moves closer. Without ids, the hold is released as by ReleaseHold.
+    """
+
+class HoldMode(_HoldMode, metaclass=_HoldModeEnumTypeWrapper):
+    """Effect of a Resolve on the attachments of the owner's existing hold."""
+
+HOLD_MODE_UNSPECIFIED: HoldMode.ValueType  # 0
+"""As ADD."""
+HOLD_MODE_ADD: HoldMode.ValueType  # 1
+"""They stay in the hold."""
+HOLD_MODE_REPLACE: HoldMode.ValueType  # 2
+"""Those that are not listed are released, and the hold then has exactly the listed ones. Needs
+`hold_owner`, and implies `all_or_nothing`: if one id fails, nothing is released or held. The end of
+the hold never moves closer. Without ids, the hold is released as by ReleaseHold.
+"""
+global___HoldMode = HoldMode
 
 @typing.final
 class GetAttachmentRequest(google.protobuf.message.Message):
@@ -72,6 +109,7 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
     ALL_OR_NOTHING_FIELD_NUMBER: builtins.int
     HOLD_TTL_FIELD_NUMBER: builtins.int
     HOLD_OWNER_FIELD_NUMBER: builtins.int
+    HOLD_MODE_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """The owner of all of them; may be empty if the credential covers exactly one tenant."""
     include_download_urls: builtins.bool
@@ -85,10 +123,13 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
     spaces; only with `hold_ttl`. A repeated call of the same caller with the same owner adds to the
     existing hold and never shortens it. Empty: a new hold for each call.
     """
+    hold_mode: global___HoldMode.ValueType
+    """Whether the call adds to the owner's hold or replaces its attachments."""
     @property
     def attachment_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """1..1,000 ids; a duplicate id has one result for each position. Fewer if the response would exceed
-        the 4 MiB limit of gRPC clients because of long filenames and much metadata.
+        """1..1,000 ids, or none with `HOLD_MODE_REPLACE`; a duplicate id has one result for each position.
+        Fewer if the response would exceed the 4 MiB limit of gRPC clients because of long filenames and much
+        metadata.
         """
 
     @property
@@ -98,7 +139,7 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
     @property
     def hold_ttl(self) -> google.protobuf.duration_pb2.Duration:
         """Take a hold on the attachments with status OK: their bytes are kept at least this long, 1 s up to
-        7 days. Absent: no hold.
+        7 days. Absent: no hold. `HOLD_MODE_REPLACE` needs it, unless `attachment_ids` is empty.
         """
 
     def __init__(
@@ -111,9 +152,10 @@ class ResolveAttachmentsRequest(google.protobuf.message.Message):
         all_or_nothing: builtins.bool = ...,
         hold_ttl: google.protobuf.duration_pb2.Duration | None = ...,
         hold_owner: builtins.str = ...,
+        hold_mode: global___HoldMode.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["download_ttl", b"download_ttl", "hold_ttl", b"hold_ttl"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["all_or_nothing", b"all_or_nothing", "attachment_ids", b"attachment_ids", "download_ttl", b"download_ttl", "hold_owner", b"hold_owner", "hold_ttl", b"hold_ttl", "include_download_urls", b"include_download_urls", "tenant_id", b"tenant_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["all_or_nothing", b"all_or_nothing", "attachment_ids", b"attachment_ids", "download_ttl", b"download_ttl", "hold_mode", b"hold_mode", "hold_owner", b"hold_owner", "hold_ttl", b"hold_ttl", "include_download_urls", b"include_download_urls", "tenant_id", b"tenant_id"]) -> None: ...
 
 global___ResolveAttachmentsRequest = ResolveAttachmentsRequest
 
@@ -199,7 +241,9 @@ class ResolveAttachmentsResponse(google.protobuf.message.Message):
 
     @property
     def hold(self) -> attachery.v1.resources_pb2.Hold:
-        """The hold on all attachments with code 0; absent if none was requested, or no attachment has code 0."""
+        """The hold on all attachments with code 0; absent if none was requested, or no attachment has code 0.
+        `HOLD_MODE_REPLACE` without ids: the hold that was released; absent if the owner had no live hold.
+        """
 
     def __init__(
         self,
@@ -281,18 +325,146 @@ class CreateDownloadUrlResponse(google.protobuf.message.Message):
 global___CreateDownloadUrlResponse = CreateDownloadUrlResponse
 
 @typing.final
+class GetHoldRequest(google.protobuf.message.Message):
+    """Request for a hold. Exactly one of `hold_id` and `hold_owner`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    HOLD_ID_FIELD_NUMBER: builtins.int
+    HOLD_OWNER_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The tenant; may be empty if the credential covers exactly one tenant."""
+    hold_id: builtins.str
+    """Id of the hold, of any principal."""
+    hold_owner: builtins.str
+    """Owner of the hold, as in the Resolve of the same caller."""
+    page_size: builtins.int
+    """Largest number of ids in the page: 1,000 if 0, at most 1,000."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        hold_id: builtins.str = ...,
+        hold_owner: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["hold_id", b"hold_id", "hold_owner", b"hold_owner", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]) -> None: ...
+
+global___GetHoldRequest = GetHoldRequest
+
+@typing.final
+class GetHoldResponse(google.protobuf.message.Message):
+    """The hold, and a page of the ids of its attachments."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: builtins.int
+    ATTACHMENT_IDS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Token of the next page; empty on the last one."""
+    @property
+    def hold(self) -> attachery.v1.resources_pb2.Hold:
+        """The hold."""
+
+    @property
+    def attachment_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Ids of its attachments, the oldest first; none if the hold was released. Deleted ones stay in the
+        hold.
+        """
+
+    def __init__(
+        self,
+        *,
+        hold: attachery.v1.resources_pb2.Hold | None = ...,
+        attachment_ids: collections.abc.Iterable[builtins.str] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["hold", b"hold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attachment_ids", b"attachment_ids", "hold", b"hold", "next_page_token", b"next_page_token"]) -> None: ...
+
+global___GetHoldResponse = GetHoldResponse
+
+@typing.final
+class ListHoldsRequest(google.protobuf.message.Message):
+    """Request for live holds. At least one of `hold_owner` and `attachment_id`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    HOLD_OWNER_FIELD_NUMBER: builtins.int
+    ATTACHMENT_ID_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The tenant; may be empty if the credential covers exactly one tenant."""
+    hold_owner: builtins.str
+    """Only holds of this owner, taken by any principal. Empty: of all owners, and without one."""
+    attachment_id: builtins.str
+    """Only holds on this attachment. Empty: on any."""
+    page_size: builtins.int
+    """Largest number of holds in the page: 50 if 0, at most 1,000."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        hold_owner: builtins.str = ...,
+        attachment_id: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attachment_id", b"attachment_id", "hold_owner", b"hold_owner", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]) -> None: ...
+
+global___ListHoldsRequest = ListHoldsRequest
+
+@typing.final
+class ListHoldsResponse(google.protobuf.message.Message):
+    """A page of holds."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HOLDS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Token of the next page; empty on the last one."""
+    @property
+    def holds(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[attachery.v1.resources_pb2.Hold]:
+        """The holds, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        holds: collections.abc.Iterable[attachery.v1.resources_pb2.Hold] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["holds", b"holds", "next_page_token", b"next_page_token"]) -> None: ...
+
+global___ListHoldsResponse = ListHoldsResponse
+
+@typing.final
 class ExtendHoldRequest(google.protobuf.message.Message):
-    """Request to extend a hold."""
+    """Request to extend a hold. Exactly one of `hold_id` and `hold_owner`."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: builtins.int
     HOLD_ID_FIELD_NUMBER: builtins.int
     TTL_FIELD_NUMBER: builtins.int
+    HOLD_OWNER_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """The tenant; may be empty if the credential covers exactly one tenant."""
     hold_id: builtins.str
-    """The hold."""
+    """Id of the hold."""
+    hold_owner: builtins.str
+    """Owner of the hold, as in the Resolve of the same caller."""
     @property
     def ttl(self) -> google.protobuf.duration_pb2.Duration:
         """Time from now until the new end: 1 s up to 7 days."""
@@ -303,9 +475,10 @@ class ExtendHoldRequest(google.protobuf.message.Message):
         tenant_id: builtins.str = ...,
         hold_id: builtins.str = ...,
         ttl: google.protobuf.duration_pb2.Duration | None = ...,
+        hold_owner: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["ttl", b"ttl"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["hold_id", b"hold_id", "tenant_id", b"tenant_id", "ttl", b"ttl"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["hold_id", b"hold_id", "hold_owner", b"hold_owner", "tenant_id", b"tenant_id", "ttl", b"ttl"]) -> None: ...
 
 global___ExtendHoldRequest = ExtendHoldRequest
 
@@ -332,29 +505,33 @@ global___ExtendHoldResponse = ExtendHoldResponse
 
 @typing.final
 class ReleaseHoldRequest(google.protobuf.message.Message):
-    """Request to end a hold."""
+    """Request to end a hold. Exactly one of `hold_id` and `hold_owner`."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TENANT_ID_FIELD_NUMBER: builtins.int
     HOLD_ID_FIELD_NUMBER: builtins.int
     CONSUMED_FIELD_NUMBER: builtins.int
+    HOLD_OWNER_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """The tenant; may be empty if the credential covers exactly one tenant."""
     hold_id: builtins.str
-    """The hold."""
+    """Id of the hold."""
     consumed: builtins.bool
     """The owner does not need the bytes any more. If the policy sets `delete_when_consumed`, they are
     deleted unless another hold is left.
     """
+    hold_owner: builtins.str
+    """Owner of the hold, as in the Resolve of the same caller."""
     def __init__(
         self,
         *,
         tenant_id: builtins.str = ...,
         hold_id: builtins.str = ...,
         consumed: builtins.bool = ...,
+        hold_owner: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["consumed", b"consumed", "hold_id", b"hold_id", "tenant_id", b"tenant_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["consumed", b"consumed", "hold_id", b"hold_id", "hold_owner", b"hold_owner", "tenant_id", b"tenant_id"]) -> None: ...
 
 global___ReleaseHoldRequest = ReleaseHoldRequest
 

@@ -56,6 +56,16 @@ class AttachmentServiceStub(object):
                 request_serializer=attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlRequest.SerializeToString,
                 response_deserializer=attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlResponse.FromString,
                 _registered_method=True)
+        self.GetHold = channel.unary_unary(
+                '/attachery.v1.AttachmentService/GetHold',
+                request_serializer=attachery_dot_v1_dot_attachments__pb2.GetHoldRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_attachments__pb2.GetHoldResponse.FromString,
+                _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/attachery.v1.AttachmentService/ListHolds',
+                request_serializer=attachery_dot_v1_dot_attachments__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_attachments__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
         self.ExtendHold = channel.unary_unary(
                 '/attachery.v1.AttachmentService/ExtendHold',
                 request_serializer=attachery_dot_v1_dot_attachments__pb2.ExtendHoldRequest.SerializeToString,
@@ -101,6 +111,22 @@ class AttachmentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetHold(self, request, context):
+        """Returns a hold and the ids of its attachments: a hold by its id until its row is deleted, an owner's
+        only while it is live. Needs the scope `attachments.resolve`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """Lists the live holds of an owner, on an attachment, or both, taken by any principal; the oldest
+        first. Needs the scope `attachments.resolve`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExtendHold(self, request, context):
         """Extends a hold. Needs the scope `attachments.resolve`. It never shortens a hold: a repeated call,
         or one with less than the time left, changes nothing.
@@ -111,7 +137,8 @@ class AttachmentServiceServicer(object):
 
     def ReleaseHold(self, request, context):
         """Ends a hold; attachments past their own time without another hold are deleted. Needs the scope
-        `attachments.resolve`. Releasing it again changes nothing.
+        `attachments.resolve`. Releasing it again by its id changes nothing; by its owner, the answer is
+        `HOLD_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,6 +169,16 @@ def add_AttachmentServiceServicer_to_server(servicer, server):
                     servicer.CreateDownloadUrl,
                     request_deserializer=attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlRequest.FromString,
                     response_serializer=attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlResponse.SerializeToString,
+            ),
+            'GetHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHold,
+                    request_deserializer=attachery_dot_v1_dot_attachments__pb2.GetHoldRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_attachments__pb2.GetHoldResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=attachery_dot_v1_dot_attachments__pb2.ListHoldsRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_attachments__pb2.ListHoldsResponse.SerializeToString,
             ),
             'ExtendHold': grpc.unary_unary_rpc_method_handler(
                     servicer.ExtendHold,
@@ -242,6 +279,60 @@ class AttachmentService(object):
             '/attachery.v1.AttachmentService/CreateDownloadUrl',
             attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlRequest.SerializeToString,
             attachery_dot_v1_dot_attachments__pb2.CreateDownloadUrlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.AttachmentService/GetHold',
+            attachery_dot_v1_dot_attachments__pb2.GetHoldRequest.SerializeToString,
+            attachery_dot_v1_dot_attachments__pb2.GetHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.AttachmentService/ListHolds',
+            attachery_dot_v1_dot_attachments__pb2.ListHoldsRequest.SerializeToString,
+            attachery_dot_v1_dot_attachments__pb2.ListHoldsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,22 @@ class AttachmentServiceStub:
     always of a type no browser runs as a page of the storage's origin.
     """
 
+    GetHold: grpc.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.GetHoldRequest,
+        attachery.v1.attachments_pb2.GetHoldResponse,
+    ]
+    """Returns a hold and the ids of its attachments: a hold by its id until its row is deleted, an owner's
+    only while it is live. Needs the scope `attachments.resolve`.
+    """
+
+    ListHolds: grpc.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.ListHoldsRequest,
+        attachery.v1.attachments_pb2.ListHoldsResponse,
+    ]
+    """Lists the live holds of an owner, on an attachment, or both, taken by any principal; the oldest
+    first. Needs the scope `attachments.resolve`.
+    """
+
     ExtendHold: grpc.UnaryUnaryMultiCallable[
         attachery.v1.attachments_pb2.ExtendHoldRequest,
         attachery.v1.attachments_pb2.ExtendHoldResponse,
@@ -58,7 +74,8 @@ class AttachmentServiceStub:
         attachery.v1.attachments_pb2.ReleaseHoldResponse,
     ]
     """Ends a hold; attachments past their own time without another hold are deleted. Needs the scope
-    `attachments.resolve`. Releasing it again changes nothing.
+    `attachments.resolve`. Releasing it again by its id changes nothing; by its owner, the answer is
+    `HOLD_NOT_FOUND`.
     """
 
     DeleteAttachment: grpc.UnaryUnaryMultiCallable[
@@ -96,6 +113,22 @@ class AttachmentServiceAsyncStub:
     always of a type no browser runs as a page of the storage's origin.
     """
 
+    GetHold: grpc.aio.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.GetHoldRequest,
+        attachery.v1.attachments_pb2.GetHoldResponse,
+    ]
+    """Returns a hold and the ids of its attachments: a hold by its id until its row is deleted, an owner's
+    only while it is live. Needs the scope `attachments.resolve`.
+    """
+
+    ListHolds: grpc.aio.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.ListHoldsRequest,
+        attachery.v1.attachments_pb2.ListHoldsResponse,
+    ]
+    """Lists the live holds of an owner, on an attachment, or both, taken by any principal; the oldest
+    first. Needs the scope `attachments.resolve`.
+    """
+
     ExtendHold: grpc.aio.UnaryUnaryMultiCallable[
         attachery.v1.attachments_pb2.ExtendHoldRequest,
         attachery.v1.attachments_pb2.ExtendHoldResponse,
@@ -109,7 +142,8 @@ class AttachmentServiceAsyncStub:
         attachery.v1.attachments_pb2.ReleaseHoldResponse,
     ]
     """Ends a hold; attachments past their own time without another hold are deleted. Needs the scope
-    `attachments.resolve`. Releasing it again changes nothing.
+    `attachments.resolve`. Releasing it again by its id changes nothing; by its owner, the answer is
+    `HOLD_NOT_FOUND`.
     """
 
     DeleteAttachment: grpc.aio.UnaryUnaryMultiCallable[
@@ -154,6 +188,26 @@ class AttachmentServiceServicer(metaclass=abc.ABCMeta):
         """
 
     @abc.abstractmethod
+    def GetHold(
+        self,
+        request: attachery.v1.attachments_pb2.GetHoldRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[attachery.v1.attachments_pb2.GetHoldResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.GetHoldResponse]]:
+        """Returns a hold and the ids of its attachments: a hold by its id until its row is deleted, an owner's
+        only while it is live. Needs the scope `attachments.resolve`.
+        """
+
+    @abc.abstractmethod
+    def ListHolds(
+        self,
+        request: attachery.v1.attachments_pb2.ListHoldsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[attachery.v1.attachments_pb2.ListHoldsResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.ListHoldsResponse]]:
+        """Lists the live holds of an owner, on an attachment, or both, taken by any principal; the oldest
+        first. Needs the scope `attachments.resolve`.
+        """
+
+    @abc.abstractmethod
     def ExtendHold(
         self,
         request: attachery.v1.attachments_pb2.ExtendHoldRequest,
@@ -170,7 +224,8 @@ class AttachmentServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[attachery.v1.attachments_pb2.ReleaseHoldResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.ReleaseHoldResponse]]:
         """Ends a hold; attachments past their own time without another hold are deleted. Needs the scope
-        `attachments.resolve`. Releasing it again changes nothing.
+        `attachments.resolve`. Releasing it again by its id changes nothing; by its owner, the answer is
+        `HOLD_NOT_FOUND`.
         """
 
     @abc.abstractmethod

@@ -99,7 +99,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     `attachmentId`.
     """
     ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 41
-    """The tenant has no such hold; an id of another tenant gets the same answer. Metadata: `holdId`."""
+    """The tenant has no such hold, or the owner no live one. Metadata: `holdId` or `holdOwner`."""
     ERROR_REASON_UPLOAD_ALREADY_COMPLETED: _ErrorReason.ValueType  # 50
     """The session is READY already. Metadata: `state`."""
     ERROR_REASON_UPLOAD_FAILED: _ErrorReason.ValueType  # 51
@@ -155,9 +155,11 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     Metadata: `limit`, `category`.
     """
     ERROR_REASON_INVALID_HOLD_OWNER: _ErrorReason.ValueType  # 120
-    """`hold_owner` breaks its rule, or is set without `hold_ttl`."""
+    """`hold_owner` breaks its rule, is set without `hold_ttl` or with `hold_id`, or is missing."""
     ERROR_REASON_INVALID_HOLD_ID: _ErrorReason.ValueType  # 121
     """`hold_id` is not the id of a hold."""
+    ERROR_REASON_INVALID_HOLD_MODE: _ErrorReason.ValueType  # 127
+    """`hold_mode` is a number that this version does not know."""
     ERROR_REASON_OBJECT_CHANGING: _ErrorReason.ValueType  # 80
     """The uploader replaced the object during each verification; the session stays PENDING."""
     ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 81
@@ -272,7 +274,7 @@ ERROR_REASON_ATTACHMENT_NOT_FOUND: ErrorReason.ValueType  # 40
 `attachmentId`.
 """
 ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 41
-"""The tenant has no such hold; an id of another tenant gets the same answer. Metadata: `holdId`."""
+"""The tenant has no such hold, or the owner no live one. Metadata: `holdId` or `holdOwner`."""
 ERROR_REASON_UPLOAD_ALREADY_COMPLETED: ErrorReason.ValueType  # 50
 """The session is READY already. Metadata: `state`."""
 ERROR_REASON_UPLOAD_FAILED: ErrorReason.ValueType  # 51
@@ -328,9 +330,11 @@ ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 62
 Metadata: `limit`, `category`.
 """
 ERROR_REASON_INVALID_HOLD_OWNER: ErrorReason.ValueType  # 120
-"""`hold_owner` breaks its rule, or is set without `hold_ttl`."""
+"""`hold_owner` breaks its rule, is set without `hold_ttl` or with `hold_id`, or is missing."""
 ERROR_REASON_INVALID_HOLD_ID: ErrorReason.ValueType  # 121
 """`hold_id` is not the id of a hold."""
+ERROR_REASON_INVALID_HOLD_MODE: ErrorReason.ValueType  # 127
+"""`hold_mode` is a number that this version does not know."""
 ERROR_REASON_OBJECT_CHANGING: ErrorReason.ValueType  # 80
 """The uploader replaced the object during each verification; the session stays PENDING."""
 ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 81

@@ -585,6 +585,7 @@ class Hold(google.protobuf.message.Message):
     ATTACHMENT_COUNT_FIELD_NUMBER: builtins.int
     RELEASE_TIME_FIELD_NUMBER: builtins.int
     CONSUMED_FIELD_NUMBER: builtins.int
+    CREATED_BY_FIELD_NUMBER: builtins.int
     hold_id: builtins.str
     """Id of the hold: a lower-case UUID."""
     tenant_id: builtins.str
@@ -595,6 +596,8 @@ class Hold(google.protobuf.message.Message):
     """Number of attachments in the hold."""
     consumed: builtins.bool
     """Released as consumed: the owner does not need the bytes any more."""
+    created_by: builtins.str
+    """Name of the principal that took the hold. Owners are separate for each principal."""
     @property
     def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the hold was taken."""
@@ -623,8 +626,9 @@ class Hold(google.protobuf.message.Message):
         attachment_count: builtins.int = ...,
         release_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         consumed: builtins.bool = ...,
+        created_by: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "release_time", b"release_time", "ttl", b"ttl"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attachment_count", b"attachment_count", "consumed", b"consumed", "create_time", b"create_time", "expire_time", b"expire_time", "hold_id", b"hold_id", "owner", b"owner", "release_time", b"release_time", "tenant_id", b"tenant_id", "ttl", b"ttl"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attachment_count", b"attachment_count", "consumed", b"consumed", "create_time", b"create_time", "created_by", b"created_by", "expire_time", b"expire_time", "hold_id", b"hold_id", "owner", b"owner", "release_time", b"release_time", "tenant_id", b"tenant_id", "ttl", b"ttl"]) -> None: ...
 
 global___Hold = Hold

@@ -9,7 +9,7 @@ from datetime import timedelta
 from attachery.v1 import attachments_pb2 as attachments
 from attachery_client import fields
 from attachery_client.calls.base import CallsBase
-from attachery_client.fields import DispositionName, new_request_id
+from attachery_client.fields import DispositionName, HoldModeName, new_request_id
 
 
 class AttachmentCalls(CallsBase):
@@ -36,6 +36,7 @@ class AttachmentCalls(CallsBase):
         all_or_nothing: bool = False,
         hold_ttl: timedelta | None = None,
         hold_owner: str | None = None,
+        hold_mode: HoldModeName = "add",
         timeout: float | None = None,
     ) -> attachments.ResolveAttachmentsResponse:
         """Turns 1..1,000 ids into attachments: `.results`, one per id in their order.
@@ -46,6 +47,9 @@ class AttachmentCalls(CallsBase):
         With `hold_ttl`, 1 s to 7 days, the resolved attachments get a hold, `.hold`: they do not
         expire before it ends. A call with the same `hold_owner` adds to the same hold and never
         shortens it; None: a new owner.
+
+        `hold_mode="replace"` releases the owner's attachments that are not listed: all if none is,
+        and none of them if one id fails. It needs `hold_owner`.
         """
         request = attachments.ResolveAttachmentsRequest(
             tenant_id=tenant_id,
@@ -54,41 +58,101 @@ class AttachmentCalls(CallsBase):
             download_ttl=fields.duration(download_ttl),
             all_or_nothing=all_or_nothing,
             hold_ttl=fields.duration(hold_ttl),
-            hold_owner=fields.hold_owner(hold_owner, hold_ttl),
+            hold_owner=fields.hold_owner(hold_owner, hold_ttl, hold_mode),
+            hold_mode=fields.hold_mode(hold_mode),
         )
         call = self._connection.stubs.attachments.ResolveAttachments
         return await self._connection.call(call, request, timeout)
 
+    async def get_hold(
+        self,
+        hold_id: str = "",
+        *,
+        tenant_id: str = "",
+        hold_owner: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> attachments.GetHoldResponse:
+        """Returns a hold, `.hold`, and a page of the ids of its attachments, `.attachment_ids`.
+
+        Give its id, or its owner while it is live. `.next_page_token` is for the next page.
+
+        Raises HoldNotFound and the errors of every call.
+        """
+        request = attachments.GetHoldRequest(
+            tenant_id=tenant_id,
+            hold_id=hold_id,
+            hold_owner=hold_owner,
+            page_size=page_size,
+            page_token=page_token,
+        )
+        call = self._connection.stubs.attachments.GetHold
+        return await self._connection.call(call, request, timeout)
+
+    async def list_holds(
+        self,
+        *,
+        tenant_id: str = "",
+        hold_owner: str = "",
+        attachment_id: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> attachments.ListHoldsResponse:
+        """Returns a page of live holds, `.holds`, of an owner, on an attachment, or both.
+
+        They include those that other principals took. `.next_page_token` is for the next page.
+        """
+        request = attachments.ListHoldsRequest(
+            tenant_id=tenant_id,
+            hold_owner=hold_owner,
+            attachment_id=attachment_id,
+            page_size=page_size,
+            page_token=page_token,
+        )
+        call = self._connection.stubs.attachments.ListHolds
+        return await self._connection.call(call, request, timeout)
+
     async def extend_hold(
-        self, hold_id: str, *, tenant_id: str = "", ttl: timedelta, timeout: float | None = None
+        self,
+        hold_id: str = "",
+        *,
+        tenant_id: str = "",
+        ttl: timedelta,
+        hold_owner: str = "",
+        timeout: float | None = None,
     ) -> attachments.ExtendHoldResponse:
         """Extends a hold to at least `ttl` from now, 1 s to 7 days: `.hold`.
+
+        Give its id, or its owner while it is live.
 
         Raises HoldExpired, HoldReleased, HoldNotFound and the errors of every call.
         """
         request = attachments.ExtendHoldRequest(
-            tenant_id=tenant_id, hold_id=hold_id, ttl=fields.duration(ttl)
+            tenant_id=tenant_id, hold_id=hold_id, hold_owner=hold_owner, ttl=fields.duration(ttl)
         )
         call = self._connection.stubs.attachments.ExtendHold
         return await self._connection.call(call, request, timeout)
 
     async def release_hold(
         self,
-        hold_id: str,
+        hold_id: str = "",
         *,
         tenant_id: str = "",
+        hold_owner: str = "",
         consumed: bool = False,
         timeout: float | None = None,
     ) -> attachments.ReleaseHoldResponse:
-        """Releases a hold: `.hold`.
+        """Releases a hold: `.hold`. Give its id, or its owner while it is live.
 
         Expired attachments without another hold are deleted, and `consumed` ones where the policy
-        has that rule. Releasing it again changes nothing.
+        has that rule. Releasing it again by its id changes nothing.
 
         Raises HoldNotFound and the errors of every call.
         """
         request = attachments.ReleaseHoldRequest(
-            tenant_id=tenant_id, hold_id=hold_id, consumed=consumed
+            tenant_id=tenant_id, hold_id=hold_id, hold_owner=hold_owner, consumed=consumed
         )
         call = self._connection.stubs.attachments.ReleaseHold
         return await self._connection.call(call, request, timeout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +13,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from attachery.v1 import resources_pb2 as resources
 from attachery_client import errors
 from attachery_client.fields import duration, timestamp
+from attachery_client.testing.hold_rules import (
+    check_listing,
+    check_name,
+    check_ttl,
+    replaces,
+)
 from attachery_client.testing.upload import Upload
-
-_SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(days=7)
 
 
 @dataclass(slots=True)
@@ -28,6 +32,11 @@ class _Held:
         if self.hold.HasField("release_time"):
             return timedelta()
         return max(_moment(self.hold.expire_time) - datetime.now(UTC), timedelta())
+
+    @property
+    def attachment_ids(self) -> list[str]:
+        """The ids of its attachments, ascending; none once it is released."""
+        return [] if self.hold.HasField("release_time") else sorted(self.uploads)
 
     def message(self) -> resources.Hold:
         """The hold as it is now."""
@@ -50,13 +59,16 @@ class Holds:
 
     def take(self, request: Any, uploads: Iterable[Upload]) -> resources.Hold:
         held = self._of_owner(request) or self._new(request)
+        before = dict(held.uploads)
+        if replaces(request):
+            held.uploads.clear()
         held.uploads.update({upload.session.attachment_id: upload for upload in uploads})
         held.prolong(request.hold_ttl.ToTimedelta())
-        self._keep(held)
+        self._keep({**before, **held.uploads})
         return held.message()
 
     def extend(self, request: Any) -> resources.Hold:
-        _check_ttl("ttl", request.ttl.ToTimedelta())
+        check_ttl("ttl", request.ttl.ToTimedelta())
         held = self.find(request)
         facts = {"holdId": held.hold.hold_id}
         if held.hold.HasField("release_time"):
@@ -66,24 +78,48 @@ class Holds:
             expired = _moment(held.hold.expire_time).isoformat()
             raise errors.HoldExpired(facts={**facts, "expireTime": expired})
         held.prolong(request.ttl.ToTimedelta())
-        self._keep(held)
+        self._keep(held.uploads)
         return held.message()
 
     def release(self, request: Any) -> resources.Hold:
         held = self.find(request)
-        if not held.hold.HasField("release_time"):
-            held.hold.release_time.GetCurrentTime()
-            held.hold.consumed = request.consumed
-            self._keep(held)
+        self._release(held, consumed=request.consumed)
         return held.message()
+
+    def release_of_owner(self, request: Any) -> resources.Hold | None:
+        """Releases the owner's hold. Returns None unless it was live."""
+        held = self._of_owner(request)
+        was_live = held is not None and bool(held.time_left)
+        if held is not None:
+            self._release(held, consumed=False)
+        return held.message() if held is not None and was_live else None
+
+    def page(self, request: Any) -> list[resources.Hold]:
+        """Returns the live holds of an owner and on an attachment."""
+        check_listing(request)
+        return [
+            held.message()
+            for held in self._all.values()
+            if held.time_left
+            and held.hold.tenant_id == request.tenant_id
+            and request.hold_owner in ("", held.hold.owner)
+            and (not request.attachment_id or request.attachment_id in held.uploads)
+        ]
 
     def end(self, hold_id: str) -> None:
         """Lets the time of a hold pass."""
         held = self._all[hold_id]
         held.hold.expire_time.GetCurrentTime()
-        self._keep(held)
+        self._keep(held.uploads)
 
     def find(self, request: Any) -> _Held:
+        """Finds a hold by its id, or an owner's live one."""
+        check_name(request)
+        if request.hold_owner:
+            held = self._of_owner(request)
+            if held is None or not held.time_left:
+                raise errors.HoldNotFound(facts={"holdOwner": request.hold_owner})
+            return held
         held = self._all.get(request.hold_id)
         if held is None or held.hold.tenant_id != request.tenant_id:
             raise errors.HoldNotFound(facts={"holdId": request.hold_id})
@@ -118,8 +154,14 @@ class Holds:
         )
         return self._all.setdefault(hold.hold_id, _Held(hold))
 
-    def _keep(self, changed: _Held) -> None:
-        for attachment_id, upload in changed.uploads.items():
+    def _release(self, held: _Held, *, consumed: bool) -> None:
+        if not held.hold.HasField("release_time"):
+            held.hold.release_time.GetCurrentTime()
+            held.hold.consumed = consumed
+            self._keep(held.uploads)
+
+    def _keep(self, changed: Mapping[str, Upload]) -> None:
+        for attachment_id, upload in changed.items():
             if upload.state == "READY":
                 session = upload.session
                 own = self._own_ends.setdefault(attachment_id, _moment(session.object_purge_time))
@@ -136,24 +178,6 @@ class Holds:
             for held in self._all.values()
             if held.time_left and upload.session.attachment_id in held.uploads
         ]
-
-
-def check_wish(request: Any) -> None:
-    """Raises InvalidRequest for an invalid hold in a Resolve."""
-    if request.HasField("hold_ttl"):
-        _check_ttl("hold_ttl", request.hold_ttl.ToTimedelta())
-    elif request.hold_owner:
-        raise _invalid("hold_owner", "INVALID_HOLD_OWNER", "must not stand without hold_ttl")
-
-
-def _check_ttl(name: str, ttl: timedelta) -> None:
-    if not _SHORTEST <= ttl <= _LONGEST:
-        raise _invalid(name, "INVALID_HOLD_TTL", "must be 1 s to 604800 s")
-
-
-def _invalid(name: str, reason: str, description: str) -> errors.InvalidRequest:
-    violation = errors.Violation(name, reason, description)
-    return errors.InvalidRequest(reason=reason, violations=[violation])
 
 
 def _moment(time: Timestamp) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from uuid import uuid4
 
 from attachery.v1 import access_pb2 as access
@@ -16,7 +16,8 @@ from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import errors
 from attachery_client.testing.batches import check_items
 from attachery_client.testing.callers import caller_of
-from attachery_client.testing.holds import Holds, check_wish
+from attachery_client.testing.hold_rules import check_wish, replaces
+from attachery_client.testing.holds import Holds
 from attachery_client.testing.messages import (
     SCHEME,
     aborted_result,
@@ -37,7 +38,10 @@ from attachery_client.testing.upload import (
 )
 from attachery_client.transfer import Body
 
+T = TypeVar("T")
+
 _PAGE_SIZE = 50
+_ID_PAGE_SIZE = 1000
 _SETTLED = ("READY", "DELETED", "EXPIRED")
 
 
@@ -100,11 +104,8 @@ class InMemoryService:
 
     def ListUploadSessions(self, request: Any) -> sessions.ListUploadSessionsResponse:
         wanted = [u.session for u in reversed(self.uploads.values()) if matches(u, request)]
-        size, start = request.page_size or _PAGE_SIZE, int(request.page_token or 0)
-        more = str(start + size) if len(wanted) > start + size else ""
-        return sessions.ListUploadSessionsResponse(
-            sessions=wanted[start : start + size], next_page_token=more
-        )
+        found, more = _page(request, wanted)
+        return sessions.ListUploadSessionsResponse(sessions=found, next_page_token=more)
 
     def GetUploadPolicy(self, request: Any) -> sessions.GetUploadPolicyResponse:
         if request.purpose not in ("", "default"):
@@ -128,17 +129,32 @@ class InMemoryService:
         return attachments.GetAttachmentResponse(attachment=self._find(request).attachment())
 
     def ResolveAttachments(self, request: Any) -> attachments.ResolveAttachmentsResponse:
-        if not request.attachment_ids:
+        if not request.attachment_ids and not replaces(request):
             raise errors.InvalidRequest(reason="INVALID_ATTACHMENT_IDS")
         check_wish(request)
+        if not request.attachment_ids:
+            released = self._holds.release_of_owner(request)
+            return attachments.ResolveAttachmentsResponse(hold=released)
+        is_atomic = request.all_or_nothing or replaces(request)
         fine = [self.uploads[i] for i in request.attachment_ids if self._is_usable(request, i)]
-        agreed = len(fine) == len(request.attachment_ids) or not request.all_or_nothing
+        agreed = len(fine) == len(request.attachment_ids) or not is_atomic
         wants_hold = bool(fine) and agreed and request.HasField("hold_ttl")
         hold = self._holds.take(request, fine) if wants_hold else None
         results = [self._resolve(request, wanted) for wanted in request.attachment_ids]
         if not agreed:
             results = [aborted_result(result) for result in results]
         return attachments.ResolveAttachmentsResponse(results=results, hold=hold)
+
+    def GetHold(self, request: Any) -> attachments.GetHoldResponse:
+        held = self._holds.find(request)
+        ids, more = _page(request, held.attachment_ids, _ID_PAGE_SIZE)
+        return attachments.GetHoldResponse(
+            hold=held.message(), attachment_ids=ids, next_page_token=more
+        )
+
+    def ListHolds(self, request: Any) -> attachments.ListHoldsResponse:
+        holds, more = _page(request, self._holds.page(request))
+        return attachments.ListHoldsResponse(holds=holds, next_page_token=more)
 
     def ExtendHold(self, request: Any) -> attachments.ExtendHoldResponse:
         return attachments.ExtendHoldResponse(hold=self._holds.extend(request))
@@ -265,6 +281,13 @@ class InMemoryService:
         if isinstance(outcome, errors.AttacheryError):
             raise outcome
         return outcome
+
+
+def _page(request: Any, found: list[T], default: int = _PAGE_SIZE) -> tuple[list[T], str]:
+    """Returns the requested page, and the token of the next one."""
+    start = int(request.page_token or 0)
+    end = start + (request.page_size or default)
+    return found[start:end], str(end) if len(found) > end else ""
 
 
 def _key(request: Any, part: str = "") -> tuple[str, str, str, str]:

@@ -42,6 +42,8 @@ from attachery_service.usecases.attachments.get_attachment import GetAttachment
 from attachery_service.usecases.attachments.resolve_attachments import ResolveAttachments
 from attachery_service.usecases.audit.audit_attachments import AuditAttachments
 from attachery_service.usecases.holds.extend_hold import ExtendHold
+from attachery_service.usecases.holds.get_hold import GetHold
+from attachery_service.usecases.holds.list_holds import ListHolds
 from attachery_service.usecases.holds.release_hold import ReleaseHold
 from attachery_service.usecases.identity.authenticate import Authenticate
 from attachery_service.usecases.identity.session_tokens import SessionTokens
@@ -149,6 +151,8 @@ def _attachments(parts: Parts, adapters: _Adapters) -> AttachmentUseCases:
         resolve=ResolveAttachments(sessions, holds, signer, uuid7),
         create_download_url=CreateDownloadUrl(sessions, adapters.objects, signer),
         delete=DeleteAttachment(sessions, adapters.verifier.reaper, parts.core.background),
+        get_hold=GetHold(holds),
+        list_holds=ListHolds(holds),
         extend_hold=ExtendHold(holds),
         release_hold=ReleaseHold(holds, adapters.policies),
     )

@@ -34,6 +34,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "INVALID_OBJECT_RETENTION": "The retention of the object is out of range.",
     "INVALID_METADATA_RETENTION": "The retention of the metadata is out of range.",
     "INVALID_HOLD_TTL": "The lifetime of the hold is missing or out of range.",
-    "INVALID_HOLD_OWNER": "The owner of the hold is invalid, or given without a lifetime.",
+    "INVALID_HOLD_OWNER": "The owner of the hold is missing, invalid or not permitted here.",
     "INVALID_HOLD_ID": "The hold id is invalid.",
+    "INVALID_HOLD_MODE": "The mode of the hold is not one that this version knows.",
 }

@@ -9,17 +9,38 @@ from msgspec import Struct
 
 from attachery_service.domain.errors import HoldExpired, HoldReleased
 
-MIN_TTL = timedelta(seconds=1)
-MAX_TTL = timedelta(days=7)
+# The shortest and the longest time of a hold.
+HOLD_TTLS = (timedelta(seconds=1), timedelta(days=7))
 
 # The largest hold: calls with the same owner add to it, and extend it for all its attachments.
 MAX_ATTACHMENTS = 10_000
+
+
+class HoldRef(Struct, frozen=True, kw_only=True):
+    """The name of a hold: its id, or if that is None its owner, and the principal that took it.
+
+    An owner names a live hold only.
+    """
+
+    tenant_id: str
+    hold_id: UUID | None
+    owner: str
+    created_by: str
+
+
+class HoldFilter(Struct, frozen=True, kw_only=True):
+    """Selects live holds of all principals: of an owner unless empty, on an attachment if given."""
+
+    tenant_id: str
+    owner: str
+    attachment_id: UUID | None
 
 
 class NewHold(Struct, frozen=True, kw_only=True):
     """A new hold, or an extension of the caller's existing hold with the same owner.
 
     It ends `ttl` after the database's current time. A hold with an empty `owner` is always new.
+    `replaces`: attachments of the existing hold that are not requested leave it.
     """
 
     tenant_id: str
@@ -27,6 +48,7 @@ class NewHold(Struct, frozen=True, kw_only=True):
     owner: str
     created_by: str
     ttl: timedelta
+    replaces: bool = False
 
 
 class Hold(Struct, frozen=True, kw_only=True):
@@ -35,6 +57,7 @@ class Hold(Struct, frozen=True, kw_only=True):
     tenant_id: str
     hold_id: UUID
     owner: str
+    created_by: str
     create_time: datetime
     expire_time: datetime
     release_time: datetime | None
@@ -48,6 +71,11 @@ class Hold(Struct, frozen=True, kw_only=True):
         if self.release_time is not None:
             return timedelta()
         return max(self.expire_time - self.read_time, timedelta())
+
+    @property
+    def is_released_early(self) -> bool:
+        """Whether it was released before it expired."""
+        return self.release_time is not None and self.release_time < self.expire_time
 
     def require_live(self) -> None:
         """Raises HoldReleased, HoldExpired."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from msgspec import Struct
@@ -24,6 +24,13 @@ class BatchLookup(Struct, frozen=True):
 
     sessions: Mapping[UUID, SessionLookup]
     replayed_outcome: Outcome | None
+
+
+class HoldContent(Struct, frozen=True):
+    """A hold, and a page of the ids of its attachments, ascending."""
+
+    hold: Hold
+    attachment_ids: Sequence[UUID]
 
 
 class HoldResult(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
@@ -32,6 +32,19 @@ class PageCursor:
             return cls(datetime.fromisoformat(create_time).astimezone(UTC), UUID(attachment_id))
         except (ValueError, OverflowError):
             return None  # the check is not secret, so its content may be invalid
+
+
+def next_token(ids: Sequence[UUID], size: int, listing: Mapping[str, object]) -> str:
+    """Returns the token of the page after the first `size` ids; empty if that is empty."""
+    return to_token(str(ids[size - 1]), listing) if len(ids) > size else ""
+
+
+def id_of_token(token: str, listing: Mapping[str, object]) -> UUID | None:
+    """Returns the last id of the page before, or None if the token is not of this listing."""
+    try:
+        return UUID(of_token(token, listing) or "")
+    except ValueError:
+        return None
 
 
 def to_token(place: str, listing: Mapping[str, object]) -> str:

@@ -51,6 +51,7 @@ def to_hold(tenant_id: str, row: Row, read_time: datetime) -> Hold:
         tenant_id=tenant_id,
         hold_id=row["hold_id"],
         owner=row["hold_owner"],
+        created_by=row["hold_created_by"],
         create_time=row["hold_create_time"],
         expire_time=row["hold_expire_time"],
         release_time=row["release_time"],

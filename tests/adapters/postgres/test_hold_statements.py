@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from attachery_service.domain.errors import InvalidRequest
-from attachery_service.domain.holds import Hold, NewHold
+from attachery_service.domain.holds import Hold, HoldRef, NewHold
 from attachery_service.domain.lookups import HoldResult
 from attachery_service.domain.sessions import SessionState, UploadSession
 from attachery_service.postgres.database import Database, DatabaseOptions, open_database
@@ -69,6 +69,10 @@ WHERE attachment_id IN (SELECT attachment_id FROM held_attachments WHERE hold_id
 """
 
 
+def ref(hold_id: UUID) -> HoldRef:
+    return HoldRef(tenant_id=TENANT, hold_id=hold_id, owner="", created_by="tester")
+
+
 @dataclass
 class World:
     """The database, attachments in it, and all changes of their holds."""
@@ -97,7 +101,7 @@ class World:
 
     async def release(self, hold_id: UUID, *, consumed: bool = False) -> Hold | None:
         return await self.holds.release(
-            TENANT, hold_id, "tester", consumed=consumed, delete_when_consumed_purposes=[PERISHABLE]
+            ref(hold_id), "tester", consumed=consumed, delete_when_consumed_purposes=[PERISHABLE]
         )
 
     def any_event(self) -> Callable[[], Awaitable[None]]:
@@ -115,7 +119,7 @@ class World:
             self.hold_ids.append(held.hold.hold_id)
 
     async def any_extend(self) -> None:
-        await self.holds.extend(TENANT, self._any_hold(), self._any_ttl())
+        await self.holds.extend(ref(self._any_hold()), self._any_ttl())
 
     async def any_release(self) -> None:
         await self.release(self._any_hold(), consumed=self.chance.random() < 0.3)
@@ -215,6 +219,7 @@ async def test_to_hold_changes_no_index(world: World) -> None:
         "tenant_id": TENANT,
         "attachment_ids": ids,
         "all_or_nothing": False,
+        "replaces": False,
         "hold_id": uuid4(),
         "owner": "",
         "created_by": "tester",
@@ -243,6 +248,7 @@ async def test_the_work_grows_linearly_with_the_request(world: World) -> None:
         return {
             "attachment_ids": ids[:count],
             "all_or_nothing": True,
+            "replaces": False,
             "hold_id": uuid4(),
             "owner": "job",
             "created_by": "tester",
@@ -257,7 +263,17 @@ async def test_the_work_grows_linearly_with_the_request(world: World) -> None:
     for name, values, at_most in (
         ("holds/take", taken(300), 3000),
         ("holds/take", taken(1), 30),
-        ("holds/extend", {"hold_id": renewed, "ttl": HOUR, "settled_count": None}, 30),
+        (
+            "holds/extend",
+            {
+                "hold_id": renewed,
+                "owner": "",
+                "created_by": "tester",
+                "ttl": HOUR,
+                "settled_count": None,
+            },
+            30,
+        ),
         (
             "holds/release",
             {

@@ -151,6 +151,7 @@ holds = st.builds(
     tenant_id=names,
     hold_id=st.sampled_from(IDS),
     owner=texts,
+    created_by=names,
     create_time=times,
     expire_time=times,
     release_time=st.none() | times,

@@ -73,6 +73,7 @@ def hold_message(hold: Hold) -> pb.Hold:
         attachment_count=hold.attachment_count,
         release_time=from_datetime(hold.release_time),
         consumed=hold.consumed,
+        created_by=hold.created_by,
     )
 
 

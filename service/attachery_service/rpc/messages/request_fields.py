@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from uuid import UUID
+
 from attachery.v1 import attachments_pb2, upload_sessions_pb2
 from attachery_service.domain import inputs
 from attachery_service.domain.errors import AttacheryError, Violation
+from attachery_service.domain.pages import id_of_token
 from attachery_service.domain.validation import Validator, invalid
 from attachery_service.usecases.uploads.lookup import AttachmentRef
 
@@ -30,6 +34,16 @@ def attachment_ref(
 def read_attachment_ref(validator: Validator, request: _AttachmentRequest) -> AttachmentRef:
     tenant_id = inputs.tenant_id(validator, request.tenant_id)
     return AttachmentRef(tenant_id, inputs.attachment_id(validator, request.attachment_id))
+
+
+def page_start(token: str, listing: Mapping[str, object]) -> UUID:
+    """Returns the last id of the page before; the lowest one for the first page."""
+    if not token:
+        return UUID(int=0)
+    after = id_of_token(token, listing)
+    if after is None:
+        raise invalid_page_token("must be the token of the page before, unchanged")
+    return after
 
 
 def invalid_page_token(rule: str) -> AttacheryError:

@@ -10,12 +10,16 @@ from attachery_service.rpc.context import CallContext
 from attachery_service.rpc.messages.attachment_commands import (
     delete_command,
     download_command,
-    extension,
-    hold_ref,
     resolve_command,
 )
 from attachery_service.rpc.messages.attachment_view import AttachmentView
 from attachery_service.rpc.messages.convert import hold_message
+from attachery_service.rpc.messages.hold_commands import (
+    extension,
+    get_hold_command,
+    hold_ref,
+    list_holds_command,
+)
 from attachery_service.rpc.messages.request_fields import attachment_ref
 from attachery_service.rpc.messages.resolutions import Encode
 from attachery_service.rpc.messages.response_size import check_response_size
@@ -25,6 +29,8 @@ from attachery_service.usecases.attachments.delete_attachment import DeleteAttac
 from attachery_service.usecases.attachments.get_attachment import GetAttachment
 from attachery_service.usecases.attachments.resolve_attachments import ResolveAttachments
 from attachery_service.usecases.holds.extend_hold import ExtendHold
+from attachery_service.usecases.holds.get_hold import GetHold
+from attachery_service.usecases.holds.list_holds import ListHolds
 from attachery_service.usecases.holds.release_hold import ReleaseHold
 
 
@@ -36,6 +42,8 @@ class AttachmentUseCases:
     resolve: ResolveAttachments
     create_download_url: CreateDownloadUrl
     delete: DeleteAttachment
+    get_hold: GetHold
+    list_holds: ListHolds
     extend_hold: ExtendHold
     release_hold: ReleaseHold
 
@@ -74,17 +82,33 @@ class AttachmentServicer:
             ttl=from_timedelta(download.lifetime),
         )
 
+    async def GetHold(self, request: pb.GetHoldRequest, context: CallContext) -> pb.GetHoldResponse:
+        page = await self._usecases.get_hold(get_hold_command(request, context.principal))
+        return pb.GetHoldResponse(
+            hold=hold_message(page.hold),
+            attachment_ids=map(str, page.attachment_ids),
+            next_page_token=page.next_page_token,
+        )
+
+    async def ListHolds(
+        self, request: pb.ListHoldsRequest, context: CallContext
+    ) -> pb.ListHoldsResponse:
+        page = await self._usecases.list_holds(list_holds_command(request))
+        return pb.ListHoldsResponse(
+            holds=map(hold_message, page.holds), next_page_token=page.next_page_token
+        )
+
     async def ExtendHold(
         self, request: pb.ExtendHoldRequest, context: CallContext
     ) -> pb.ExtendHoldResponse:
-        hold = await self._usecases.extend_hold(*extension(request))
+        hold = await self._usecases.extend_hold(*extension(request, context.principal))
         return pb.ExtendHoldResponse(hold=hold_message(hold))
 
     async def ReleaseHold(
         self, request: pb.ReleaseHoldRequest, context: CallContext
     ) -> pb.ReleaseHoldResponse:
         hold = await self._usecases.release_hold(
-            context.principal, hold_ref(request), consumed=request.consumed
+            context.principal, hold_ref(request, context.principal), consumed=request.consumed
         )
         return pb.ReleaseHoldResponse(hold=hold_message(hold))
 

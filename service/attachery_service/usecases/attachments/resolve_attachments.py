@@ -36,7 +36,8 @@ class ResolveCommand(Struct, frozen=True, kw_only=True):
     """A validated ResolveAttachments request.
 
     An id that is not valid is the error of its result. `download_ttl` and `hold_ttl` are None if no
-    URLs, or no hold, are requested.
+    URLs, or no hold, are requested. `replaces`: attachments of the owner's hold that are not in
+    `ids` are released; without ids, the hold is.
     """
 
     tenant_id: str
@@ -46,6 +47,7 @@ class ResolveCommand(Struct, frozen=True, kw_only=True):
     all_or_nothing: bool
     hold_ttl: timedelta | None
     hold_owner: str
+    replaces: bool
 
 
 class Resolution(Struct, frozen=True):
@@ -78,6 +80,8 @@ class ResolveAttachments:
         return Resolution([by_id[text] for text in command.order], found.hold)
 
     async def _find(self, principal: Principal, command: ResolveCommand) -> HoldResult:
+        if not command.ids:
+            return HoldResult({}, await self._release(principal, command))
         wanted = [i for i in command.ids.values() if isinstance(i, UUID)]
         cannot_hold = command.all_or_nothing and len(wanted) < len(command.ids)
         if command.hold_ttl is None or cannot_hold:
@@ -88,8 +92,16 @@ class ResolveAttachments:
             owner=command.hold_owner,
             created_by=principal.name,
             ttl=command.hold_ttl,
+            replaces=command.replaces,
         )
         return await self.holds.take(new, wanted, all_or_nothing=command.all_or_nothing)
+
+    async def _release(self, principal: Principal, command: ResolveCommand) -> Hold | None:
+        # One that has expired is released too: renewed, it would have its former attachments.
+        hold = await self.holds.release_of_owner(
+            command.tenant_id, command.hold_owner, principal.name
+        )
+        return hold if hold and hold.is_released_early else None
 
     async def _with_download(self, result: Resolved, ttl: timedelta) -> Resolved:
         if result.session is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from attachery_service.domain.holds import Hold
+from attachery_service.domain.holds import Hold, HoldRef
 from attachery_service.ports.holds import HoldStore
-from attachery_service.usecases.holds.lookup import HoldRef, require_found
+from attachery_service.usecases.holds.lookup import require_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,6 @@ class ExtendHold:
 
     async def __call__(self, ref: HoldRef, ttl: timedelta) -> Hold:
         """Raises HoldNotFound, HoldExpired, HoldReleased, DatabaseUnavailable."""
-        hold = require_found(await self.holds.extend(ref.tenant_id, ref.hold_id, ttl), ref)
+        hold = require_found(await self.holds.extend(ref, ttl), ref)
         hold.require_live()
         return hold

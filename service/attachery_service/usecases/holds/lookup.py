@@ -1,24 +1,19 @@
-"""Lookup of one hold by its id."""
+"""Lookup of one hold by its name."""
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from msgspec import Struct
+from typing import TypeVar
 
 from attachery_service.domain.errors import HoldNotFound
-from attachery_service.domain.holds import Hold
+from attachery_service.domain.holds import HoldRef
+
+T = TypeVar("T")
 
 
-class HoldRef(Struct, frozen=True):
-    """A validated id within its tenant."""
-
-    tenant_id: str
-    hold_id: UUID
-
-
-def require_found(hold: Hold | None, ref: HoldRef) -> Hold:
+def require_found(found: T | None, ref: HoldRef) -> T:
     """Raises HoldNotFound."""
-    if hold is None:
-        raise HoldNotFound(holdId=ref.hold_id)
-    return hold
+    if found is not None:
+        return found
+    if ref.hold_id is None:
+        raise HoldNotFound(holdOwner=ref.owner)
+    raise HoldNotFound(holdId=ref.hold_id)

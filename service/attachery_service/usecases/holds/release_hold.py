@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from attachery_service.domain.holds import Hold
+from attachery_service.domain.holds import Hold, HoldRef
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.policy import Policy
 from attachery_service.ports.holds import HoldStore
-from attachery_service.usecases.holds.lookup import HoldRef, require_found
+from attachery_service.usecases.holds.lookup import require_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,7 @@ class ReleaseHold:
     async def __call__(self, principal: Principal, ref: HoldRef, *, consumed: bool) -> Hold:
         """Raises HoldNotFound, DatabaseUnavailable."""
         hold = await self.holds.release(
-            ref.tenant_id,
-            ref.hold_id,
+            ref,
             principal.name,
             consumed=consumed,
             delete_when_consumed_purposes=[

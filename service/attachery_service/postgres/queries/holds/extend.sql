@@ -1,11 +1,11 @@
--- Extends a hold, unless it was released or has expired; then it is returned unchanged. The rows of its
--- attachments do not change. `unsettled`: nothing was changed, run holds/settle.sql first. :settled_count is
+-- Extends a hold, unless it was released or has expired; then it is returned unchanged, if it was named by
+-- its id. The rows of its attachments do not change. `unsettled`: nothing was changed, run holds/settle.sql first. :settled_count is
 -- the count that holds/settle.sql returned in this transaction.
 --
 -- The clock is read after locking. The sweep locks an expired hold before it deletes the bytes of its
 -- attachments, so a call that waited for the sweep finds the hold expired.
 WITH current AS MATERIALIZED (
-    SELECT * FROM holds WHERE tenant_id = :tenant_id AND hold_id = :hold_id FOR NO KEY UPDATE
+    SELECT * FROM holds WHERE tenant_id = :tenant_id AND hold_id = {holds/named} FOR NO KEY UPDATE
 ), judged AS MATERIALIZED (
     SELECT c.*, clock_timestamp() AS read_time,
         c.release_time IS NULL AND c.expire_time > clock_timestamp() AS is_live,
@@ -32,3 +32,4 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT * FROM current WHERE NOT EXISTS (SELECT FROM extended)
 ) AS h
+WHERE j.is_live OR :hold_id::uuid IS NOT NULL

@@ -29,8 +29,7 @@ WITH released AS (
                 )
             ELSE false
         END AS done_with,
-        s.held_until IS DISTINCT FROM others.end_time
-            OR s.due_time > greatest(s.object_purge_time, others.end_time) AS changes
+        {holds/freed_differs} AS changes
     FROM released AS r
     JOIN held_attachments AS m ON m.tenant_id = :tenant_id AND m.hold_id = r.hold_id
     -- OFFSET 0 makes the planner look up each session by index, whatever the table sizes.
@@ -44,11 +43,7 @@ WITH released AS (
     WHERE s.state = 'ready' AND NOT {sessions/bytes_are_gone}
 ), kept AS (
     UPDATE upload_sessions AS s
-    SET (held_until, metadata_purge_time, due_time) = (
-        SELECT others.end_time, greatest(s.metadata_purge_time, others.end_time),
-            least(s.due_time, greatest(s.object_purge_time, others.end_time))
-        FROM {holds/others} AS others
-    )
+    SET {holds/become_freed}
     WHERE s.tenant_id = :tenant_id AND s.attachment_id = ANY (
         ARRAY(SELECT attachment_id FROM claimed WHERE changes AND NOT done_with)
     )

@@ -6,6 +6,10 @@
 -- :settled_count is the count that holds/settle.sql returned in this transaction. `agreed` without a hold: a
 -- concurrent call of this owner created one first, and nothing was changed.
 --
+-- If :replaces, the attachments of the owner's hold that are not in :attachment_ids leave it. They are locked
+-- before by holds/lock_attachments.sql, since only a statement that begins after all locks are taken sees all
+-- other holds on them; :hold_id is then the id of the owner's hold.
+--
 -- LATERAL with LIMIT or OFFSET makes the planner look up each id by index, whatever the table sizes.
 WITH current AS MATERIALIZED (
     SELECT * FROM holds
@@ -14,7 +18,19 @@ WITH current AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), judged AS MATERIALIZED (
     -- The clock is read after the lock, as in holds/extend.sql.
-    SELECT c.*, :settled_count::bigint IS NOT NULL OR {holds/is_settled} AS is_settled FROM current AS c
+    SELECT c.*,
+        :settled_count::bigint IS NOT NULL OR {holds/is_settled}
+            -- No attachment left the hold since this statement's snapshot.
+            AND c.shrunk_revision <= (
+                SELECT o.revision FROM holds AS o WHERE o.tenant_id = :tenant_id AND o.hold_id = c.hold_id
+            )
+            -- None leaves it in this statement.
+            AND (NOT :replaces::boolean OR c.attachment_count = (
+                SELECT count(*) FROM held_attachments AS a
+                WHERE a.tenant_id = :tenant_id AND a.hold_id = c.hold_id
+                    AND a.attachment_id = ANY (:attachment_ids::uuid[])
+            )) AS is_settled
+    FROM current AS c
 ), found AS MATERIALIZED (
     -- Each id with its locked session, and the end of the renewed holds on it. Sessions are locked in
     -- the order of their ids, and after the hold, which prevents deadlocks.
@@ -54,8 +70,9 @@ WITH current AS MATERIALIZED (
         FOR NO KEY UPDATE
     ) AS s ON true
 ), sizes AS MATERIALIZED (
-    SELECT count(*) FILTER (WHERE NOT is_member)
-        + coalesce(:settled_count::bigint, (SELECT attachment_count FROM judged), 0) AS attachments
+    SELECT CASE WHEN :replaces::boolean THEN count(*) ELSE
+        count(*) FILTER (WHERE NOT is_member)
+        + coalesce(:settled_count::bigint, (SELECT attachment_count FROM judged), 0) END AS attachments
     FROM found
 ), agreed AS MATERIALIZED (
     -- The count forces all locks to be taken before the hold changes.
@@ -82,13 +99,36 @@ WITH current AS MATERIALIZED (
     WHERE f.can_be_held AND NOT f.is_member
     ON CONFLICT DO NOTHING
     RETURNING 1
+), dropped AS (
+    DELETE FROM held_attachments AS a
+    USING judged AS c, agreed
+    WHERE :replaces::boolean AND a.tenant_id = :tenant_id AND a.hold_id = c.hold_id
+        AND a.attachment_id <> ALL (:attachment_ids::uuid[])
+    RETURNING a.attachment_id
+), freed AS (
+    UPDATE upload_sessions AS s
+    SET {holds/become_freed}
+    WHERE s.tenant_id = :tenant_id AND s.attachment_id = ANY (ARRAY(
+        SELECT s.attachment_id
+        FROM dropped AS d
+        CROSS JOIN LATERAL (
+            SELECT s.* FROM upload_sessions AS s
+            WHERE s.tenant_id = :tenant_id AND s.attachment_id = d.attachment_id
+            OFFSET 0
+        ) AS s
+        CROSS JOIN {holds/end} AS held
+        CROSS JOIN {holds/others} AS others
+        WHERE NOT {sessions/bytes_are_gone} AND {holds/freed_differs}
+    ))
 ), renewed AS (
     UPDATE holds AS h
     SET expire_time = greatest(h.expire_time, now() + :ttl::interval),
         revision = h.revision + 1,
         counted_revision = h.revision + 1,
-        attachment_count = coalesce(:settled_count::bigint, h.attachment_count) + a.count
-    FROM judged AS c, agreed, (SELECT count(*) AS count FROM added) AS a
+        shrunk_revision = CASE WHEN :settled_count::bigint IS NULL THEN h.shrunk_revision ELSE h.revision + 1 END,
+        attachment_count = coalesce(:settled_count::bigint, h.attachment_count) + a.count - d.count
+    FROM judged AS c, agreed, (SELECT count(*) AS count FROM added) AS a,
+        (SELECT count(*) AS count FROM dropped) AS d
     WHERE h.tenant_id = :tenant_id AND h.hold_id = c.hold_id
     RETURNING h.*
 ), hold AS MATERIALIZED (
