@@ -23,13 +23,16 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-rest test-all coverage test-fresh test-pythons test-ceph test-shutdown bench profile trace prose docs settings check format lint types imports protos proto clean
+.PHONY: help run gateways demo test test-rest test-all coverage test-fresh test-pythons test-ceph test-shutdown bench profile trace prose docs settings check format lint types imports protos proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 run: $(VENV)/ready ## serve with embedded Postgres and object storage (LISTEN, DATA)
 	@exec $(BIN)/attachery dev --listen "$(LISTEN)" --data-dir "$(DATA)"
+
+gateways: $(VENV)/ready ## `make run` with the gateways of examples/gateways in front of it (LISTEN, DATA)
+	@exec $(BIN)/python examples/gateways/run.py --listen "$(LISTEN)" --data-dir "$(DATA)"
 
 demo: $(VENV)/ready ## take one file through the whole flow (FILE=README.md)
 	@$(BIN)/attachery demo "$(FILE)"
@@ -81,12 +84,13 @@ lint: $(VENV)/ready
 
 types: $(VENV)/bench
 	$(BIN)/mypy
+	MYPYPATH=examples/gateways $(BIN)/mypy --cache-dir .mypy_cache/examples examples/gateways
 
 imports: $(VENV)/ready
 	PYTHONPATH=service:generated $(BIN)/lint-imports
 
 prose: ## fail above 3 idioms per 1,000 words of docstrings, comments or documents
-	@$(PYTHON) scripts/measure-code.py --check service packages scripts tests
+	@$(PYTHON) scripts/measure-code.py --check service packages scripts tests examples
 
 docs: $(VENV)/ready ## build the documentation as a site, in site/; fails for a broken link
 	$(BIN)/python scripts/generate-settings.py --check

@@ -10,6 +10,7 @@ pytest_plugins = [
     "support.database_fixtures",
     "support.service_fixtures",
     "support.process_fixtures",
+    "support.gateway_fixtures",
     "support.sweep_fixtures",
     "support.redis_fixtures",
     "support.sampling",

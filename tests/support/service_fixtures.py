@@ -196,7 +196,7 @@ def logs_as_in_production() -> None:
 async def make_service(
     database_url: str, object_store: StoreUnderTest, bucket: str, raw_s3: Any
 ) -> AsyncIterator[MakeService]:
-    async with _services(database_url, object_store, bucket, raw_s3) as make:
+    async with services(database_url, object_store, bucket, raw_s3) as make:
         yield make
 
 
@@ -211,7 +211,7 @@ async def _one_service(
 ) -> AsyncIterator[ServiceUnderTest]:
     async with (
         temporary_database(postgres_url) as database_url,
-        _services(database_url, object_store, await new_bucket(raw_s3), raw_s3) as make,
+        services(database_url, object_store, await new_bucket(raw_s3), raw_s3) as make,
     ):
         yield await make()
 
@@ -223,7 +223,7 @@ def shared_service(_one_service: ServiceUnderTest) -> ServiceUnderTest:
 
 
 @asynccontextmanager
-async def _services(
+async def services(
     database_url: str, object_store: StoreUnderTest, bucket: str, raw_s3: Any
 ) -> AsyncIterator[MakeService]:
     """Starts services on one database and bucket, and stops them at the end."""
