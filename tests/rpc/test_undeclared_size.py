@@ -26,6 +26,7 @@ from attachery_client.transfer import read_body
 from attachery_service.domain.checksums import Algorithm
 from support.bad_stores import delayed_store
 from support.failures import failure
+from support.notifying import created, endpoint_of, records
 from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 from support.store_fixtures import StoreUnderTest
 from support.sweep_fixtures import opened_sweeper
@@ -200,6 +201,17 @@ async def test_auto_complete_fails_a_too_large_upload(
         await service.age(attachment_id, timedelta(minutes=59, seconds=1))
         await sweeper()
         await require_failed(service, attachment_id)
+
+
+async def test_a_notification_fails_a_too_large_upload_before_its_deadline(
+    service: ServiceUnderTest,
+) -> None:
+    attachment_id = await uploaded(service, LARGE, purpose="draft", auto_complete=True)
+    (key,) = await service.keys_in_store()
+    async with endpoint_of(service.settings, service.http) as notified:
+        await notified.tell(records(created(service.bucket, key)))
+        await notified.until(unfinished=1)
+    await require_failed(service, attachment_id)
 
 
 @pytest.mark.parametrize("end", ["expired", "cancelled", "failed"])
