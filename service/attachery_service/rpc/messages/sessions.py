@@ -16,9 +16,10 @@ from attachery_service.domain import declarations, inputs
 from attachery_service.domain.checksums import NO_CHECKSUMS, Checksums
 from attachery_service.domain.content_disposition import content_disposition
 from attachery_service.domain.declarations import Declaration, Disposition
-from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME, request_key
+from attachery_service.domain.idempotency import request_key
 from attachery_service.domain.new_session import StartCommand
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy
+from attachery_service.domain.retention import check_retentions
 from attachery_service.domain.sessions import (
     DeletedSession,
     FailedSession,
@@ -38,8 +39,6 @@ from attachery_service.usecases.uploads.start_upload_session import METHOD
 
 _StartRequest = upload_sessions_pb2.StartUploadSessionRequest
 
-_MIN_OBJECT_RETENTION = timedelta(seconds=1)
-
 
 def start_command(request: _StartRequest, policies: Mapping[str, Policy]) -> StartCommand:
     """Validates a request in one pass. Raises InvalidRequest."""
@@ -52,7 +51,9 @@ def start_command(request: _StartRequest, policies: Mapping[str, Policy]) -> Sta
     purpose = inputs.purpose(validator, request.purpose, policies)
     declarations.check_metadata(validator, declaration.metadata)
     ttl = _ttl(validator, request, policy)
-    object_retention, metadata_retention = _retentions(validator, request, policy)
+    object_retention = given_timedelta(request, "object_retention")
+    metadata_retention = given_timedelta(request, "metadata_retention")
+    check_retentions(validator, object_retention, metadata_retention, policy)
     validator.raise_if_invalid()
     expire_time = to_datetime(request.expire_time) if request.HasField("expire_time") else None
     payload = declaration.payload() | {
@@ -113,28 +114,6 @@ def _ttl(validator: Validator, request: _StartRequest, policy: Policy) -> timede
         validator.reject("ttl", "INVALID_TTL", rule)
     limits = (policy.min_ttl, policy.max_ttl)
     return inputs.duration(validator, "ttl", "INVALID_TTL", ttl, limits)
-
-
-def _retentions(
-    validator: Validator, request: _StartRequest, policy: Policy
-) -> tuple[timedelta | None, timedelta | None]:
-    """Returns the retention of the object, and of the row."""
-    return (
-        inputs.duration(
-            validator,
-            "object_retention",
-            "INVALID_OBJECT_RETENTION",
-            given_timedelta(request, "object_retention"),
-            (_MIN_OBJECT_RETENTION, policy.max_object_retention),
-        ),
-        inputs.duration(
-            validator,
-            "metadata_retention",
-            "INVALID_METADATA_RETENTION",
-            given_timedelta(request, "metadata_retention"),
-            (REQUEST_ID_LIFETIME, policy.max_metadata_retention),
-        ),
-    )
 
 
 def session_message(session: UploadSession) -> pb.UploadSession:
