@@ -48,7 +48,7 @@ FAMILIES: Final = {
         "A limit is exceeded; nothing was changed.",
         "a limit of the caller or tenant; nothing was changed",
     ),
-    "ABORTED": Family("Aborted", "The call was aborted; retry it."),
+    "ABORTED": Family("Aborted", "The call was aborted."),
     "UNAVAILABLE": Family(
         "Unavailable",
         "The service cannot answer now; retry the call.",

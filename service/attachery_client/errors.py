@@ -38,7 +38,8 @@ AttacheryError
 │   └── RateLimited
 ├── Aborted
 │   ├── ObjectChanging
-│   └── BatchAborted
+│   ├── BatchAborted
+│   └── RevisionMismatch
 ├── Unavailable                 the same call may succeed later
 │   ├── StorageUnavailable
 │   ├── DatabaseUnavailable
@@ -100,6 +101,7 @@ __all__ = [
     "RateLimited",
     "RequestIdReused",
     "ResourceExhausted",
+    "RevisionMismatch",
     "ScopeMissing",
     "ShuttingDown",
     "SizeMismatch",
@@ -386,9 +388,8 @@ class RateLimited(ResourceExhausted):
 
 
 class Aborted(AttacheryError):
-    summary = "The call was aborted; retry it."
+    summary = "The call was aborted."
     code = StatusCode.ABORTED
-    retryable = True
 
 
 class ObjectChanging(Aborted):
@@ -396,6 +397,7 @@ class ObjectChanging(Aborted):
 
     summary = "The object was replaced repeatedly during verification."
     reason = "OBJECT_CHANGING"
+    retryable = True
     next_action = "RETRY"
 
 
@@ -404,7 +406,16 @@ class BatchAborted(Aborted):
 
     summary = "Another item of this all-or-nothing call failed."
     reason = "BATCH_ABORTED"
+    retryable = True
     next_action = "FIX_OTHER_ITEMS"
+
+
+class RevisionMismatch(Aborted):
+    """The attachment has another revision than `expected_revision`: another call has changed it."""
+
+    summary = "The attachment has changed since the expected revision."
+    reason = "REVISION_MISMATCH"
+    next_action = "READ_AGAIN"
 
 
 class Unavailable(AttacheryError):

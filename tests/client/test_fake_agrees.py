@@ -344,6 +344,110 @@ class Scenarios:
         usage = (await client.get_upload_policy(tenant_id=TENANT)).usage
         assert (usage.pending_sessions, usage.stored_bytes) == (0, 0)
 
+    async def test_an_updated_attachment(self, world: World) -> None:
+        attachment_id, client = await ready(world), world.client
+        for _ in range(2):
+            updated = await client.update_attachment(
+                attachment_id,
+                tenant_id=TENANT,
+                filename="u\u0308.txt",
+                content_id="logo",
+                metadata={"a": "1"},
+                expected_revision=2,
+                request_id="once",
+            )
+            found = (await client.get_attachment(attachment_id, tenant_id=TENANT)).attachment
+            assert updated.attachment == found
+            assert (found.filename, found.content_id, found.revision) == ("\u00fc.txt", "logo", 3)
+            assert (dict(found.metadata), found.is_inline) == ({"a": "1"}, False)
+            assert found.disposition == resources.DISPOSITION_ATTACHMENT
+        with pytest.raises(errors.RequestIdReused):
+            await client.update_attachment(
+                attachment_id, tenant_id=TENANT, filename="b", request_id="once"
+            )
+        again = await client.update_attachment(
+            attachment_id, tenant_id=TENANT, filename="\u00fc.txt"
+        )
+        assert again.attachment == found
+        with pytest.raises(errors.RevisionMismatch) as caught:
+            await client.update_attachment(
+                attachment_id, tenant_id=TENANT, filename="b", expected_revision=2
+            )
+        assert caught.value.facts == {"expectedRevision": "2", "actualRevision": "3"}
+
+    async def test_an_update_to_the_defaults(self, world: World) -> None:
+        attachment_id, client = await ready(world), world.client
+        inline = resources.DISPOSITION_INLINE
+        for mask, own, expected in (
+            (None, {"content_id": "a", "metadata": {"a": "1"}}, ("a", 1, False)),
+            (["disposition", "is_inline"], {}, ("a", inline, True)),
+            (None, {"disposition": "attachment", "is_inline": True}, ("a", 1, True)),
+            (None, {"content_id": "", "metadata": {}}, ("", 1, True)),
+            (["is_inline"], {}, ("", 1, False)),
+        ):
+            answer = await client.update_attachment(
+                attachment_id, tenant_id=TENANT, update_mask=mask, **own
+            )
+            found = answer.attachment
+            assert (found.content_id, found.disposition, found.is_inline) == expected
+        assert not found.metadata
+
+    async def test_an_updated_retention(self, world: World) -> None:
+        attachment_id, client, day = await ready(world), world.client, timedelta(days=1)
+        cases: tuple[tuple[list[str] | None, dict[str, Any], timedelta, timedelta], ...] = (
+            (None, {"object_retention": 3 * day}, 3 * day, 60 * day),
+            (None, {"metadata_retention": day}, 3 * day, 3 * day),
+            (["object_retention"], {}, timedelta(hours=1), 3 * day),
+            (["metadata_retention"], {}, timedelta(hours=1), 60 * day),
+        )
+        for mask, own, kept, remembered in cases:
+            answer = await client.update_attachment(
+                attachment_id, tenant_id=TENANT, update_mask=mask, **own
+            )
+            created = answer.attachment.create_time.ToDatetime()
+            assert answer.attachment.object_purge_time.ToDatetime() - created == kept
+            assert answer.attachment.metadata_purge_time.ToDatetime() - created == remembered
+        held = await client.resolve_attachments(
+            [attachment_id], tenant_id=TENANT, hold_ttl=timedelta(days=5)
+        )
+        answer = await client.update_attachment(
+            attachment_id, tenant_id=TENANT, object_retention=day, metadata_retention=day
+        )
+        assert answer.attachment.object_purge_time == held.hold.expire_time
+        assert answer.attachment.metadata_purge_time == held.hold.expire_time
+        released = await client.release_hold(held.hold.hold_id, tenant_id=TENANT)
+        assert released.hold.HasField("release_time")
+        found = (await client.get_attachment(attachment_id, tenant_id=TENANT)).attachment
+        assert found.object_purge_time.ToDatetime() - found.create_time.ToDatetime() == day
+
+    async def test_an_update_that_is_refused(self, world: World) -> None:
+        attachment_id, pending, client = await ready(world), await started(world), world.client
+        for mask, own, violation in (
+            ([], {}, ("update_mask", "INVALID_UPDATE_MASK")),
+            (None, {}, ("update_mask", "INVALID_UPDATE_MASK")),
+            (["*"], {}, ("update_mask", "INVALID_UPDATE_MASK")),
+            (["content_type"], {}, ("update_mask", "INVALID_UPDATE_MASK")),
+            (["filename", "filename"], {"filename": "b"}, ("update_mask", "INVALID_UPDATE_MASK")),
+            (["metadata"], {"filename": "b"}, ("filename", "INVALID_UPDATE_MASK")),
+            (None, {"filename": "a/b"}, ("filename", "INVALID_FILENAME")),
+            (["filename"], {}, ("filename", "INVALID_FILENAME")),
+            (
+                None,
+                {"filename": "b", "expected_revision": 0},
+                ("expected_revision", "INVALID_REVISION"),
+            ),
+        ):
+            with pytest.raises(errors.InvalidRequest) as caught:
+                await client.update_attachment(
+                    attachment_id, tenant_id=TENANT, update_mask=mask, **own
+                )
+            assert [(v.field, v.reason) for v in caught.value.violations] == [violation]
+        with pytest.raises(errors.UploadNotReady):
+            await client.update_attachment(pending, tenant_id=TENANT, filename="b")
+        await client.delete_attachment(attachment_id, tenant_id=TENANT)
+        with pytest.raises(errors.ObjectPurged):
+            await client.update_attachment(attachment_id, tenant_id=TENANT, filename="b")
+
     async def test_sessions_that_cannot_be_deleted(self, world: World) -> None:
         pending, cancelled = await started(world), await started(world)
         await world.client.cancel_upload_session(cancelled, tenant_id=TENANT)

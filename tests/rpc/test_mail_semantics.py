@@ -13,6 +13,7 @@ from attachery.v1 import attachments_pb2 as pb
 from attachery.v1 import resources_pb2
 from attachery.v1.upload_sessions_pb2 import GetUploadPolicyRequest, StartUploadSessionRequest
 from attachery_service.domain.policy import DEFAULT_ROUTES
+from attachery_service.domain.updates import PATHS
 from support.failures import failure
 from support.service_fixtures import TENANT, ServiceUnderTest
 
@@ -44,16 +45,19 @@ async def made(service: ServiceUnderTest, **fields: Any) -> resources_pb2.Attach
 
 
 @pytest.mark.requirement("A1")
-async def test_attachments_are_read_and_deleted_but_never_edited(
+async def test_no_method_edits_the_bytes_and_only_an_update_their_description(
     service: ServiceUnderTest,
 ) -> None:
     described = set(StartUploadSessionRequest.DESCRIPTOR.fields_by_name) - {
         "tenant_id",
         "request_id",
+        "ttl",
         "disposition",  # how one download is served
     }
     for method in pb.DESCRIPTOR.services_by_name["AttachmentService"].methods:
-        assert not described & set(method.input_type.fields_by_name) - {"ttl"}
+        edited = described & set(method.input_type.fields_by_name)
+        assert edited <= (set(PATHS) if method.name == "UpdateAttachment" else set())
+    assert not {"content_type", "size_bytes", "checksums", "purpose"} & set(PATHS)
     before = await made(service, disposition=ATTACHMENT)
     request = pb.CreateDownloadUrlRequest(
         tenant_id=TENANT, attachment_id=before.attachment_id, disposition=INLINE

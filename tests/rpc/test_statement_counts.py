@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from attachery.v1 import attachments_pb2 as apb
 from attachery.v1 import upload_sessions_pb2 as upb
@@ -55,6 +56,11 @@ def _delete(service: ServiceUnderTest, who: Any) -> Awaitable[Any]:
     )
 
 
+def _update(service: ServiceUnderTest, who: Any) -> Awaitable[Any]:
+    request = apb.UpdateAttachmentRequest(update_mask=FieldMask(paths=["content_id"]), **who)
+    return service.attachments.UpdateAttachment(request, metadata=service.metadata)
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
@@ -62,6 +68,7 @@ def _delete(service: ServiceUnderTest, who: Any) -> Awaitable[Any]:
         (_complete, 1),
         (_get_attachment, 1),
         (_download, 1),
+        (_update, 1),
         # The conditional change, then the read that explains why it changed nothing.
         (_cancel, 2),
         (_delete, 2),

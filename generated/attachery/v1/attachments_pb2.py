@@ -16,11 +16,12 @@ from attachery.v1 import options_pb2 as attachery_dot_v1_dot_options__pb2
 from attachery.v1 import resources_pb2 as attachery_dot_v1_dot_resources__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ttachery/v1/attachments.proto\x12\x0c\x61ttachery.v1\x1a\x1a\x61ttachery/v1/options.proto\x1a\x1c\x61ttachery/v1/resources.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"E\n\x14GetAttachmentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\"E\n\x15GetAttachmentResponse\x12,\n\nattachment\x18\x01 \x01(\x0b\x32\x18.attachery.v1.Attachment\"\x9f\x02\n\x19ResolveAttachmentsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61ttachment_ids\x18\x02 \x03(\tB\x03\xe0\x41\x02\x12\x1d\n\x15include_download_urls\x18\x03 \x01(\x08\x12/\n\x0c\x64ownload_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x61ll_or_nothing\x18\x05 \x01(\x08\x12+\n\x08hold_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nhold_owner\x18\x07 \x01(\t\x12)\n\thold_mode\x18\x08 \x01(\x0e\x32\x16.attachery.v1.HoldMode\"p\n\x08\x44ownload\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xac\x01\n\x17ResolveAttachmentResult\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\nattachment\x18\x03 \x01(\x0b\x32\x18.attachery.v1.Attachment\x12(\n\x08\x64ownload\x18\x04 \x01(\x0b\x32\x16.attachery.v1.Download\"v\n\x1aResolveAttachmentsResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32%.attachery.v1.ResolveAttachmentResult\x12 \n\x04hold\x18\x02 \x01(\x0b\x32\x12.attachery.v1.Hold\"\xa1\x01\n\x18\x43reateDownloadUrlRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x64isposition\x18\x04 \x01(\x0e\x32\x19.attachery.v1.Disposition\"\x81\x01\n\x19\x43reateDownloadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"o\n\x0eGetHoldRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12\x12\n\nhold_owner\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"d\n\x0fGetHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\x12\x16\n\x0e\x61ttachment_ids\x18\x02 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"w\n\x10ListHoldsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nhold_owner\x18\x02 \x01(\t\x12\x15\n\rattachment_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"O\n\x11ListHoldsResponse\x12!\n\x05holds\x18\x01 \x03(\x0b\x32\x12.attachery.v1.Hold\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x11\x45xtendHoldRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12+\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x03\xe0\x41\x02\x12\x12\n\nhold_owner\x18\x04 \x01(\t\"6\n\x12\x45xtendHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\"^\n\x12ReleaseHoldRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12\x10\n\x08\x63onsumed\x18\x03 \x01(\x08\x12\x12\n\nhold_owner\x18\x04 \x01(\t\"7\n\x13ReleaseHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\"k\n\x17\x44\x65leteAttachmentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\"H\n\x18\x44\x65leteAttachmentResponse\x12,\n\nattachment\x18\x01 \x01(\x0b\x32\x18.attachery.v1.Attachment*O\n\x08HoldMode\x12\x19\n\x15HOLD_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rHOLD_MODE_ADD\x10\x01\x12\x15\n\x11HOLD_MODE_REPLACE\x10\x02\x32\xbc\x07\n\x11\x41ttachmentService\x12r\n\rGetAttachment\x12\".attachery.v1.GetAttachmentRequest\x1a#.attachery.v1.GetAttachmentResponse\"\x18\xfa\x9f\x19\x14\n\x10\x61ttachments.read\x10\x01\x12\x84\x01\n\x12ResolveAttachments\x12\'.attachery.v1.ResolveAttachmentsRequest\x1a(.attachery.v1.ResolveAttachmentsResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12~\n\x11\x43reateDownloadUrl\x12&.attachery.v1.CreateDownloadUrlRequest\x1a\'.attachery.v1.CreateDownloadUrlResponse\"\x18\xfa\x9f\x19\x14\n\x10\x61ttachments.read\x10\x01\x12\x63\n\x07GetHold\x12\x1c.attachery.v1.GetHoldRequest\x1a\x1d.attachery.v1.GetHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12i\n\tListHolds\x12\x1e.attachery.v1.ListHoldsRequest\x1a\x1f.attachery.v1.ListHoldsResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12l\n\nExtendHold\x12\x1f.attachery.v1.ExtendHoldRequest\x1a .attachery.v1.ExtendHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12o\n\x0bReleaseHold\x12 .attachery.v1.ReleaseHoldRequest\x1a!.attachery.v1.ReleaseHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12}\n\x10\x44\x65leteAttachment\x12%.attachery.v1.DeleteAttachmentRequest\x1a&.attachery.v1.DeleteAttachmentResponse\"\x1a\xfa\x9f\x19\x16\n\x12\x61ttachments.delete\x10\x02\x42\x39\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61ttachery/v1/attachments.proto\x12\x0c\x61ttachery.v1\x1a\x1a\x61ttachery/v1/options.proto\x1a\x1c\x61ttachery/v1/resources.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"E\n\x14GetAttachmentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\"E\n\x15GetAttachmentResponse\x12,\n\nattachment\x18\x01 \x01(\x0b\x32\x18.attachery.v1.Attachment\"\x9f\x02\n\x19ResolveAttachmentsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x61ttachment_ids\x18\x02 \x03(\tB\x03\xe0\x41\x02\x12\x1d\n\x15include_download_urls\x18\x03 \x01(\x08\x12/\n\x0c\x64ownload_ttl\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0e\x61ll_or_nothing\x18\x05 \x01(\x08\x12+\n\x08hold_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nhold_owner\x18\x07 \x01(\t\x12)\n\thold_mode\x18\x08 \x01(\x0e\x32\x16.attachery.v1.HoldMode\"p\n\x08\x44ownload\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xac\x01\n\x17ResolveAttachmentResult\x12\x15\n\rattachment_id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\nattachment\x18\x03 \x01(\x0b\x32\x18.attachery.v1.Attachment\x12(\n\x08\x64ownload\x18\x04 \x01(\x0b\x32\x16.attachery.v1.Download\"v\n\x1aResolveAttachmentsResponse\x12\x36\n\x07results\x18\x01 \x03(\x0b\x32%.attachery.v1.ResolveAttachmentResult\x12 \n\x04hold\x18\x02 \x01(\x0b\x32\x12.attachery.v1.Hold\"\xa1\x01\n\x18\x43reateDownloadUrlRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x64isposition\x18\x04 \x01(\x0e\x32\x19.attachery.v1.Disposition\"\x81\x01\n\x19\x43reateDownloadUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"o\n\x0eGetHoldRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12\x12\n\nhold_owner\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"d\n\x0fGetHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\x12\x16\n\x0e\x61ttachment_ids\x18\x02 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"w\n\x10ListHoldsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\nhold_owner\x18\x02 \x01(\t\x12\x15\n\rattachment_id\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"O\n\x11ListHoldsResponse\x12!\n\x05holds\x18\x01 \x03(\x0b\x32\x12.attachery.v1.Hold\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x11\x45xtendHoldRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12+\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x03\xe0\x41\x02\x12\x12\n\nhold_owner\x18\x04 \x01(\t\"6\n\x12\x45xtendHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\"^\n\x12ReleaseHoldRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07hold_id\x18\x02 \x01(\t\x12\x10\n\x08\x63onsumed\x18\x03 \x01(\x08\x12\x12\n\nhold_owner\x18\x04 \x01(\t\"7\n\x13ReleaseHoldResponse\x12 \n\x04hold\x18\x01 \x01(\x0b\x32\x12.attachery.v1.Hold\"\xa8\x04\n\x17UpdateAttachmentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x34\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x03\xe0\x41\x02\x12\x10\n\x08\x66ilename\x18\x05 \x01(\t\x12\x12\n\ncontent_id\x18\x06 \x01(\t\x12.\n\x0b\x64isposition\x18\x07 \x01(\x0e\x32\x19.attachery.v1.Disposition\x12\x16\n\tis_inline\x18\x08 \x01(\x08H\x00\x88\x01\x01\x12\x45\n\x08metadata\x18\t \x03(\x0b\x32\x33.attachery.v1.UpdateAttachmentRequest.MetadataEntry\x12\x33\n\x10object_retention\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12metadata_retention\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x11\x65xpected_revision\x18\x0c \x01(\x03H\x01\x88\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\n_is_inlineB\x14\n\x12_expected_revision\"H\n\x18UpdateAttachmentResponse\x12,\n\nattachment\x18\x01 \x01(\x0b\x32\x18.attachery.v1.Attachment\"k\n\x17\x44\x65leteAttachmentRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x1a\n\rattachment_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\"H\n\x18\x44\x65leteAttachmentResponse\x12,\n\nattachment\x18\x01 \x01(\x0b\x32\x18.attachery.v1.Attachment*O\n\x08HoldMode\x12\x19\n\x15HOLD_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rHOLD_MODE_ADD\x10\x01\x12\x15\n\x11HOLD_MODE_REPLACE\x10\x02\x32\xbb\x08\n\x11\x41ttachmentService\x12r\n\rGetAttachment\x12\".attachery.v1.GetAttachmentRequest\x1a#.attachery.v1.GetAttachmentResponse\"\x18\xfa\x9f\x19\x14\n\x10\x61ttachments.read\x10\x01\x12\x84\x01\n\x12ResolveAttachments\x12\'.attachery.v1.ResolveAttachmentsRequest\x1a(.attachery.v1.ResolveAttachmentsResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12~\n\x11\x43reateDownloadUrl\x12&.attachery.v1.CreateDownloadUrlRequest\x1a\'.attachery.v1.CreateDownloadUrlResponse\"\x18\xfa\x9f\x19\x14\n\x10\x61ttachments.read\x10\x01\x12\x63\n\x07GetHold\x12\x1c.attachery.v1.GetHoldRequest\x1a\x1d.attachery.v1.GetHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12i\n\tListHolds\x12\x1e.attachery.v1.ListHoldsRequest\x1a\x1f.attachery.v1.ListHoldsResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12l\n\nExtendHold\x12\x1f.attachery.v1.ExtendHoldRequest\x1a .attachery.v1.ExtendHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12o\n\x0bReleaseHold\x12 .attachery.v1.ReleaseHoldRequest\x1a!.attachery.v1.ReleaseHoldResponse\"\x1b\xfa\x9f\x19\x17\n\x13\x61ttachments.resolve\x10\x03\x12}\n\x10UpdateAttachment\x12%.attachery.v1.UpdateAttachmentRequest\x1a&.attachery.v1.UpdateAttachmentResponse\"\x1a\xfa\x9f\x19\x16\n\x12\x61ttachments.update\x10\x02\x12}\n\x10\x44\x65leteAttachment\x12%.attachery.v1.DeleteAttachmentRequest\x1a&.attachery.v1.DeleteAttachmentResponse\"\x1a\xfa\x9f\x19\x16\n\x12\x61ttachments.delete\x10\x02\x42\x39\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEDOWNLOADURLREQUEST'].fields_by_name['attachment_id']._serialized_options = b'\340A\002'
   _globals['_EXTENDHOLDREQUEST'].fields_by_name['ttl']._loaded_options = None
   _globals['_EXTENDHOLDREQUEST'].fields_by_name['ttl']._serialized_options = b'\340A\002'
+  _globals['_UPDATEATTACHMENTREQUEST_METADATAENTRY']._loaded_options = None
+  _globals['_UPDATEATTACHMENTREQUEST_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_UPDATEATTACHMENTREQUEST'].fields_by_name['attachment_id']._loaded_options = None
+  _globals['_UPDATEATTACHMENTREQUEST'].fields_by_name['attachment_id']._serialized_options = b'\340A\002'
+  _globals['_UPDATEATTACHMENTREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEATTACHMENTREQUEST'].fields_by_name['update_mask']._serialized_options = b'\340A\002'
   _globals['_DELETEATTACHMENTREQUEST'].fields_by_name['attachment_id']._loaded_options = None
   _globals['_DELETEATTACHMENTREQUEST'].fields_by_name['attachment_id']._serialized_options = b'\340A\002'
   _globals['_ATTACHMENTSERVICE'].methods_by_name['GetAttachment']._loaded_options = None
@@ -52,46 +59,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTACHMENTSERVICE'].methods_by_name['ExtendHold']._serialized_options = b'\372\237\031\027\n\023attachments.resolve\020\003'
   _globals['_ATTACHMENTSERVICE'].methods_by_name['ReleaseHold']._loaded_options = None
   _globals['_ATTACHMENTSERVICE'].methods_by_name['ReleaseHold']._serialized_options = b'\372\237\031\027\n\023attachments.resolve\020\003'
+  _globals['_ATTACHMENTSERVICE'].methods_by_name['UpdateAttachment']._loaded_options = None
+  _globals['_ATTACHMENTSERVICE'].methods_by_name['UpdateAttachment']._serialized_options = b'\372\237\031\026\n\022attachments.update\020\002'
   _globals['_ATTACHMENTSERVICE'].methods_by_name['DeleteAttachment']._loaded_options = None
   _globals['_ATTACHMENTSERVICE'].methods_by_name['DeleteAttachment']._serialized_options = b'\372\237\031\026\n\022attachments.delete\020\002'
-  _globals['_HOLDMODE']._serialized_start=2297
-  _globals['_HOLDMODE']._serialized_end=2376
-  _globals['_GETATTACHMENTREQUEST']._serialized_start=229
-  _globals['_GETATTACHMENTREQUEST']._serialized_end=298
-  _globals['_GETATTACHMENTRESPONSE']._serialized_start=300
-  _globals['_GETATTACHMENTRESPONSE']._serialized_end=369
-  _globals['_RESOLVEATTACHMENTSREQUEST']._serialized_start=372
-  _globals['_RESOLVEATTACHMENTSREQUEST']._serialized_end=659
-  _globals['_DOWNLOAD']._serialized_start=661
-  _globals['_DOWNLOAD']._serialized_end=773
-  _globals['_RESOLVEATTACHMENTRESULT']._serialized_start=776
-  _globals['_RESOLVEATTACHMENTRESULT']._serialized_end=948
-  _globals['_RESOLVEATTACHMENTSRESPONSE']._serialized_start=950
-  _globals['_RESOLVEATTACHMENTSRESPONSE']._serialized_end=1068
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1071
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1232
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1235
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1364
-  _globals['_GETHOLDREQUEST']._serialized_start=1366
-  _globals['_GETHOLDREQUEST']._serialized_end=1477
-  _globals['_GETHOLDRESPONSE']._serialized_start=1479
-  _globals['_GETHOLDRESPONSE']._serialized_end=1579
-  _globals['_LISTHOLDSREQUEST']._serialized_start=1581
-  _globals['_LISTHOLDSREQUEST']._serialized_end=1700
-  _globals['_LISTHOLDSRESPONSE']._serialized_start=1702
-  _globals['_LISTHOLDSRESPONSE']._serialized_end=1781
-  _globals['_EXTENDHOLDREQUEST']._serialized_start=1783
-  _globals['_EXTENDHOLDREQUEST']._serialized_end=1903
-  _globals['_EXTENDHOLDRESPONSE']._serialized_start=1905
-  _globals['_EXTENDHOLDRESPONSE']._serialized_end=1959
-  _globals['_RELEASEHOLDREQUEST']._serialized_start=1961
-  _globals['_RELEASEHOLDREQUEST']._serialized_end=2055
-  _globals['_RELEASEHOLDRESPONSE']._serialized_start=2057
-  _globals['_RELEASEHOLDRESPONSE']._serialized_end=2112
-  _globals['_DELETEATTACHMENTREQUEST']._serialized_start=2114
-  _globals['_DELETEATTACHMENTREQUEST']._serialized_end=2221
-  _globals['_DELETEATTACHMENTRESPONSE']._serialized_start=2223
-  _globals['_DELETEATTACHMENTRESPONSE']._serialized_end=2295
-  _globals['_ATTACHMENTSERVICE']._serialized_start=2379
-  _globals['_ATTACHMENTSERVICE']._serialized_end=3335
+  _globals['_HOLDMODE']._serialized_start=2960
+  _globals['_HOLDMODE']._serialized_end=3039
+  _globals['_GETATTACHMENTREQUEST']._serialized_start=263
+  _globals['_GETATTACHMENTREQUEST']._serialized_end=332
+  _globals['_GETATTACHMENTRESPONSE']._serialized_start=334
+  _globals['_GETATTACHMENTRESPONSE']._serialized_end=403
+  _globals['_RESOLVEATTACHMENTSREQUEST']._serialized_start=406
+  _globals['_RESOLVEATTACHMENTSREQUEST']._serialized_end=693
+  _globals['_DOWNLOAD']._serialized_start=695
+  _globals['_DOWNLOAD']._serialized_end=807
+  _globals['_RESOLVEATTACHMENTRESULT']._serialized_start=810
+  _globals['_RESOLVEATTACHMENTRESULT']._serialized_end=982
+  _globals['_RESOLVEATTACHMENTSRESPONSE']._serialized_start=984
+  _globals['_RESOLVEATTACHMENTSRESPONSE']._serialized_end=1102
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1105
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1266
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1269
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1398
+  _globals['_GETHOLDREQUEST']._serialized_start=1400
+  _globals['_GETHOLDREQUEST']._serialized_end=1511
+  _globals['_GETHOLDRESPONSE']._serialized_start=1513
+  _globals['_GETHOLDRESPONSE']._serialized_end=1613
+  _globals['_LISTHOLDSREQUEST']._serialized_start=1615
+  _globals['_LISTHOLDSREQUEST']._serialized_end=1734
+  _globals['_LISTHOLDSRESPONSE']._serialized_start=1736
+  _globals['_LISTHOLDSRESPONSE']._serialized_end=1815
+  _globals['_EXTENDHOLDREQUEST']._serialized_start=1817
+  _globals['_EXTENDHOLDREQUEST']._serialized_end=1937
+  _globals['_EXTENDHOLDRESPONSE']._serialized_start=1939
+  _globals['_EXTENDHOLDRESPONSE']._serialized_end=1993
+  _globals['_RELEASEHOLDREQUEST']._serialized_start=1995
+  _globals['_RELEASEHOLDREQUEST']._serialized_end=2089
+  _globals['_RELEASEHOLDRESPONSE']._serialized_start=2091
+  _globals['_RELEASEHOLDRESPONSE']._serialized_end=2146
+  _globals['_UPDATEATTACHMENTREQUEST']._serialized_start=2149
+  _globals['_UPDATEATTACHMENTREQUEST']._serialized_end=2701
+  _globals['_UPDATEATTACHMENTREQUEST_METADATAENTRY']._serialized_start=2618
+  _globals['_UPDATEATTACHMENTREQUEST_METADATAENTRY']._serialized_end=2665
+  _globals['_UPDATEATTACHMENTRESPONSE']._serialized_start=2703
+  _globals['_UPDATEATTACHMENTRESPONSE']._serialized_end=2775
+  _globals['_DELETEATTACHMENTREQUEST']._serialized_start=2777
+  _globals['_DELETEATTACHMENTREQUEST']._serialized_end=2884
+  _globals['_DELETEATTACHMENTRESPONSE']._serialized_start=2886
+  _globals['_DELETEATTACHMENTRESPONSE']._serialized_end=2958
+  _globals['_ATTACHMENTSERVICE']._serialized_start=3042
+  _globals['_ATTACHMENTSERVICE']._serialized_end=4125
 # @@protoc_insertion_point(module_scope)

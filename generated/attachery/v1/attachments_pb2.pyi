@@ -8,6 +8,7 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
+import google.protobuf.field_mask_pb2
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
@@ -555,6 +556,128 @@ class ReleaseHoldResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["hold", b"hold"]) -> None: ...
 
 global___ReleaseHoldResponse = ReleaseHoldResponse
+
+@typing.final
+class UpdateAttachmentRequest(google.protobuf.message.Message):
+    """Request to update an attachment."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class MetadataEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    ATTACHMENT_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    UPDATE_MASK_FIELD_NUMBER: builtins.int
+    FILENAME_FIELD_NUMBER: builtins.int
+    CONTENT_ID_FIELD_NUMBER: builtins.int
+    DISPOSITION_FIELD_NUMBER: builtins.int
+    IS_INLINE_FIELD_NUMBER: builtins.int
+    METADATA_FIELD_NUMBER: builtins.int
+    OBJECT_RETENTION_FIELD_NUMBER: builtins.int
+    METADATA_RETENTION_FIELD_NUMBER: builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The owner; may be empty if the credential covers exactly one tenant."""
+    attachment_id: builtins.str
+    """The attachment."""
+    request_id: builtins.str
+    """Idempotency key, as at Start."""
+    filename: builtins.str
+    """As at Start."""
+    content_id: builtins.str
+    """As at Start. Empty: the attachment has none."""
+    disposition: attachery.v1.resources_pb2.Disposition.ValueType
+    """UNSPECIFIED: INLINE if the attachment has a content id after this update, else ATTACHMENT."""
+    is_inline: builtins.bool
+    """Absent: whether the disposition is INLINE after this update."""
+    expected_revision: builtins.int
+    """The `revision` that the attachment must have, at least 1; another one fails the call with
+    `REVISION_MISMATCH`. Absent: any revision.
+    """
+    @property
+    def update_mask(self) -> google.protobuf.field_mask_pb2.FieldMask:
+        """The fields to update, each once: `filename`, `content_id`, `disposition`, `is_inline`, `metadata`,
+        `object_retention`, `metadata_retention`. `*` is not accepted. All other fields of the attachment
+        stay as they are, and a field below must not be given unless it is named here.
+        """
+
+    @property
+    def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Replaces all pairs, with the limits of Start. Empty: the attachment has none."""
+
+    @property
+    def object_retention(self) -> google.protobuf.duration_pb2.Duration:
+        """Retention of the bytes, counted from `create_time` as at Start: 1 s up to the policy's maximum for
+        the session's purpose, and long enough to end in the future. Absent: the policy's default. The bytes
+        are never deleted before the session's `expire_time`, nor before the last hold ends.
+        """
+
+    @property
+    def metadata_retention(self) -> google.protobuf.duration_pb2.Duration:
+        """Retention of the metadata, counted from `create_time` as at Start: 24 hours up to the policy's
+        maximum. Absent: the policy's default. The metadata is kept at least as long as the bytes.
+        """
+
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        attachment_id: builtins.str = ...,
+        request_id: builtins.str = ...,
+        update_mask: google.protobuf.field_mask_pb2.FieldMask | None = ...,
+        filename: builtins.str = ...,
+        content_id: builtins.str = ...,
+        disposition: attachery.v1.resources_pb2.Disposition.ValueType = ...,
+        is_inline: builtins.bool | None = ...,
+        metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        object_retention: google.protobuf.duration_pb2.Duration | None = ...,
+        metadata_retention: google.protobuf.duration_pb2.Duration | None = ...,
+        expected_revision: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_expected_revision", b"_expected_revision", "_is_inline", b"_is_inline", "expected_revision", b"expected_revision", "is_inline", b"is_inline", "metadata_retention", b"metadata_retention", "object_retention", b"object_retention", "update_mask", b"update_mask"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_expected_revision", b"_expected_revision", "_is_inline", b"_is_inline", "attachment_id", b"attachment_id", "content_id", b"content_id", "disposition", b"disposition", "expected_revision", b"expected_revision", "filename", b"filename", "is_inline", b"is_inline", "metadata", b"metadata", "metadata_retention", b"metadata_retention", "object_retention", b"object_retention", "request_id", b"request_id", "tenant_id", b"tenant_id", "update_mask", b"update_mask"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_expected_revision", b"_expected_revision"]) -> typing.Literal["expected_revision"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_is_inline", b"_is_inline"]) -> typing.Literal["is_inline"] | None: ...
+
+global___UpdateAttachmentRequest = UpdateAttachmentRequest
+
+@typing.final
+class UpdateAttachmentResponse(google.protobuf.message.Message):
+    """The attachment."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ATTACHMENT_FIELD_NUMBER: builtins.int
+    @property
+    def attachment(self) -> attachery.v1.resources_pb2.Attachment:
+        """The attachment after the update; for a repeated `request_id`, as it is now."""
+
+    def __init__(
+        self,
+        *,
+        attachment: attachery.v1.resources_pb2.Attachment | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["attachment", b"attachment"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attachment", b"attachment"]) -> None: ...
+
+global___UpdateAttachmentResponse = UpdateAttachmentResponse
 
 @typing.final
 class DeleteAttachmentRequest(google.protobuf.message.Message):

@@ -31,7 +31,7 @@ if _version_not_supported:
 
 
 class AttachmentServiceStub(object):
-    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    """Reads, holds, updates and deletes attachments. Separate from UploadSessionService, so that a caller can be
     granted reading without uploading. Credentials and request ids as there.
     """
 
@@ -76,6 +76,11 @@ class AttachmentServiceStub(object):
                 request_serializer=attachery_dot_v1_dot_attachments__pb2.ReleaseHoldRequest.SerializeToString,
                 response_deserializer=attachery_dot_v1_dot_attachments__pb2.ReleaseHoldResponse.FromString,
                 _registered_method=True)
+        self.UpdateAttachment = channel.unary_unary(
+                '/attachery.v1.AttachmentService/UpdateAttachment',
+                request_serializer=attachery_dot_v1_dot_attachments__pb2.UpdateAttachmentRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_attachments__pb2.UpdateAttachmentResponse.FromString,
+                _registered_method=True)
         self.DeleteAttachment = channel.unary_unary(
                 '/attachery.v1.AttachmentService/DeleteAttachment',
                 request_serializer=attachery_dot_v1_dot_attachments__pb2.DeleteAttachmentRequest.SerializeToString,
@@ -84,7 +89,7 @@ class AttachmentServiceStub(object):
 
 
 class AttachmentServiceServicer(object):
-    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    """Reads, holds, updates and deletes attachments. Separate from UploadSessionService, so that a caller can be
     granted reading without uploading. Credentials and request ids as there.
     """
 
@@ -144,6 +149,14 @@ class AttachmentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateAttachment(self, request, context):
+        """Corrects the declaration and the retention of a READY attachment; its bytes never change. Needs
+        the scope `attachments.update`. An update that changes nothing succeeds, with the same `revision`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteAttachment(self, request, context):
         """Deletes the bytes now; the metadata stays until its own time. Needs the scope
         `attachments.delete`. Deleting it again changes nothing.
@@ -190,6 +203,11 @@ def add_AttachmentServiceServicer_to_server(servicer, server):
                     request_deserializer=attachery_dot_v1_dot_attachments__pb2.ReleaseHoldRequest.FromString,
                     response_serializer=attachery_dot_v1_dot_attachments__pb2.ReleaseHoldResponse.SerializeToString,
             ),
+            'UpdateAttachment': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAttachment,
+                    request_deserializer=attachery_dot_v1_dot_attachments__pb2.UpdateAttachmentRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_attachments__pb2.UpdateAttachmentResponse.SerializeToString,
+            ),
             'DeleteAttachment': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAttachment,
                     request_deserializer=attachery_dot_v1_dot_attachments__pb2.DeleteAttachmentRequest.FromString,
@@ -204,7 +222,7 @@ def add_AttachmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AttachmentService(object):
-    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    """Reads, holds, updates and deletes attachments. Separate from UploadSessionService, so that a caller can be
     granted reading without uploading. Credentials and request ids as there.
     """
 
@@ -387,6 +405,33 @@ class AttachmentService(object):
             '/attachery.v1.AttachmentService/ReleaseHold',
             attachery_dot_v1_dot_attachments__pb2.ReleaseHoldRequest.SerializeToString,
             attachery_dot_v1_dot_attachments__pb2.ReleaseHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAttachment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.AttachmentService/UpdateAttachment',
+            attachery_dot_v1_dot_attachments__pb2.UpdateAttachmentRequest.SerializeToString,
+            attachery_dot_v1_dot_attachments__pb2.UpdateAttachmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

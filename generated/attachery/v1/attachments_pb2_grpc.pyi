@@ -18,7 +18,7 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class AttachmentServiceStub:
-    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    """Reads, holds, updates and deletes attachments. Separate from UploadSessionService, so that a caller can be
     granted reading without uploading. Credentials and request ids as there.
     """
 
@@ -78,6 +78,14 @@ class AttachmentServiceStub:
     `HOLD_NOT_FOUND`.
     """
 
+    UpdateAttachment: grpc.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.UpdateAttachmentRequest,
+        attachery.v1.attachments_pb2.UpdateAttachmentResponse,
+    ]
+    """Corrects the declaration and the retention of a READY attachment; its bytes never change. Needs
+    the scope `attachments.update`. An update that changes nothing succeeds, with the same `revision`.
+    """
+
     DeleteAttachment: grpc.UnaryUnaryMultiCallable[
         attachery.v1.attachments_pb2.DeleteAttachmentRequest,
         attachery.v1.attachments_pb2.DeleteAttachmentResponse,
@@ -87,7 +95,7 @@ class AttachmentServiceStub:
     """
 
 class AttachmentServiceAsyncStub:
-    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    """Reads, holds, updates and deletes attachments. Separate from UploadSessionService, so that a caller can be
     granted reading without uploading. Credentials and request ids as there.
     """
 
@@ -146,6 +154,14 @@ class AttachmentServiceAsyncStub:
     `HOLD_NOT_FOUND`.
     """
 
+    UpdateAttachment: grpc.aio.UnaryUnaryMultiCallable[
+        attachery.v1.attachments_pb2.UpdateAttachmentRequest,
+        attachery.v1.attachments_pb2.UpdateAttachmentResponse,
+    ]
+    """Corrects the declaration and the retention of a READY attachment; its bytes never change. Needs
+    the scope `attachments.update`. An update that changes nothing succeeds, with the same `revision`.
+    """
+
     DeleteAttachment: grpc.aio.UnaryUnaryMultiCallable[
         attachery.v1.attachments_pb2.DeleteAttachmentRequest,
         attachery.v1.attachments_pb2.DeleteAttachmentResponse,
@@ -155,7 +171,7 @@ class AttachmentServiceAsyncStub:
     """
 
 class AttachmentServiceServicer(metaclass=abc.ABCMeta):
-    """Reads, holds and deletes attachments. Separate from UploadSessionService, so that a caller can be
+    """Reads, holds, updates and deletes attachments. Separate from UploadSessionService, so that a caller can be
     granted reading without uploading. Credentials and request ids as there.
     """
 
@@ -226,6 +242,16 @@ class AttachmentServiceServicer(metaclass=abc.ABCMeta):
         """Ends a hold; attachments past their own time without another hold are deleted. Needs the scope
         `attachments.resolve`. Releasing it again by its id changes nothing; by its owner, the answer is
         `HOLD_NOT_FOUND`.
+        """
+
+    @abc.abstractmethod
+    def UpdateAttachment(
+        self,
+        request: attachery.v1.attachments_pb2.UpdateAttachmentRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[attachery.v1.attachments_pb2.UpdateAttachmentResponse, collections.abc.Awaitable[attachery.v1.attachments_pb2.UpdateAttachmentResponse]]:
+        """Corrects the declaration and the retention of a READY attachment; its bytes never change. Needs
+        the scope `attachments.update`. An update that changes nothing succeeds, with the same `revision`.
         """
 
     @abc.abstractmethod

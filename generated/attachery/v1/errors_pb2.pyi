@@ -158,12 +158,20 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """`hold_owner` breaks its rule, is set without `hold_ttl` or with `hold_id`, or is missing."""
     ERROR_REASON_INVALID_HOLD_ID: _ErrorReason.ValueType  # 121
     """`hold_id` is not the id of a hold."""
+    ERROR_REASON_INVALID_UPDATE_MASK: _ErrorReason.ValueType  # 122
+    """`update_mask` names no field, a field twice, or one that cannot be updated; or it does not name a
+    field that is given.
+    """
+    ERROR_REASON_INVALID_REVISION: _ErrorReason.ValueType  # 123
+    """`expected_revision` is less than 1."""
     ERROR_REASON_INVALID_HOLD_MODE: _ErrorReason.ValueType  # 127
     """`hold_mode` is a number that this version does not know."""
     ERROR_REASON_OBJECT_CHANGING: _ErrorReason.ValueType  # 80
     """The uploader replaced the object during each verification; the session stays PENDING."""
     ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 81
     """Another item of an all-or-nothing call failed."""
+    ERROR_REASON_REVISION_MISMATCH: _ErrorReason.ValueType  # 82
+    """The attachment has another revision than `expected_revision`: another call has changed it."""
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 90
     """Object storage does not respond as it should; nothing was lost."""
     ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 91
@@ -333,12 +341,20 @@ ERROR_REASON_INVALID_HOLD_OWNER: ErrorReason.ValueType  # 120
 """`hold_owner` breaks its rule, is set without `hold_ttl` or with `hold_id`, or is missing."""
 ERROR_REASON_INVALID_HOLD_ID: ErrorReason.ValueType  # 121
 """`hold_id` is not the id of a hold."""
+ERROR_REASON_INVALID_UPDATE_MASK: ErrorReason.ValueType  # 122
+"""`update_mask` names no field, a field twice, or one that cannot be updated; or it does not name a
+field that is given.
+"""
+ERROR_REASON_INVALID_REVISION: ErrorReason.ValueType  # 123
+"""`expected_revision` is less than 1."""
 ERROR_REASON_INVALID_HOLD_MODE: ErrorReason.ValueType  # 127
 """`hold_mode` is a number that this version does not know."""
 ERROR_REASON_OBJECT_CHANGING: ErrorReason.ValueType  # 80
 """The uploader replaced the object during each verification; the session stays PENDING."""
 ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 81
 """Another item of an all-or-nothing call failed."""
+ERROR_REASON_REVISION_MISMATCH: ErrorReason.ValueType  # 82
+"""The attachment has another revision than `expected_revision`: another call has changed it."""
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 90
 """Object storage does not respond as it should; nothing was lost."""
 ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 91

@@ -232,7 +232,7 @@ class UploadSession(google.protobuf.message.Message):
     created_by: builtins.str
     """Name of the principal that started the session."""
     revision: builtins.int
-    """Number of transitions of the session, from 1."""
+    """Number of the session's changes, from 1: transitions and updates."""
     auto_complete: builtins.bool
     """The service completes the session by itself shortly before it would expire."""
     is_inline: builtins.bool
@@ -478,7 +478,7 @@ class Attachment(google.protobuf.message.Message):
     created_by: builtins.str
     """Name of the principal that started the session."""
     revision: builtins.int
-    """Number of transitions of the session and attachment, from 1."""
+    """Number of changes of the session and attachment, from 1: transitions and updates."""
     @property
     def checksums(self) -> global___Checksums:
         """Checksums verified against the stored bytes."""

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
+
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from attachery.v1 import attachments_pb2 as attachments
 from attachery_client import fields
@@ -13,7 +16,7 @@ from attachery_client.fields import DispositionName, HoldModeName, new_request_i
 
 
 class AttachmentCalls(CallsBase):
-    """Reads, holds, download URLs and deletion of attachments."""
+    """Reads, holds, download URLs, updates and deletion of attachments."""
 
     async def get_attachment(
         self, attachment_id: str, *, tenant_id: str = "", timeout: float | None = None
@@ -180,6 +183,57 @@ class AttachmentCalls(CallsBase):
             disposition=fields.disposition(disposition),
         )
         call = self._connection.stubs.attachments.CreateDownloadUrl
+        return await self._connection.call(call, request, timeout)
+
+    async def update_attachment(
+        self,
+        attachment_id: str,
+        *,
+        tenant_id: str = "",
+        update_mask: Sequence[str] | None = None,
+        filename: str | None = None,
+        content_id: str | None = None,
+        disposition: DispositionName | None = None,
+        is_inline: bool | None = None,
+        metadata: Mapping[str, str] | None = None,
+        object_retention: timedelta | None = None,
+        metadata_retention: timedelta | None = None,
+        expected_revision: int | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> attachments.UpdateAttachmentResponse:
+        """Corrects the description or the retention of an attachment: `.attachment`.
+
+        - `update_mask`: the names of the fields to update. By default those that are given, so that
+          it is needed only to reset one to its default: `update_mask=["disposition"]`.
+        - `content_id=""` and `metadata={}` remove what there was; metadata is replaced as a whole.
+        - `object_retention`, `metadata_retention`: from the creation of the session, as at Start.
+        - `expected_revision`: only an attachment of this `revision` is updated.
+
+        An update that changes nothing succeeds, and leaves `revision` as it is.
+
+        Raises RevisionMismatch, ObjectPurged, UploadNotReady, UploadFailed, UploadCancelled,
+        UploadExpired, AttachmentNotFound and the errors of every call.
+        """
+        given: dict[str, Any] = {
+            "filename": filename,
+            "content_id": content_id,
+            "disposition": None if disposition is None else fields.disposition(disposition),
+            "is_inline": is_inline,
+            "metadata": metadata,
+            "object_retention": fields.duration(object_retention),
+            "metadata_retention": fields.duration(metadata_retention),
+        }
+        named = [name for name, value in given.items() if value is not None]
+        request = attachments.UpdateAttachmentRequest(
+            tenant_id=tenant_id,
+            attachment_id=attachment_id,
+            update_mask=FieldMask(paths=named if update_mask is None else update_mask),
+            expected_revision=expected_revision,
+            request_id=request_id or new_request_id(),
+            **given,
+        )
+        call = self._connection.stubs.attachments.UpdateAttachment
         return await self._connection.call(call, request, timeout)
 
     async def delete_attachment(

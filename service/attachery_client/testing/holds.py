@@ -129,6 +129,20 @@ class Holds:
         if ends := self._ends(upload):
             raise errors.AttachmentHeld(facts={"holdEndTime": max(ends).isoformat()})
 
+    def without(self, upload: Upload) -> resources.UploadSession:
+        """A copy of the session, with the purge time that it has without holds."""
+        session = resources.UploadSession()
+        session.CopyFrom(upload.session)
+        if own := self._own_ends.get(session.attachment_id):
+            session.object_purge_time.FromDatetime(own)
+        return session
+
+    def set_session(self, upload: Upload, session: resources.UploadSession) -> None:
+        """Gives the upload a session without holds, and applies its holds to it."""
+        upload.session.CopyFrom(session)
+        self._own_ends.pop(session.attachment_id, None)
+        self._prolong(upload)
+
     def _of_owner(self, request: Any) -> _Held | None:
         wanted = (request.tenant_id, request.hold_owner)
         return next(
@@ -161,15 +175,17 @@ class Holds:
             self._keep(held.uploads)
 
     def _keep(self, changed: Mapping[str, Upload]) -> None:
-        for attachment_id, upload in changed.items():
+        for upload in changed.values():
             if upload.state == "READY":
-                session = upload.session
-                own = self._own_ends.setdefault(attachment_id, _moment(session.object_purge_time))
-                end = max([own, *self._ends(upload)])
-                session.object_purge_time.FromDatetime(end)
-                session.metadata_purge_time.FromDatetime(
-                    max(end, _moment(session.metadata_purge_time))
-                )
+                self._prolong(upload)
+
+    def _prolong(self, upload: Upload) -> None:
+        session = upload.session
+        own = _moment(session.object_purge_time)
+        own = self._own_ends.setdefault(session.attachment_id, own)
+        end = max([own, *self._ends(upload)])
+        session.object_purge_time.FromDatetime(end)
+        session.metadata_purge_time.FromDatetime(max(end, _moment(session.metadata_purge_time)))
 
     def _ends(self, upload: Upload) -> list[datetime]:
         """The ends of all current holds of an upload."""

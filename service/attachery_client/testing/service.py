@@ -26,6 +26,7 @@ from attachery_client.testing.messages import (
     status_of,
     target_of,
 )
+from attachery_client.testing.updates import check_update, updated
 from attachery_client.testing.upload import (
     LARGEST_SIZE,
     Upload,
@@ -171,6 +172,12 @@ class InMemoryService:
             url=download.url, expire_time=download.expire_time, ttl=download.ttl
         )
 
+    def UpdateAttachment(self, request: Any) -> attachments.UpdateAttachmentResponse:
+        check_update(request)
+        upload = self._find(request)
+        self._once(request, lambda: self._update(upload, request))
+        return attachments.UpdateAttachmentResponse(attachment=upload.attachment())
+
     def DeleteAttachment(self, request: Any) -> attachments.DeleteAttachmentResponse:
         upload = self._find(request)
         self._once(request, lambda: self._delete(upload, force=request.force))
@@ -199,6 +206,15 @@ class InMemoryService:
         if not force:
             self._holds.require_none(upload)
         upload.delete()
+
+    def _update(self, upload: Upload, request: Any) -> None:
+        upload.with_bytes()
+        upload.require_revision(request)
+        own = self._holds.without(upload)
+        new = updated(own, request)
+        if new != own:
+            self._holds.set_session(upload, new)
+            upload.become("READY")
 
     def _start(self, request: Any) -> Upload:
         session = new_session(request, str(uuid4()))

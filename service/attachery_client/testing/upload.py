@@ -55,6 +55,12 @@ class Upload:
         if self.state != state:
             raise _DEAD_ENDS[self.state](facts={"state": self.state})
 
+    def require_revision(self, request: Any) -> None:
+        actual, expected = self.session.revision, request.expected_revision
+        if request.HasField("expected_revision") and expected != actual:
+            facts = {"expectedRevision": str(expected), "actualRevision": str(actual)}
+            raise errors.RevisionMismatch(facts=facts)
+
     def cancel(self) -> None:
         if self.state != "CANCELLED":
             self.require("PENDING")

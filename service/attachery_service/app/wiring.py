@@ -40,6 +40,7 @@ from attachery_service.usecases.attachments.create_download_url import CreateDow
 from attachery_service.usecases.attachments.delete_attachment import DeleteAttachment
 from attachery_service.usecases.attachments.get_attachment import GetAttachment
 from attachery_service.usecases.attachments.resolve_attachments import ResolveAttachments
+from attachery_service.usecases.attachments.update_attachment import UpdateAttachment
 from attachery_service.usecases.audit.audit_attachments import AuditAttachments
 from attachery_service.usecases.holds.extend_hold import ExtendHold
 from attachery_service.usecases.holds.get_hold import GetHold
@@ -150,6 +151,7 @@ def _attachments(parts: Parts, adapters: _Adapters) -> AttachmentUseCases:
         get=GetAttachment(sessions),
         resolve=ResolveAttachments(sessions, holds, signer, uuid7),
         create_download_url=CreateDownloadUrl(sessions, adapters.objects, signer),
+        update=UpdateAttachment(sessions, adapters.policies, parts.core.background),
         delete=DeleteAttachment(sessions, adapters.verifier.reaper, parts.core.background),
         get_hold=GetHold(holds),
         list_holds=ListHolds(holds),

@@ -40,6 +40,7 @@ __all__ = [
     "RateLimited",
     "RequestIdReused",
     "ResourceExhausted",
+    "RevisionMismatch",
     "ScopeMissing",
     "ShuttingDown",
     "SizeMismatch",
@@ -260,22 +261,29 @@ class RateLimited(ResourceExhausted):
 
 
 class Aborted(AttacheryError):
-    summary = "The call was aborted; retry it."
+    summary = "The call was aborted."
     code = "ABORTED"
     http_status = 409
-    retryable = True
 
 
 class ObjectChanging(Aborted):
     summary = "The object was replaced repeatedly during verification."
     reason = "OBJECT_CHANGING"
+    retryable = True
     next_action = "RETRY"
 
 
 class BatchAborted(Aborted):
     summary = "Another item of this all-or-nothing call failed."
     reason = "BATCH_ABORTED"
+    retryable = True
     next_action = "FIX_OTHER_ITEMS"
+
+
+class RevisionMismatch(Aborted):
+    summary = "The attachment has changed since the expected revision."
+    reason = "REVISION_MISMATCH"
+    next_action = "READ_AGAIN"
 
 
 class Unavailable(AttacheryError):

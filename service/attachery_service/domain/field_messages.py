@@ -36,5 +36,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "INVALID_HOLD_TTL": "The lifetime of the hold is missing or out of range.",
     "INVALID_HOLD_OWNER": "The owner of the hold is missing, invalid or not permitted here.",
     "INVALID_HOLD_ID": "The hold id is invalid.",
+    "INVALID_UPDATE_MASK": "The update mask is missing or invalid, or leaves out a given field.",
+    "INVALID_REVISION": "The expected revision is invalid.",
     "INVALID_HOLD_MODE": "The mode of the hold is not one that this version knows.",
 }

@@ -18,6 +18,7 @@ class Scope(StrEnum):
     UPLOADS_READ = "uploads.read"
     ATTACHMENTS_READ = "attachments.read"
     ATTACHMENTS_RESOLVE = "attachments.resolve"
+    ATTACHMENTS_UPDATE = "attachments.update"
     ATTACHMENTS_STORAGE_READ = "attachments.storage.read"
     ATTACHMENTS_DELETE = "attachments.delete"
     ADMIN = "admin"

@@ -24,6 +24,7 @@ from attachery_service.domain.errors import (
     AttacheryError,
     AttachmentHeld,
     ObjectPurged,
+    RevisionMismatch,
     UploadAlreadyCompleted,
     UploadCancelled,
     UploadExpired,
@@ -171,6 +172,11 @@ class ReadySession(Attachment, frozen=True, kw_only=True):
         """Raises AttachmentHeld."""
         if self.held_until is not None and self.held_until > self.read_time:
             raise AttachmentHeld(holdEndTime=self.held_until.isoformat())
+
+    def require_revision(self, expected: int | None) -> None:
+        """Raises RevisionMismatch, unless any revision is expected."""
+        if expected not in (None, self.revision):
+            raise RevisionMismatch(expectedRevision=expected, actualRevision=self.revision)
 
 
 class DeletedSession(Attachment, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from attachery_service.domain.pages import PageCursor
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import Session, SessionFilter, UploadSession
 from attachery_service.domain.transitions import Claim, CompleteOutcome, Completion, Rejection
+from attachery_service.domain.updates import PurgeTimes, Update
 
 
 class SessionStore(Protocol):
@@ -61,6 +62,22 @@ class SessionStore(Protocol):
         self, tenant_id: str, attachment_id: UUID, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
         """PENDING → CANCELLED. Returns None if it is not PENDING, or its deadline passed."""
+
+    async def update(
+        self,
+        tenant_id: str,
+        attachment_id: UUID,
+        request: RequestKey | None,
+        actor: str,
+        *,
+        update: Update,
+        purge_times: PurgeTimes,
+    ) -> UploadSession | None:
+        """Updates a READY session, unless all values are the stored ones already.
+
+        Returns None if it is not READY, has another revision than expected, or would lose its bytes
+        at once.
+        """
 
     async def delete(
         self,

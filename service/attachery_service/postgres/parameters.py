@@ -11,6 +11,7 @@ from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.transitions import Claim, CompleteOutcome, Completion, Rejection
+from attachery_service.domain.updates import PurgeTimes, Update
 from attachery_service.postgres.declarations import JsonRow, declaration_row
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -29,6 +30,21 @@ def request_values(request: RequestKey | None) -> JsonRow:
         "method": request and request.method,
         "request_id": request and request.request_id,
         "payload_digest": request and request.payload_digest,
+    }
+
+
+def update_values(update: Update, purge_times: PurgeTimes) -> JsonRow:
+    """Returns an update as parameters of its statement."""
+    return {
+        "paths": sorted(update.paths),
+        "filename": update.filename,
+        "content_id": update.content_id,
+        "disposition": update.disposition,
+        "is_inline": update.is_inline,
+        "metadata": None if update.metadata is None else to_json(dict(update.metadata)),
+        "object_purge_time": purge_times.of_object,
+        "metadata_purge_time": purge_times.of_metadata,
+        "expected_revision": update.expected_revision,
     }
 
 

@@ -12,6 +12,7 @@ from attachery_service.domain.pages import PageCursor
 from attachery_service.domain.quota import Limits
 from attachery_service.domain.sessions import Session, SessionFilter, UploadSession
 from attachery_service.domain.transitions import Claim, CompleteOutcome, Completion, Rejection
+from attachery_service.domain.updates import PurgeTimes, Update
 from attachery_service.postgres.caches.sessions import SessionCache
 from attachery_service.postgres.coalescing.batch_statements import (
     BatchStatements,
@@ -21,7 +22,7 @@ from attachery_service.postgres.coalescing.batch_statements import (
 )
 from attachery_service.postgres.coalescing.coalescer import Coalescer
 from attachery_service.postgres.database import Database
-from attachery_service.postgres.parameters import request_values
+from attachery_service.postgres.parameters import request_values, update_values
 from attachery_service.postgres.queries import query
 from attachery_service.postgres.repositories.starts import start_one
 from attachery_service.postgres.rows import to_session
@@ -89,6 +90,21 @@ class PostgresSessions:
         self, tenant_id: str, attachment_id: UUID, request: RequestKey | None, actor: str
     ) -> UploadSession | None:
         return await self._change("sessions/cancel", tenant_id, attachment_id, request, actor)
+
+    async def update(
+        self,
+        tenant_id: str,
+        attachment_id: UUID,
+        request: RequestKey | None,
+        actor: str,
+        *,
+        update: Update,
+        purge_times: PurgeTimes,
+    ) -> UploadSession | None:
+        values = update_values(update, purge_times)
+        return await self._change(
+            "sessions/update", tenant_id, attachment_id, request, actor, **values
+        )
 
     async def delete(
         self,

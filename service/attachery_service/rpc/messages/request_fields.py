@@ -18,6 +18,7 @@ _AttachmentRequest = (
     | upload_sessions_pb2.GetUploadSessionRequest
     | attachments_pb2.GetAttachmentRequest
     | attachments_pb2.CreateDownloadUrlRequest
+    | attachments_pb2.UpdateAttachmentRequest
     | attachments_pb2.DeleteAttachmentRequest
 )
 

@@ -24,10 +24,12 @@ from attachery_service.rpc.messages.request_fields import attachment_ref
 from attachery_service.rpc.messages.resolutions import Encode
 from attachery_service.rpc.messages.response_size import check_response_size
 from attachery_service.rpc.messages.times import from_datetime, from_timedelta
+from attachery_service.rpc.messages.update_command import update_command
 from attachery_service.usecases.attachments.create_download_url import CreateDownloadUrl
 from attachery_service.usecases.attachments.delete_attachment import DeleteAttachment
 from attachery_service.usecases.attachments.get_attachment import GetAttachment
 from attachery_service.usecases.attachments.resolve_attachments import ResolveAttachments
+from attachery_service.usecases.attachments.update_attachment import UpdateAttachment
 from attachery_service.usecases.holds.extend_hold import ExtendHold
 from attachery_service.usecases.holds.get_hold import GetHold
 from attachery_service.usecases.holds.list_holds import ListHolds
@@ -41,6 +43,7 @@ class AttachmentUseCases:
     get: GetAttachment
     resolve: ResolveAttachments
     create_download_url: CreateDownloadUrl
+    update: UpdateAttachment
     delete: DeleteAttachment
     get_hold: GetHold
     list_holds: ListHolds
@@ -111,6 +114,14 @@ class AttachmentServicer:
             context.principal, hold_ref(request, context.principal), consumed=request.consumed
         )
         return pb.ReleaseHoldResponse(hold=hold_message(hold))
+
+    async def UpdateAttachment(
+        self, request: pb.UpdateAttachmentRequest, context: CallContext
+    ) -> pb.UpdateAttachmentResponse:
+        session = await self._usecases.update(context.principal, update_command(request))
+        return pb.UpdateAttachmentResponse(
+            attachment=self._view.message(session, context.principal)
+        )
 
     async def DeleteAttachment(
         self, request: pb.DeleteAttachmentRequest, context: CallContext
