@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from attachery_client import errors
+    from attachery_client.call_info import CallInfo, RateLimit
     from attachery_client.client import AttacheryClient
     from attachery_client.errors import AttacheryError, Violation
     from attachery_client.fields import BatchItem
@@ -28,8 +29,10 @@ __all__ = [
     "AttacheryClient",
     "AttacheryError",
     "BatchItem",
+    "CallInfo",
     "MissingExtra",
     "ProxyFailed",
+    "RateLimit",
     "TransferFailed",
     "Violation",
     "errors",
@@ -42,8 +45,10 @@ _MODULES = {
     "AttacheryClient": "client",
     "AttacheryError": "errors",
     "BatchItem": "fields",
+    "CallInfo": "call_info",
     "MissingExtra": "transfer",
     "ProxyFailed": "transfer",
+    "RateLimit": "call_info",
     "TransferFailed": "transfer",
     "Violation": "errors",
     "errors": "errors",

@@ -6,17 +6,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from types import EllipsisType
 from typing import BinaryIO, Self, overload
 
 import grpc
 
 from attachery.v1.resources_pb2 import Attachment
 from attachery.v1.upload_sessions_pb2 import StartUploadSessionResponse
+from attachery_client.call_options import (
+    ApiKeySource,
+    CallOptions,
+    Metadata,
+    OnCall,
+)
 from attachery_client.calls import Calls
-from attachery_client.connection import Connection
+from attachery_client.connection import Channel, Connection
 from attachery_client.errors import AttacheryError
 from attachery_client.fields import DispositionName, new_request_id
 from attachery_client.retry import ChannelOption
@@ -26,7 +34,6 @@ from attachery_client.transfer import (
     Digest,
     Transfer,
     guess_content_type,
-    open_transfer,
     read_body,
     replacing,
     time_limit,
@@ -41,12 +48,19 @@ class AttacheryClient(Calls):
 
     - `target`: `host:port`; with several servers behind one name, `dns:///host:port`.
     - `api_key`: an API key, the `session_token` of one session, or a JSON Web Token; None for a
-      caller that the certificate in `credentials` identifies. Sent with every call, so use TLS on
-      any network that is not your own.
+      caller that the certificate in `credentials` identifies; or a function or coroutine function
+      that returns one of these, called for every call. Sent with every call, so use TLS on any
+      network that is not your own.
     - `credentials`: `grpc.ssl_channel_credentials()` for TLS; None for a plain connection.
     - `timeout`, `complete_timeout`: default deadlines of a call and of Complete, in seconds, over
       all attempts: a call that finds the service UNAVAILABLE is made up to 4 times.
+    - `metadata`: sent with every call, such as `traceparent`; `x-request-id` in place of a new one.
+    - `on_call`: called with the CallInfo of every call that succeeded or failed; it must not raise.
+    - `interceptors`: `grpc.aio.UnaryUnaryClientInterceptor`s around every call; the errors that
+      they raise reach the caller.
     - `options`: channel options of gRPC, before the client's own.
+
+    `bound` returns the same client with other options for a part of its calls.
 
     Example:
 
@@ -58,18 +72,21 @@ class AttacheryClient(Calls):
         self,
         target: str,
         *,
-        api_key: str | None,
+        api_key: ApiKeySource,
         credentials: grpc.ChannelCredentials | None = None,
         timeout: float = 10.0,
         complete_timeout: float = 60.0,
+        metadata: Metadata | None = None,
+        on_call: OnCall | None = None,
+        interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
         options: Sequence[ChannelOption] = (),
     ) -> None:
-        connection = Connection(target, api_key, credentials, timeout, options)
-        super().__init__(connection, complete_timeout)
-        self._transfer: Transfer | None = None
+        channel = Channel(target, credentials, options, interceptors)
+        own = CallOptions(api_key).bound(..., metadata, on_call)
+        super().__init__(Connection(channel, own, timeout), complete_timeout)
 
     async def __aenter__(self) -> Self:
-        self._connection.open()
+        self._connection.channel.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -77,10 +94,37 @@ class AttacheryClient(Calls):
 
     async def close(self) -> None:
         """Cancels the calls in flight; `async with` closes the client on its own."""
-        transfer, self._transfer = self._transfer, None
-        if transfer is not None:
-            await transfer.close()
-        await self._connection.close()
+        await self._connection.channel.close()
+
+    def bound(
+        self,
+        *,
+        api_key: ApiKeySource | EllipsisType = ...,
+        metadata: Metadata | None = None,
+        on_call: OnCall | None = None,
+    ) -> Self:
+        """The same client with other options, for example those of one incoming request.
+
+        It shares the connections, and is open as long as this client is: creating one costs nothing
+        and it needs no `async with`.
+
+        - `api_key`: in place of the client's; None sends no credential.
+        - `metadata`: in addition to the client's, or in place of entries with the same key.
+        - `on_call`: called after the client's own.
+
+        Raises ValueError for a key or metadata that no call can carry.
+
+        Example:
+
+            calls: list[CallInfo] = []
+            caller = client.bound(api_key=their_key, on_call=calls.append)
+            session = await caller.get_upload_session(attachment_id, tenant_id="acme")
+            request_id, limit = calls[-1].request_id, calls[-1].rate_limit
+        """
+        bound = copy(self)
+        options = self._connection.options.bound(api_key, metadata, on_call)
+        bound._connection = self._connection.bound(options)
+        return bound
 
     async def upload(
         self,
@@ -117,7 +161,7 @@ class AttacheryClient(Calls):
         Raises TransferFailed, DeadlineExceeded, MissingExtra, OSError for the file, and the errors
         of the calls: an empty file is refused by the service (InvalidRequest, SIZE_OUT_OF_RANGE).
         """
-        transfer = self._open_transfer()
+        transfer = self._connection.channel.transfer
         async with time_limit(timeout, "the upload"):
             body = await asyncio.to_thread(read_body, source, checksums)
             name = _name_of(body, filename)
@@ -222,21 +266,11 @@ class AttacheryClient(Calls):
             )
 
     async def _receive(self, attachment_id: str, tenant_id: str, sink: BinaryIO) -> None:
-        transfer = self._open_transfer()
+        transfer = self._connection.channel.transfer
         got = await self.get_attachment(attachment_id, tenant_id=tenant_id)
         download = await self.create_download_url(attachment_id, tenant_id=tenant_id)
         await transfer.fetch(download.url, sink)
         await asyncio.to_thread(verify, sink, got.attachment)
-
-    def _open_transfer(self) -> Transfer:
-        """Raises RuntimeError unless the client is open, since only its end closes the transfer."""
-        self._connection.require_open()
-        if self._transfer is None:
-            self._transfer = self._new_transfer()
-        return self._transfer
-
-    def _new_transfer(self) -> Transfer:
-        return open_transfer()
 
 
 def _name_of(body: Body, filename: str | None) -> str:

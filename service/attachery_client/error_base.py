@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 from grpc import StatusCode
 
+from attachery_client.call_info import RateLimit
+
 # In the text of an exception; all are in `violations`.
 _MAX_LISTED = 20
 _MAX_TEXT = 300
@@ -45,6 +47,7 @@ class AttacheryError(Exception):
     - `next_action`: name of the `NextAction` without its prefix, such as `UPLOAD_BYTES`; empty if
       the service sent none and the class has several.
     - `help_url`: the page that explains the reason; empty if the service sent none.
+    - `attempts`, `rate_limit`: as in CallInfo; None for an item of a batch.
     """
 
     summary = "The call failed."
@@ -70,6 +73,8 @@ class AttacheryError(Exception):
         retryable: bool | None = None,
         next_action: str = "",
         help_url: str = "",
+        attempts: int | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code or type(self).code
@@ -83,6 +88,8 @@ class AttacheryError(Exception):
         self.retryable = type(self).retryable if retryable is None else retryable
         self.next_action = next_action or type(self).next_action
         self.help_url = help_url
+        self.attempts = attempts
+        self.rate_limit = rate_limit
 
     def __str__(self) -> str:
         """The reason, the explanation, and in brackets the facts and the request id."""

@@ -14,13 +14,13 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, Help, RequestInf
 from google.rpc.status_pb2 import Status
 
 from attachery_client import errors
+from attachery_client.call_info import attempts_of, rate_limit_of, request_id_of, trailers_of
 from attachery_client.errors import AttacheryError, Violation
 
 # An ErrorInfo of another domain comes from a proxy or gateway, not from Attachery.
 DOMAIN = "attachery"
 
 _DETAILS_KEY = "grpc-status-details-bin"
-_REQUEST_ID_KEY = "x-request-id"
 
 _CLASSES = [
     member
@@ -38,15 +38,16 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, request_id: str = "") -> Atta
     `request_id` is the id sent with the call, used if the response has none, as when no server was
     reached. A status without details becomes the class of its code.
     """
-    trailers = {str(key): value for key, value in error.trailing_metadata() or ()}
-    echoed = trailers.get(_REQUEST_ID_KEY, "")
+    trailers = trailers_of(error.trailing_metadata())
     status = _decode(trailers.get(_DETAILS_KEY, b""))
-    return _build(
+    built = _build(
         error.code(),
         error.details() or "",
         _Details.of(status.details),
-        echoed if isinstance(echoed, str) and echoed else request_id,
+        request_id_of(trailers) or request_id,
     )
+    built.attempts, built.rate_limit = attempts_of(trailers), rate_limit_of(trailers)
+    return built
 
 
 def class_of_reason(reason: str) -> type[AttacheryError]:

@@ -128,7 +128,7 @@ async def test_a_form_target_is_followed(client: AttacheryClient, file: Path) ->
 async def test_a_transfer_that_fails_cancels_the_session(
     client: AttacheryClient, service: ServiceUnderTest, file: Path
 ) -> None:
-    client._transfer = BrokenTransfer()
+    client._connection.channel._transfer = BrokenTransfer()
     with pytest.raises(TransferFailed) as caught:
         await client.upload(file, tenant_id=TENANT)
     assert caught.value.status == 403
@@ -138,7 +138,7 @@ async def test_a_transfer_that_fails_cancels_the_session(
 async def test_a_transfer_that_takes_too_long_cancels_the_session(
     client: AttacheryClient, service: ServiceUnderTest, file: Path
 ) -> None:
-    client._transfer = SlowTransfer()
+    client._connection.channel._transfer = SlowTransfer()
     with pytest.raises(errors.DeadlineExceeded, match="upload"):
         await client.upload(file, tenant_id=TENANT, timeout=0.5)
     assert await only_state(service) == "cancelled"
@@ -147,12 +147,12 @@ async def test_a_transfer_that_takes_too_long_cancels_the_session(
 async def test_a_failed_upload_with_an_id_of_its_own_can_be_repeated(
     client: AttacheryClient, service: ServiceUnderTest, file: Path
 ) -> None:
-    client._transfer = BrokenTransfer()
+    client._connection.channel._transfer = BrokenTransfer()
     with pytest.raises(TransferFailed):
         await client.upload(file, tenant_id=TENANT, request_id="once")
     assert await only_state(service) == "pending"
-    await client._transfer.close()
-    client._transfer = None
+    await client._connection.channel._transfer.close()
+    client._connection.channel._transfer = None
     await client.upload(file, tenant_id=TENANT, request_id="once")
     assert await only_state(service) == "ready"
 

@@ -14,7 +14,7 @@ import pytest
 from attachery.v1 import resources_pb2 as resources
 from attachery.v1.resources_pb2 import UploadSessionState
 from attachery.v1.upload_sessions_pb2 import StartUploadSessionResponse
-from attachery_client import AttacheryClient, BatchItem, errors, from_status
+from attachery_client import AttacheryClient, BatchItem, CallInfo, errors, from_status
 from attachery_client.testing import FakeAttachery
 from attachery_client.testing.failures import as_received
 from attachery_service.domain import errors as service_errors
@@ -772,6 +772,29 @@ class Scenarios:
             assert caught.value.http_status == http_status
             assert caught.value.request_id
             assert caught.value.retry_after is None
+
+    async def test_a_bound_client_reports_its_calls(self, world: World) -> None:
+        calls, unknown = list[CallInfo](), str(uuid4())
+        bound = world.client.bound(metadata={"x-request-id": "job-1"}, on_call=calls.append)
+        uploaded = await bound.upload(BODY, tenant_id=TENANT, filename="a.txt")
+        with pytest.raises(errors.AttachmentNotFound) as caught:
+            await bound.get_attachment(unknown, tenant_id=TENANT)
+        await world.client.get_attachment(uploaded.attachment_id, tenant_id=TENANT)
+        assert [(call.method, call.reason) for call in calls] == [
+            ("StartUploadSession", ""),
+            ("CompleteUploadSession", ""),
+            ("GetAttachment", "ATTACHMENT_NOT_FOUND"),
+        ]
+        assert {(call.request_id, call.attempts) for call in calls} == {("job-1", 1)}
+        assert (caught.value.request_id, caught.value.attempts) == ("job-1", 1)
+        assert calls[2].code is caught.value.code
+
+    async def test_a_key_is_fetched_for_each_call(self, world: World) -> None:
+        failing = world.client.bound(api_key=lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+        with pytest.raises(ZeroDivisionError):
+            await failing.get_attachment(str(uuid4()), tenant_id=TENANT)
+        with pytest.raises(ValueError, match="printable ASCII"):
+            await world.client.bound(api_key=lambda: "a b").get_attachment("", tenant_id=TENANT)
 
 
 class FakeWorld:

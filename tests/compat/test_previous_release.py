@@ -7,11 +7,13 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from attachery.v1 import resources_pb2, upload_sessions_pb2
+from attachery_client import AttacheryClient, AttacheryError, CallInfo
 from support.environments import Environment, call
 from support.process_fixtures import BODY, RunHere, Serve, ServeSettings, Serving, serving
 from support.processes import started
@@ -87,6 +89,20 @@ async def test_the_previous_client_works_with_this_service(
 
 async def test_this_client_works_with_the_previous_service(previous_service: Serving) -> None:
     assert flow(sys.executable, previous_service, sources=True) == SEEN
+
+
+async def test_a_response_of_the_previous_service_has_a_request_id_but_no_attempts(
+    previous_service: Serving,
+) -> None:
+    calls = list[CallInfo]()
+    options: dict[str, Any] = {"api_key": previous_service.api_key, "on_call": calls.append}
+    async with AttacheryClient(previous_service.listen, **options) as client:
+        await client.get_upload_policy(tenant_id=TENANT)
+        with pytest.raises(AttacheryError) as caught:
+            await client.get_attachment("unknown", tenant_id=TENANT)
+    assert [call.attempts for call in calls] == [None, None]
+    assert calls[1].request_id == caught.value.request_id
+    assert all(call.request_id for call in calls)
 
 
 async def test_this_client_works_with_this_service(serve: Serve) -> None:

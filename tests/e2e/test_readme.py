@@ -64,11 +64,23 @@ async def test_the_python_snippets_upload_and_download(
     key = await service.new_key(tenants=["acme"])
     (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7 a report")
     monkeypatch.chdir(tmp_path)
-    (snippet,) = _blocks(page, "python")
+    snippet, *_ = _blocks(page, "python")
     names = await _executed(snippet, target=service.target, key=key)
     assert names["content"] == b"%PDF-1.7 a report"
     (resolved,) = names["resolved"].results
     assert resolved.attachment.filename == "report.pdf"
+
+
+async def test_the_snippet_of_a_bound_client_reports_its_call(
+    make_service: MakeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = await make_service()
+    key = await service.new_key(tenants=["acme"])
+    _, snippet = _blocks("guides/client.md", "python")
+    own = {"fetch_key": lambda: "unused", "their_key": key, "traceparent": "00-1-2-01"}
+    names = await _executed(snippet, target=service.target, **own)
+    assert len(names["listed"].sessions) == 0
+    assert capsys.readouterr().out == "order-4711 1 None\n"
 
 
 async def test_the_snippet_of_the_fake_makes_calls_fail() -> None:

@@ -103,6 +103,15 @@ async def test_a_request_id_is_the_same_in_trailers_details_and_log(
         assert not bad.strip() or bad not in serving.process.errors
 
 
+async def test_the_line_of_a_call_names_the_callers_trace(dev_serving: Serving) -> None:
+    trace_id, span_id = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    await dev_serving.start(x_request_id="traced", traceparent=f"00-{trace_id}-{span_id}-01")
+    line = await line_of(dev_serving, "traced")
+    assert (line["trace_id"], line["parent_id"]) == (trace_id, span_id)
+    await dev_serving.start(x_request_id="untraced", traceparent="00-none-none-01")
+    assert "trace_id" not in await line_of(dev_serving, "untraced")
+
+
 @pytest.fixture
 async def store_proxy(object_store: StoreUnderTest) -> AsyncIterator[Proxy]:
     async with proxy_of(object_store.endpoint) as proxy:

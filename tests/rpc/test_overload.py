@@ -123,6 +123,7 @@ async def test_a_refusal_says_when_to_retry_and_repeats_the_request_id(
         retry = error_details_pb2.RetryInfo()
         assert refused.status.details[2].Unpack(retry)
         assert refused.help.links
+        assert refused.trailers["x-attempt"] == "1"
         pushback = refused.trailers["grpc-retry-pushback-ms"]
         assert retry.retry_delay.ToMilliseconds() == int(pushback) > 0
 

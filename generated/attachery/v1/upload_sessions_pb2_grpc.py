@@ -34,8 +34,10 @@ class UploadSessionServiceStub(object):
     """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
-    same id with the same payload has the same outcome and happens once.
+    is returned in the trailers, and the W3C trace context `traceparent`, whose ids are logged. Other
+    trailers are `x-attempt`, the number of the answered attempt, and `x-ratelimit-limit`, `-remaining`
+    and `-reset`. A mutating call with a `request_id` can be repeated: for 24 hours the same id with the
+    same payload has the same outcome and happens once.
     """
 
     def __init__(self, channel):
@@ -85,8 +87,10 @@ class UploadSessionServiceServicer(object):
     """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
-    same id with the same payload has the same outcome and happens once.
+    is returned in the trailers, and the W3C trace context `traceparent`, whose ids are logged. Other
+    trailers are `x-attempt`, the number of the answered attempt, and `x-ratelimit-limit`, `-remaining`
+    and `-reset`. A mutating call with a `request_id` can be repeated: for 24 hours the same id with the
+    same payload has the same outcome and happens once.
     """
 
     def StartUploadSession(self, request, context):
@@ -195,8 +199,10 @@ class UploadSessionService(object):
     """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
-    same id with the same payload has the same outcome and happens once.
+    is returned in the trailers, and the W3C trace context `traceparent`, whose ids are logged. Other
+    trailers are `x-attempt`, the number of the answered attempt, and `x-ratelimit-limit`, `-remaining`
+    and `-reset`. A mutating call with a `request_id` can be repeated: for 24 hours the same id with the
+    same payload has the same outcome and happens once.
     """
 
     @staticmethod

@@ -21,8 +21,10 @@ class UploadSessionServiceStub:
     """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
-    same id with the same payload has the same outcome and happens once.
+    is returned in the trailers, and the W3C trace context `traceparent`, whose ids are logged. Other
+    trailers are `x-attempt`, the number of the answered attempt, and `x-ratelimit-limit`, `-remaining`
+    and `-reset`. A mutating call with a `request_id` can be repeated: for 24 hours the same id with the
+    same payload has the same outcome and happens once.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -84,8 +86,10 @@ class UploadSessionServiceAsyncStub:
     """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
-    same id with the same payload has the same outcome and happens once.
+    is returned in the trailers, and the W3C trace context `traceparent`, whose ids are logged. Other
+    trailers are `x-attempt`, the number of the answered attempt, and `x-ratelimit-limit`, `-remaining`
+    and `-reset`. A mutating call with a `request_id` can be repeated: for 24 hours the same id with the
+    same payload has the same outcome and happens once.
     """
 
     StartUploadSession: grpc.aio.UnaryUnaryMultiCallable[
@@ -146,8 +150,10 @@ class UploadSessionServiceServicer(metaclass=abc.ABCMeta):
     """Uploads files: start a session, send the bytes to its target, complete it.
 
     Every call carries `authorization: Bearer KEY` in its metadata and may carry `x-request-id`, which
-    is returned in the trailers. A mutating call with a `request_id` can be repeated: for 24 hours the
-    same id with the same payload has the same outcome and happens once.
+    is returned in the trailers, and the W3C trace context `traceparent`, whose ids are logged. Other
+    trailers are `x-attempt`, the number of the answered attempt, and `x-ratelimit-limit`, `-remaining`
+    and `-reset`. A mutating call with a `request_id` can be repeated: for 24 hours the same id with the
+    same payload has the same outcome and happens once.
     """
 
     @abc.abstractmethod

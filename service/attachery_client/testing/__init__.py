@@ -13,8 +13,10 @@ import re
 from typing import Any, BinaryIO, Literal
 
 from attachery.v1.resources_pb2 import UploadTarget
+from attachery_client.call_info import ATTEMPT_KEY, REQUEST_ID_KEY, Trailers
+from attachery_client.call_options import CallOptions
 from attachery_client.client import AttacheryClient
-from attachery_client.connection import Connection, Stubs
+from attachery_client.connection import Channel, Connection, Stubs
 from attachery_client.errors import AttacheryError
 from attachery_client.testing.callers import choose_tenant
 from attachery_client.testing.failures import Failure, Failures, as_received
@@ -53,7 +55,8 @@ class FakeAttachery(AttacheryClient):
             allow_empty=allow_empty, undeclared_size=undeclared_size, tenant_id=tenant_id
         )
         self._failures = Failures()
-        self._connection = _Direct(self._service, self._failures)
+        channel = _Direct(self._service, self._failures)
+        self._connection = Connection(channel, CallOptions("none"), timeout=0)
 
     def put(self, attachment_id: str, data: bytes) -> None:
         """Uploads these bytes, as the uploader with the session's target would."""
@@ -95,22 +98,26 @@ class FakeAttachery(AttacheryClient):
         """Lets all calls succeed again."""
         self._failures.clear()
 
-    def _new_transfer(self) -> Transfer:
-        return _DirectTransfer(self._service, self._failures)
 
-
-class _Direct(Connection):
-    """A connection whose calls are function calls."""
+class _Direct(Channel):
+    """A channel whose calls are function calls."""
 
     def __init__(self, service: Any, failures: Failures) -> None:
-        super().__init__("in-memory", "none", None, 0, ())
+        super().__init__("in-memory", None, (), ())
         self._service = service
         self._failures = failures
 
     def open(self) -> None:
         self._stubs = Stubs(self._service, self._service, self._service, self._service)
 
-    async def call(self, method: Any, request: Any, timeout: float | None) -> Any:  # noqa: ARG002, ASYNC109
+    async def send(
+        self,
+        method: Any,
+        request: Any,
+        timeout: float,  # noqa: ARG002, ASYNC109
+        metadata: dict[str, str | bytes],
+    ) -> tuple[Any, Trailers]:
+        request_id = str(metadata[REQUEST_ID_KEY])
         planned = self._failures.take(_snake_case(method.__name__))
         try:
             if planned is not None and not planned.answer_is_lost:
@@ -120,10 +127,13 @@ class _Direct(Connection):
             if planned is not None:
                 raise planned.error
         except AttacheryError as error:
-            failure = as_received(error)
+            failure = as_received(error, request_id)
         else:
-            return answer
+            return answer, {REQUEST_ID_KEY: request_id, ATTEMPT_KEY: "1"}
         raise failure
+
+    def _new_transfer(self) -> Transfer:
+        return _DirectTransfer(self._service, self._failures)
 
 
 class _DirectTransfer:

@@ -75,13 +75,15 @@ class Failures:
         return planned
 
 
-def as_received(error: AttacheryError) -> AttacheryError:
+def as_received(error: AttacheryError, request_id: str = "") -> AttacheryError:
     """Returns a copy with the values that the service adds.
 
-    A request id, an HTTP status, what to do next, and a delay for a retryable error.
+    The request id of the call, an attempt, an HTTP status, what to do next, and a delay for a
+    retryable error.
     """
     received, defined = copy.copy(error), _definition_of(error)
-    received.request_id = error.request_id or str(uuid4())
+    received.request_id = error.request_id or request_id or str(uuid4())
+    received.attempts = error.attempts or 1
     if defined is not None:
         received.http_status = error.http_status or defined.http_status
         received.retry_after = error.retry_after or _delay(defined)

@@ -29,12 +29,13 @@ def log_call(
 ) -> None:
     """Writes the one line of a call. `reason` is empty unless the call failed."""
     because = f'"cause": {quoted(cause)}, ' if cause else ""
+    trace = _trace_text(call) if call.traceparent else ""
     write_info(
         f'{{"event": "rpc", "level": "info", "logger": "attachery.rpc", '
         f'"method": {quoted(call.method)}, "request_id": {quoted(call.request_id)}, '
         f'"tenant": {_or_null(call.tenant_id and call.tenant_id[:LONGEST_TENANT])}, '
         f'"principal": {_or_null(call.principal.name or None)}, '
-        f'"peer": {quoted(call.peer)}, "attempt": {call.attempt}, '
+        f'{trace}"peer": {quoted(call.peer)}, "attempt": {call.attempt}, '
         f'"code": "{code.name}", "reason": {quoted(reason)}, {because}"ms": {seconds * 1000:.2f}, '
         f'"timestamp": "{datetime.now(UTC).isoformat(timespec="microseconds")[:-6]}Z"}}'
     )
@@ -65,9 +66,22 @@ def names_of(call: CallContext) -> dict[str, object]:
         "request_id": call.request_id,
         "tenant": call.tenant_id and call.tenant_id[:LONGEST_TENANT],
         "principal": call.principal.name or None,
+        **_trace_of(call),
         "peer": call.peer,
         "attempt": call.attempt,
     }
+
+
+def _trace_of(call: CallContext) -> dict[str, str]:
+    """The ids of the caller's trace and span, of a valid W3C trace context only."""
+    if not call.traceparent:
+        return {}
+    _, trace_id, parent_id, *_ = call.traceparent.split("-")
+    return {"trace_id": trace_id, "parent_id": parent_id}
+
+
+def _trace_text(call: CallContext) -> str:
+    return "".join(f'"{name}": "{value}", ' for name, value in _trace_of(call).items())
 
 
 def _or_null(text: str | None) -> str:

@@ -18,9 +18,12 @@ from attachery_service.rpc.status import DOCS_URL
 ServicerContext = grpc.aio.ServicerContext[Any, Any]
 
 REQUEST_ID_KEY: Final = "x-request-id"
+ATTEMPT_KEY: Final = "x-attempt"
+PREVIOUS_ATTEMPTS_KEY: Final = "grpc-previous-rpc-attempts"
 
 # Short and harmless in a log; any other id is replaced, never repeated.
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/+=-]{1,64}")
+_MAX_ATTEMPT_DIGITS: Final = 2
 
 # The principal of a call that is not authenticated: without a tenant and without a scope.
 ANONYMOUS: Final = Principal(name="", tenants=frozenset(), scopes=frozenset())
@@ -63,3 +66,10 @@ def request_id_of(given: str | bytes | None) -> str:
     if isinstance(given, str) and _REQUEST_ID.fullmatch(given):
         return given
     return str(uuid4())
+
+
+def attempt_of(previous: str | bytes | None) -> int:
+    """The number of an attempt after `previous` ones; 1 for a value that is no such number."""
+    if isinstance(previous, str) and previous.isdecimal() and len(previous) <= _MAX_ATTEMPT_DIGITS:
+        return 1 + int(previous)
+    return 1

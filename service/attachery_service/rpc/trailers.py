@@ -10,7 +10,7 @@ from google.rpc import status_pb2
 
 from attachery_service.domain.errors import AttacheryError
 from attachery_service.domain.rates import Allowance
-from attachery_service.rpc.context import REQUEST_ID_KEY, CallContext
+from attachery_service.rpc.context import ATTEMPT_KEY, REQUEST_ID_KEY, CallContext
 
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
@@ -20,7 +20,7 @@ Trailers = tuple[tuple[str, str | bytes], ...]
 def trailers_of(
     call: CallContext, error: AttacheryError | None = None, status: status_pb2.Status | None = None
 ) -> Trailers:
-    trailers: Trailers = ((REQUEST_ID_KEY, call.request_id),)
+    trailers: Trailers = ((REQUEST_ID_KEY, call.request_id), (ATTEMPT_KEY, str(call.attempt)))
     if call.allowance is not None:
         trailers += _rate_limit(call.allowance)
     if error is not None and error.retry_after is not None:

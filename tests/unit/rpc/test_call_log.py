@@ -15,6 +15,9 @@ from attachery_service.observability.logs import configure_logs
 from attachery_service.rpc.call_log import LONGEST_TENANT, log_call
 from attachery_service.rpc.context import ANONYMOUS, CallContext
 
+TRACE_IDS = {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "parent_id": "00f067aa0ba902b7"}
+TRACE = f"00-{TRACE_IDS['trace_id']}-{TRACE_IDS['parent_id']}-01"
+
 texts = st.text(max_size=200)
 principals = st.builds(
     Principal, name=texts, tenants=st.none(), scopes=st.just(frozenset()), session=st.none()
@@ -27,6 +30,7 @@ calls = st.builds(
     peer=texts,
     principal=st.just(ANONYMOUS) | principals,
     tenant_id=st.none() | texts,
+    traceparent=st.sampled_from(["", TRACE, f"{TRACE}-more"]),
 )
 
 
@@ -53,6 +57,7 @@ def test_the_line_equals_json(
         "request_id": call.request_id,
         "tenant": call.tenant_id and call.tenant_id[:LONGEST_TENANT],
         "principal": call.principal.name or None,
+        **(TRACE_IDS if call.traceparent else {}),
         "peer": call.peer,
         "attempt": call.attempt,
         "code": code.name,

@@ -16,7 +16,12 @@ from typing import Any
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from attachery_service.rpc.accept.refusals import Refusal
-from attachery_service.rpc.context import REQUEST_ID_KEY, request_id_of
+from attachery_service.rpc.context import (
+    PREVIOUS_ATTEMPTS_KEY,
+    REQUEST_ID_KEY,
+    attempt_of,
+    request_id_of,
+)
 
 _USED = (
     "_RequestCallError",
@@ -74,7 +79,10 @@ class ArrivedCall:
         """
         self.is_refused = True
         metadata = dict(self._context.invocation_metadata())
-        trailers = refusal.trailers(request_id_of(metadata.get(REQUEST_ID_KEY)))
+        trailers = refusal.trailers(
+            request_id_of(metadata.get(REQUEST_ID_KEY)),
+            attempt_of(metadata.get(PREVIOUS_ATTEMPTS_KEY)),
+        )
         headers = cygrpc.SendInitialMetadataOperation((), 0)
         answer = (refusal.number, refusal.message, trailers, headers, self._loop)
         drive(cygrpc._send_error_status_from_server(self.state, *answer), done)

@@ -1,8 +1,8 @@
 """Prepared statuses for calls that the server refuses before it reads their message.
 
 Under overload most calls are refused, so a refusal must be cheap: all of it except the request id
-is encoded once. Part of `PrefetchingServer`, which states the CPU time of a refusal;
-`accept_prefetch` states the versions and the switch.
+and the attempt is encoded once. Part of `PrefetchingServer`, which states the CPU time of a
+refusal; `accept_prefetch` states the versions and the switch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from attachery_service.domain.errors import (
     Overloaded,
     ShuttingDown,
 )
-from attachery_service.rpc.context import REQUEST_ID_KEY
+from attachery_service.rpc.context import ATTEMPT_KEY, REQUEST_ID_KEY
 from attachery_service.rpc.messages.protobuf_wire import length_delimited
 from attachery_service.rpc.status import code_of, to_status
 from attachery_service.rpc.trailers import STATUS_DETAILS_KEY, Trailers
@@ -60,13 +60,14 @@ class Refusal:
         each: Sequence[timedelta | None] = delays or (None,)
         self._prepared = cycle([_prepared(error, docs_url, delay) for delay in each])
 
-    def trailers(self, request_id: str) -> Trailers:
+    def trailers(self, request_id: str, attempt: int) -> Trailers:
         """The trailing metadata for a call with this request id of at most 64 characters."""
         info = length_delimited(_REQUEST_ID_FIELD, request_id.encode())
         details = length_delimited(_DETAILS_FIELD, _TYPE_URL + length_delimited(_VALUE_FIELD, info))
         pushback, status = next(self._prepared)
         return (
             (REQUEST_ID_KEY, request_id),
+            (ATTEMPT_KEY, str(attempt)),
             *pushback,
             (STATUS_DETAILS_KEY, status + details),
         )

@@ -7,16 +7,21 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
-from attachery_service.rpc.context import REQUEST_ID_KEY, request_id_of
+from attachery_service.rpc.context import (
+    PREVIOUS_ATTEMPTS_KEY,
+    REQUEST_ID_KEY,
+    attempt_of,
+    request_id_of,
+)
 from attachery_service.rpc.pipeline.calls import Call
 
 CREDENTIAL_KEY: Final = "authorization"
-_ATTEMPT_KEY: Final = "grpc-previous-rpc-attempts"
 _TRACE_KEY: Final = "traceparent"
 
-_MAX_ATTEMPT_DIGITS: Final = 2
 # https://www.w3.org/TR/trace-context/#traceparent-header; later versions may append fields.
-_TRACE: Final = re.compile(r"(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?")
+_TRACE: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?"
+)
 
 
 class ReadContext:
@@ -38,8 +43,8 @@ class ReadContext:
             call.request_id = request_id_of(given.get(REQUEST_ID_KEY))
             call.peer = call.rpc.peer()
             call.credential = given.get(CREDENTIAL_KEY)
-            if _ATTEMPT_KEY in given:
-                call.attempt = _attempt(given[_ATTEMPT_KEY])
+            if PREVIOUS_ATTEMPTS_KEY in given:
+                call.attempt = attempt_of(given[PREVIOUS_ATTEMPTS_KEY])
             if _TRACE_KEY in given and _TRACE.fullmatch(given[_TRACE_KEY]):
                 call.traceparent = given[_TRACE_KEY]
 
@@ -47,8 +52,3 @@ class ReadContext:
 def _repeated_keys(entries: Iterable[tuple[str, str | bytes]]) -> Collection[str]:
     counts = Counter(key for key, _ in entries)
     return frozenset(key for key, count in counts.items() if count > 1)
-
-
-def _attempt(previous: str) -> int:
-    is_number = previous.isdecimal() and len(previous) <= _MAX_ATTEMPT_DIGITS
-    return 1 + int(previous) if is_number else 1

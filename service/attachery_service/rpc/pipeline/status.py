@@ -32,7 +32,7 @@ async def answer(call: Call) -> None:
     gRPC sends nothing more then.
     """
     if call.refusal is not None:
-        trailers = call.refusal.trailers(call.request_id)
+        trailers = call.refusal.trailers(call.request_id, call.attempt)
         await call.rpc.abort(call.refusal.code, call.refusal.message, trailers)
     elif not call.is_admitted:
         raise asyncio.CancelledError

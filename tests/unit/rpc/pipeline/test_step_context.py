@@ -43,7 +43,25 @@ def test_an_unsuitable_request_id_is_replaced(value: str) -> None:
     assert uuid.UUID(replaced.request_id).version == 4
 
 
-@pytest.mark.parametrize("value", ["", "00-1-2-3", TRACE.upper(), f"ff{TRACE[2:]}", f"{TRACE}x"])
+@pytest.mark.parametrize("value", ["", "x", "²", "100", "-1", "1.5"])
+def test_an_invalid_number_of_attempts_counts_as_none(value: str) -> None:
+    first = call(("grpc-previous-rpc-attempts", value))
+    ReadContext().process([first])
+    assert first.attempt == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "00-1-2-3",
+        TRACE.upper(),
+        f"ff{TRACE[2:]}",
+        f"{TRACE}x",
+        TRACE.replace(TRACE[3:35], "0" * 32),
+        TRACE.replace(TRACE[36:52], "0" * 16),
+    ],
+)
 def test_an_invalid_trace_context_is_ignored(value: str) -> None:
     traced = call(("traceparent", value))
     ReadContext().process([traced])

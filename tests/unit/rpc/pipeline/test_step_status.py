@@ -71,29 +71,31 @@ def test_each_call_leaves_a_line_and_a_fault_its_cause(
     ]
 
 
-async def test_a_call_is_answered_once_with_its_request_id() -> None:
+async def test_a_call_is_answered_once_with_its_request_id_and_attempt() -> None:
     succeeded, denied, plain, _ = calls = ended()
     for each in calls:
-        each.request_id = "r-1"
+        each.request_id, each.attempt = "r-1", 3
     SetStatus().process(calls)
     await answer(succeeded)
-    assert succeeded.rpc.sent == [(("x-request-id", "r-1"),)]  # type: ignore[attr-defined]
+    named = (("x-request-id", "r-1"), ("x-attempt", "3"))
+    assert succeeded.rpc.sent == [named]  # type: ignore[attr-defined]
     for failed, code in ((denied, "PERMISSION_DENIED"), (plain, "NOT_FOUND")):
         with pytest.raises(grpc.aio.AbortError):
             await answer(failed)
         ((sent, _, trailers),) = failed.rpc.sent  # type: ignore[attr-defined]
         assert sent.name == code
-        assert ("x-request-id", "r-1") in trailers
-    assert len(plain.rpc.sent[0][2]) == 1  # type: ignore[attr-defined]  # no details
+        assert trailers[:2] == named
+    assert plain.rpc.sent[0][2] == named  # type: ignore[attr-defined]  # no details
     status = status_pb2.Status.FromString(dict(denied.rpc.sent[0][2])["grpc-status-details-bin"])  # type: ignore[attr-defined]
     assert status.code == grpc.StatusCode.PERMISSION_DENIED.value[0]
 
 
 async def test_a_refused_call_gets_its_refusal_unless_it_was_answered_before() -> None:
-    rpc = Rpc()
+    rpc, refusal = Rpc(), Refusals("docs").overloaded
     with pytest.raises(grpc.aio.AbortError):
-        await answer(call(rpc=rpc, is_admitted=False, refusal=Refusals("docs").overloaded))
+        await answer(call(rpc=rpc, is_admitted=False, refusal=refusal, attempt=2))
     assert rpc.sent[0][0] is grpc.StatusCode.UNAVAILABLE
+    assert ("x-attempt", "2") in rpc.sent[0][2]
     silent = Rpc()
     with pytest.raises(asyncio.CancelledError):
         await answer(call(rpc=silent, is_admitted=False))
