@@ -23,7 +23,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help run gateways demo test test-rest test-all coverage test-fresh test-pythons test-ceph test-shutdown bench profile trace prose docs settings check format lint types imports protos proto clean
+.PHONY: help run gateways demo test test-rest test-all coverage test-fresh test-pythons test-ceph test-shutdown bench profile trace prose docs settings compatibility check format lint types imports protos proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -94,11 +94,15 @@ prose: ## fail above 3 idioms per 1,000 words of docstrings, comments or documen
 
 docs: $(VENV)/ready ## build the documentation as a site, in site/; fails for a broken link
 	$(BIN)/python scripts/generate-settings.py --check
+	$(BIN)/python scripts/generate-compatibility.py --check
 	UV_PROJECT_ENVIRONMENT=.venv-docs $(UV) sync --quiet --frozen --only-group docs --python $(PYTHON)
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 settings: $(VENV)/ready ## generate docs/settings.md from the settings classes
 	$(BIN)/python scripts/generate-settings.py
+
+compatibility: $(VENV)/ready ## generate docs/compatibility.md from tests/requirements.toml and the markers of tests
+	$(BIN)/python scripts/generate-compatibility.py
 
 protos: $(PROTO_PYTHON) $(BUF) ## lint, format, breaking changes and freshness of the contract
 	scripts/check-protos.sh $(PROTO_PYTHON) $(BUF)

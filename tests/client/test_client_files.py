@@ -46,8 +46,9 @@ async def only_state(service: ServiceUnderTest) -> str:
     return state
 
 
+@pytest.mark.requirement("L8")
 async def test_every_call(client: AttacheryClient, service: ServiceUnderTest) -> None:
-    body = read_body(b"hello\n", ("sha256",))
+    body = read_body(b"hello\n", ("md5", "sha256"))
     started = await client.start_upload_session(
         tenant_id=TENANT,
         filename="hello.txt",
@@ -58,7 +59,9 @@ async def test_every_call(client: AttacheryClient, service: ServiceUnderTest) ->
     )
     attachment_id = started.session.attachment_id
     assert await service.send(started.target, b"hello\n") < 300
-    completed = await client.complete_upload_session(attachment_id, tenant_id=TENANT)
+    completed = await client.complete_upload_session(
+        attachment_id, tenant_id=TENANT, checksums=body.digests
+    )
     assert completed.checks
     got = await client.get_upload_session(attachment_id, tenant_id=TENANT)
     assert got.session.state == resources.UPLOAD_SESSION_STATE_READY

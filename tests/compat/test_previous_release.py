@@ -81,6 +81,7 @@ def flow(python: Path | str, service: Serving, *, sources: bool = False) -> obje
     return json.loads(done.stdout)
 
 
+@pytest.mark.requirement("P1")
 async def test_the_previous_client_works_with_this_service(
     previous: Environment, serve: Serve
 ) -> None:

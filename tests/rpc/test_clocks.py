@@ -246,7 +246,7 @@ async def test_a_row_past_its_time_is_gone_in_every_read(service: ServiceUnderTe
     assert await listed(service) == []
 
 
-@pytest.mark.requirement("L4")
+@pytest.mark.requirement("L4", "L6")
 async def test_deadline_is_unset_in_every_final_state(service: ServiceUnderTest) -> None:
     cancelled, expired, failed = [(await service.start(size_bytes=len(BODY))) for _ in range(3)]
     await service.cancel(cancelled.session.attachment_id)

@@ -44,7 +44,7 @@ async def replace_object(service: ServiceUnderTest, body: bytes, **headers: Any)
     return key
 
 
-@pytest.mark.requirement("N4", "L1", "L3")
+@pytest.mark.requirement("N4", "L1", "L3", "P3", "P6")
 async def test_success_is_always_ready_and_returns_the_whole_attachment(
     service: ServiceUnderTest,
 ) -> None:
@@ -107,7 +107,7 @@ async def test_missing_object_leaves_the_session_pending_and_completable(
     assert (await service.complete(attachment_id, request_id="r-1")).session.state == READY
 
 
-@pytest.mark.requirement("N3", "N10")
+@pytest.mark.requirement("N3", "N10", "P3")
 async def test_size_mismatch_fails_the_session_and_deletes_the_bytes(
     service: ServiceUnderTest,
 ) -> None:
@@ -253,6 +253,7 @@ async def test_the_type_the_first_bytes_speak_for_is_reported_by_default(
     assert completed.checks[-1].outcome == VerificationCheck.OUTCOME_REPORTED
 
 
+@pytest.mark.requirement("P2")
 async def test_the_type_the_first_bytes_speak_for_is_enforced_where_the_policy_says_so(
     make_service: MakeService,
 ) -> None:
@@ -508,6 +509,7 @@ async def test_a_failed_upload_leaves_no_object_by_either_seal(
     assert await service.keys_in_store() == set()
 
 
+@pytest.mark.requirement("L7")
 @pytest.mark.parametrize("body", [b"x", b"x" * 1000])
 async def test_one_byte_and_the_limit_are_ready_by_either_target(
     make_service: MakeService, body: bytes

@@ -91,6 +91,7 @@ async def test_wrong_checksums_of_an_empty_upload_fail_it(
     assert (await service.get(attachment_id)).state == FAILED
 
 
+@pytest.mark.requirement("P5")
 async def test_a_declared_size_is_exact_also_where_empty_uploads_are_allowed(
     service: ServiceUnderTest,
 ) -> None:

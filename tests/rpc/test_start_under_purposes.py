@@ -93,6 +93,7 @@ async def test_a_mismatch_that_is_not_final_leaves_the_session_for_another_try(
     assert len(await service.keys_in_store()) == 1
 
 
+@pytest.mark.requirement("P2")
 async def test_sniffing_is_enforced_where_the_purpose_says_so(service: ServiceUnderTest) -> None:
     started = await service.start(
         purpose="scan", size_bytes=len(PNG), content_type="application/pdf"
