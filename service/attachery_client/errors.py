@@ -235,7 +235,11 @@ class UploadExpired(FailedPrecondition):
 
 
 class ObjectNotUploaded(FailedPrecondition):
-    """Object storage does not have the object yet; the session stays PENDING."""
+    """Object storage does not have the object yet; the session stays PENDING.
+
+    Metadata: `uploadUrlExpireTime`, until when the target can write, and `newTarget`, how to get
+    another one.
+    """
 
     summary = "The object is not in storage yet; upload the bytes, then complete."
     reason = "OBJECT_NOT_UPLOADED"

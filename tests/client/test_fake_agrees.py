@@ -6,6 +6,7 @@ import hashlib
 import inspect
 from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
+from functools import partial
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -129,6 +130,40 @@ class Scenarios:
         assert not answer.session.HasField("expire_time")
         assert answer.attachment.attachment_id == attachment_id
 
+    async def test_the_next_step(self, world: World) -> None:
+        client, begun = world.client, await start(world)
+        attachment_id = begun.session.attachment_id
+        complete = partial(client.complete_upload_session, attachment_id, tenant_id=TENANT)
+        call = f"call CompleteUploadSession with attachment_id {attachment_id}"
+        missing = await complete(validate_only=True)
+        assert missing.next_step == f"Upload bytes that pass every check, then {call}."
+        await world.put(begun, BODY)
+        checked = await complete(validate_only=True)
+        assert checked.next_step == f"Every check passed: {call} and without validate_only."
+        done = await complete(request_id="r-1")
+        assert done.next_step == (
+            f"The attachment is ready: pass attachment_id {attachment_id} to ResolveAttachments "
+            "to use it, or to CreateDownloadUrl to download it."
+        )
+        await client.delete_attachment(attachment_id, tenant_id=TENANT)
+        assert (await complete(request_id="r-1")).next_step == (
+            f"The bytes of {attachment_id} were deleted: call StartUploadSession to upload the "
+            "file again."
+        )
+
+    async def test_an_item_of_a_batch_has_the_next_step_or_the_next_action(
+        self, world: World
+    ) -> None:
+        good, empty = await started(world, BODY), await started(world)
+        answer = await world.client.batch_complete_upload_sessions([good, empty], tenant_id=TENANT)
+        assert f"attachment_id {good} " in answer.results[0].response.next_step
+        failed = from_status(answer.results[1].status)
+        assert failed is not None
+        assert (failed.next_action, failed.retryable) == ("UPLOAD_BYTES", False)
+        assert failed.help_url == "docs/errors.md#OBJECT_NOT_UPLOADED"
+        assert failed.http_status == 422
+        assert failed.request_id
+
     async def test_an_unknown_id(self, world: World) -> None:
         client, unknown = world.client, str(uuid4())
         for method in (
@@ -145,8 +180,13 @@ class Scenarios:
 
     async def test_complete_before_the_bytes(self, world: World) -> None:
         attachment_id = await started(world)
-        with pytest.raises(errors.ObjectNotUploaded):
+        with pytest.raises(errors.ObjectNotUploaded) as caught:
             await world.client.complete_upload_session(attachment_id, tenant_id=TENANT)
+        found = await world.client.get_upload_session(attachment_id, tenant_id=TENANT)
+        until = found.session.upload_url_expire_time.ToDatetime(UTC).isoformat()
+        hint = "Repeat StartUploadSession with the same request_id."
+        assert caught.value.facts == {"uploadUrlExpireTime": until, "newTarget": hint}
+        assert caught.value.next_action == "UPLOAD_BYTES"
         assert await state(world, attachment_id) == "PENDING"
 
     async def test_another_size(self, world: World) -> None:
@@ -244,6 +284,11 @@ class Scenarios:
         assert not rest.next_page_token
         pending = await world.client.list_upload_sessions(tenant_id=TENANT, states=["pending"])
         assert [s.attachment_id for s in pending.sessions] == [made[2], made[0]]
+        assert not pending.HasField("total_count")
+        counted = await world.client.list_upload_sessions(
+            tenant_id=TENANT, states=["pending"], page_size=1, include_total=True
+        )
+        assert (counted.total_count, counted.total_count_is_exact) == (2, True)
 
     async def test_the_policy_and_the_usage(self, world: World) -> None:
         before = await world.client.get_upload_policy(tenant_id=TENANT)
@@ -284,6 +329,23 @@ class Scenarios:
         with pytest.raises(errors.InvalidRequest) as caught:
             await world.client.get_upload_policy(tenant_id=TENANT, size=0)
         assert caught.value.reason == "SIZE_OUT_OF_RANGE"
+
+    async def test_the_route_of_a_message(self, world: World) -> None:
+        wanted = partial(world.client.get_upload_policy, tenant_id=TENANT)
+        for sizes, base64, total, route in (
+            ([2_000_000], False, 2_000_000, "json"),
+            ([2_000_000], True, 2_666_668, "json"),
+            ([2_000_000, 100_001], False, 2_100_001, "multipart"),
+            ([18_000_000, 1], True, 24_000_004, "upload_session"),
+            ([157_286_400] * 2, False, 314_572_800, "upload_session"),
+            ([1, 157_286_401], False, 157_286_402, ""),
+        ):
+            answer = await wanted(sizes_bytes=sizes, base64=base64)
+            assert (answer.total_size_bytes, answer.route.name) == (total, route)
+        for wrong, reason in (([1] * 1001, "BATCH_TOO_LARGE"), ([1, -1], "SIZE_OUT_OF_RANGE")):
+            with pytest.raises(errors.InvalidRequest) as caught:
+                await wanted(sizes_bytes=wrong)
+            assert caught.value.reason == reason
 
     async def test_the_clocks(self, world: World) -> None:
         for own, kept, remembered in (

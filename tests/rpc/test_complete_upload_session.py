@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -100,6 +100,7 @@ async def test_missing_object_leaves_the_session_pending_and_completable(
     refused = await failure(service.complete(attachment_id, request_id="r-1"))
     assert refused.code is grpc.StatusCode.FAILED_PRECONDITION
     assert refused.reason == "OBJECT_NOT_UPLOADED"
+    assert refused.next_action == "UPLOAD_BYTES"
     assert refused.facts["httpStatus"] == "422"
     assert (await service.get(attachment_id)).state == PENDING
     await service.send(started.target, BODY)
@@ -365,6 +366,42 @@ async def test_deadline_applies_without_any_background_job(service: ServiceUnder
     session = await service.get(attachment_id)
     assert session.state == pb.UPLOAD_SESSION_STATE_EXPIRED
     assert not session.HasField("expire_time")
+
+
+async def test_a_missing_object_tells_until_when_the_target_can_write_and_how_to_get_another(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start(size_bytes=len(BODY), request_id="r-1")
+    attachment_id = started.session.attachment_id
+    facts = (await failure(service.complete(attachment_id))).facts
+    until = datetime.fromisoformat(facts["uploadUrlExpireTime"])
+    assert until == started.session.upload_url_expire_time.ToDatetime(UTC)
+    assert facts["newTarget"] == "Repeat StartUploadSession with the same request_id."
+    again = await service.start(size_bytes=len(BODY), request_id="r-1")
+    assert again.session.attachment_id == attachment_id
+    assert again.HasField("target")
+
+
+async def test_the_next_step_names_the_call_and_the_id(service: ServiceUnderTest) -> None:
+    started = await service.start(size_bytes=len(BODY))
+    attachment_id = started.session.attachment_id
+    missing = await service.complete(attachment_id, validate_only=True)
+    assert missing.next_step.startswith("Upload bytes")
+    await service.send(started.target, BODY)
+    checked = await service.complete(attachment_id, validate_only=True)
+    assert "without validate_only" in checked.next_step
+    for dry_run in (missing, checked):
+        assert f"call CompleteUploadSession with attachment_id {attachment_id}" in dry_run.next_step
+    completed = await service.complete(attachment_id, request_id="r-1")
+    for part in ("ResolveAttachments", "CreateDownloadUrl", f"attachment_id {attachment_id} "):
+        assert part in completed.next_step
+    assert await service.complete(attachment_id, request_id="r-1") == completed
+    deleting = attachments_pb2.DeleteAttachmentRequest(
+        tenant_id=TENANT, attachment_id=attachment_id
+    )
+    await service.attachments.DeleteAttachment(deleting, metadata=service.metadata)
+    replayed = await service.complete(attachment_id, request_id="r-1")
+    assert "call StartUploadSession" in replayed.next_step
 
 
 async def test_the_same_request_id_has_the_same_outcome(service: ServiceUnderTest) -> None:

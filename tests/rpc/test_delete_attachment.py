@@ -320,7 +320,7 @@ async def test_it_needs_the_right_to_delete(service: ServiceUnderTest) -> None:
     [
         ("attachment_id", "", "INVALID_ATTACHMENT_ID"),
         ("attachment_id", UNKNOWN.upper()[:-1] + "A", "INVALID_ATTACHMENT_ID"),
-        ("request_id", "a b", "INVALID_REQUEST_ID"),
+        ("request_id", "a\tb", "INVALID_REQUEST_ID"),
         ("request_id", "x" * 501, "INVALID_REQUEST_ID"),
     ],
 )

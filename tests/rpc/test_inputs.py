@@ -89,9 +89,12 @@ FINE: dict[str, Any] = {"filename": "a.txt", "content_type": "text/plain", "size
         ("metadata", {"": "v"}, "INVALID_METADATA"),
         ("metadata", {"k": "v" * 513}, "INVALID_METADATA"),
         ("metadata", {"k": "a\x00b"}, "INVALID_METADATA"),
-        ("request_id", "a b", "INVALID_REQUEST_ID"),
+        ("request_id", "a\nb", "INVALID_REQUEST_ID"),
+        ("request_id", "a\x00", "INVALID_REQUEST_ID"),
+        ("request_id", "a\x7f", "INVALID_REQUEST_ID"),
+        ("request_id", "\x85a", "INVALID_REQUEST_ID"),
         ("request_id", "x" * 501, "INVALID_REQUEST_ID"),
-        ("request_id", "ü", "INVALID_REQUEST_ID"),
+        ("request_id", "😀" * 501, "INVALID_REQUEST_ID"),
         ("ttl", timedelta(0), "INVALID_TTL"),
         ("ttl", timedelta(seconds=-1), "INVALID_TTL"),
         ("ttl", timedelta(seconds=59), "INVALID_TTL"),
@@ -161,7 +164,7 @@ async def test_all_violations_are_reported_together_in_field_order(
 ) -> None:
     refused = await failure(
         service.start(
-            request_id="a b",
+            request_id="a\nb",
             filename="",
             content_type="x",
             size_bytes=0,

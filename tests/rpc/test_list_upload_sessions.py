@@ -23,6 +23,14 @@ from support.service_fixtures import TENANT, ServiceUnderTest
 PENDING, READY = pb.UPLOAD_SESSION_STATE_PENDING, pb.UPLOAD_SESSION_STATE_READY
 EXPIRED, CANCELLED = pb.UPLOAD_SESSION_STATE_EXPIRED, pb.UPLOAD_SESSION_STATE_CANCELLED
 
+SCANS = ("Seq Scan", "Index Scan", "Bitmap Heap Scan")
+COPIES = """
+    INSERT INTO upload_sessions SELECT (jsonb_populate_record(s, jsonb_build_object(
+        'attachment_id', gen_random_uuid(),
+        'create_time', s.create_time - n * interval '1 ms'))).*
+    FROM upload_sessions AS s, generate_series(1, $1::int) AS n
+"""
+
 
 async def page(service: ServiceUnderTest, **fields: Any) -> ListUploadSessionsResponse:
     request = ListUploadSessionsRequest(**{"tenant_id": TENANT, **fields})
@@ -115,6 +123,57 @@ async def test_rows_past_their_time_are_gone(service: ServiceUnderTest) -> None:
     assert await ids(service) == [kept]
 
 
+async def test_the_total_counts_all_pages_of_the_filter(service: ServiceUnderTest) -> None:
+    ready = await service.ready()
+    *_, expired, cancelled, gone = [ready, *await started(service, 5)]
+    await service.cancel(cancelled)
+    await service.age(expired, timedelta(hours=1))
+    await service.age(gone, timedelta(days=60))
+    key = await service.new_key(tenants=["other"])
+    others = (("authorization", f"Bearer {key}"),)
+    for states, total in (([], 5), ([PENDING], 2), ([EXPIRED], 1), ([READY, CANCELLED], 2)):
+        first = await page(service, page_size=1, include_total=True, filter={"states": states})
+        assert (first.total_count, first.total_count_is_exact) == (total, True)
+    nothing = await page(service, include_total=True, filter={"purpose": "none"})
+    assert nothing.HasField("total_count")
+    assert (nothing.total_count, nothing.total_count_is_exact) == (0, True)
+    token = (await page(service, page_size=2)).next_page_token
+    rest = await page(service, page_size=2, page_token=token, include_total=True)
+    assert rest.total_count == 5
+    without = await page(service)
+    assert not without.HasField("total_count")
+    assert not without.total_count_is_exact
+    service.metadata = others
+    assert (await page(service, tenant_id="other", include_total=True)).total_count == 0
+
+
+@pytest.mark.exhaustive
+async def test_the_total_is_exact_up_to_ten_thousand(service: ServiceUnderTest) -> None:
+    await service.start(size_bytes=1)
+    await service.database.execute(COPIES, 9_999)
+    full = await page(service, page_size=1, include_total=True)
+    assert (full.total_count, full.total_count_is_exact) == (10_000, True)
+    await service.start(size_bytes=1)
+    more = await page(service, page_size=1, include_total=True)
+    assert (more.total_count, more.total_count_is_exact) == (10_000, False)
+
+
+@pytest.mark.exhaustive
+async def test_a_count_reads_no_more_rows_than_it_counts(service: ServiceUnderTest) -> None:
+    await service.start(size_bytes=1)
+    await service.database.execute(COPIES, 20_000)
+    await service.database.execute("ANALYZE upload_sessions")
+    statement = query("sessions/count")
+    values = dict.fromkeys(statement.parameters) | {"tenant_id": TENANT, "limit": 101}
+    plan = await service.database.fetchval(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}", *statement.bind(values)
+    )
+    node = json.loads(plan)[0]["Plan"]
+    while node["Node Type"] not in SCANS:
+        node = node["Plans"][0]
+    assert node["Actual Rows"] == 101
+
+
 @pytest.mark.bad_input
 async def test_page_sizes_have_a_default_and_a_most(service: ServiceUnderTest) -> None:
     await started(service, 51)
@@ -192,14 +251,7 @@ async def test_a_page_is_read_from_the_index_and_never_by_sorting(
     service: ServiceUnderTest, states: list[int]
 ) -> None:
     await service.start(size_bytes=1)
-    await service.database.execute(
-        """
-        INSERT INTO upload_sessions SELECT (jsonb_populate_record(s, jsonb_build_object(
-            'attachment_id', gen_random_uuid(),
-            'create_time', s.create_time - n * interval '1 ms'))).*
-        FROM upload_sessions AS s, generate_series(1, 20000) AS n
-        """
-    )
+    await service.database.execute(COPIES, 20_000)
     await service.database.execute("ANALYZE upload_sessions")
     plans = await _plans(service, states)
     assert "Sort" not in plans

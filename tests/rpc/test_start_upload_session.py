@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -144,6 +145,23 @@ async def test_a_repeated_request_id_finds_the_same_session_and_signs_anew(
     assert second.session == first.session
     assert await service.send(second.target, b"hello\n") == 200
     assert await service.events(first.session.attachment_id) == ["pending"]
+
+
+async def test_a_request_id_is_any_text_and_compared_exactly(
+    service: ServiceUnderTest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 2,000 bytes that PostgreSQL cannot compress in its index.
+    longest = "".join(chr(0x10000 + 37 * n * n % 0xF0000) for n in range(500))
+    texts = ["a", "A", "a ", " ", "\u00fc", "u\u0308", "\uff41", "a\u2028b", "'; --", longest]
+    first = [await service.start(request_id=text) for text in texts]
+    again = [await service.start(request_id=text) for text in texts]
+    made = [started.session.attachment_id for started in first]
+    assert [started.session.attachment_id for started in again] == made
+    assert len(set(made)) == len(texts)
+    for text, attachment_id in zip(texts, made, strict=True):
+        assert (await service.cancel(attachment_id, text)).attachment_id == attachment_id
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == sum(json.loads(line)["event"] == "rpc" for line in lines) == 3 * len(texts)
 
 
 async def test_a_request_id_with_another_payload_is_refused(service: ServiceUnderTest) -> None:

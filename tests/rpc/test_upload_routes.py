@@ -21,6 +21,14 @@ max_size = 5000000000
 [chat]
 routes = [{ name = "inline", max_size = 10 }, { name = "post", max_size = 20 }]
 
+[mail]
+max_size = 100
+routes = [
+    { name = "json", max_size = 40, base64 = true },
+    { name = "form", max_size = 60 },
+    { name = "each" },
+]
+
 [nowhere]
 routes = []
 """
@@ -77,3 +85,61 @@ async def test_no_route_takes_more_than_its_purpose(
 async def test_an_invalid_size_is_refused(service: ServiceUnderTest, size: int) -> None:
     refused = await failure(policy(service, size_bytes=size))
     assert refused.violations == [("size_bytes", "SIZE_OUT_OF_RANGE")]
+
+
+@pytest.mark.sample(4)
+@pytest.mark.parametrize(
+    ("fields", "total", "route"),
+    [
+        ({"sizes_bytes": [10, 20]}, 30, "form"),
+        ({"size_bytes": 10, "sizes_bytes": [17]}, 27, "json"),
+        ({"sizes_bytes": [1] * 10}, 10, "json"),
+        ({"sizes_bytes": [1] * 11}, 11, "form"),
+        ({"sizes_bytes": [1] * 11, "base64": True}, 44, "form"),
+        ({"sizes_bytes": [30], "base64": True}, 40, "json"),
+        ({"sizes_bytes": [60]}, 60, "form"),
+        ({"sizes_bytes": [60], "base64": True}, 80, "each"),
+        ({"sizes_bytes": [100, 100]}, 200, "each"),
+        ({"sizes_bytes": [1, 101]}, 102, ""),
+        ({"sizes_bytes": [5 * 2**40] * 1000}, 5000 * 2**40, ""),
+        ({"base64": True}, None, ""),
+    ],
+)
+async def test_a_message_takes_the_first_route_for_all_of_its_files(
+    service: ServiceUnderTest, fields: dict[str, Any], total: int | None, route: str
+) -> None:
+    answer = await policy(service, purpose="mail", **fields)
+    assert answer.route.name == route
+    assert answer.HasField("route") == bool(route)
+    assert (answer.total_size_bytes if answer.HasField("total_size_bytes") else None) == total
+
+
+async def test_the_json_route_takes_a_message_whether_it_counts_base64_or_the_route_does(
+    service: ServiceUnderTest,
+) -> None:
+    for base64 in (False, True):
+        for size, route in ((2_100_000, "json"), (2_100_001, "multipart")):
+            answer = await policy(service, size_bytes=size, base64=base64)
+            assert answer.route.name == route
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("sizes", "violations"),
+    [
+        (
+            [1, -1, 0],
+            [("sizes_bytes[1]", "SIZE_OUT_OF_RANGE"), ("sizes_bytes[2]", "SIZE_OUT_OF_RANGE")],
+        ),
+        ([2**63 - 1] * 3, [(f"sizes_bytes[{n}]", "SIZE_OUT_OF_RANGE") for n in range(3)]),
+        ([5 * 2**40 + 1], [("sizes_bytes[0]", "SIZE_OUT_OF_RANGE")]),
+        ([1] * 1001, [("sizes_bytes", "BATCH_TOO_LARGE")]),
+        ([-1] * 1000, [(f"sizes_bytes[{n}]", "SIZE_OUT_OF_RANGE") for n in range(20)]),
+    ],
+    ids=["negative", "overflow", "above the largest object", "too many", "all wrong"],
+)
+async def test_invalid_sizes_are_refused(
+    service: ServiceUnderTest, sizes: list[int], violations: list[tuple[str, str]]
+) -> None:
+    refused = await failure(policy(service, sizes_bytes=sizes))
+    assert refused.violations == violations

@@ -33,7 +33,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_INVALID_ATTACHMENT_ID: _ErrorReason.ValueType  # 3
     """An attachment id is not a lower-case, hyphenated UUID."""
     ERROR_REASON_INVALID_REQUEST_ID: _ErrorReason.ValueType  # 4
-    """`request_id` is not 1..500 printable ASCII characters without spaces."""
+    """`request_id` is not 1..500 characters without control characters."""
     ERROR_REASON_INVALID_FILENAME: _ErrorReason.ValueType  # 5
     """`filename` is missing or breaks the rules given at the field."""
     ERROR_REASON_INVALID_CONTENT_TYPE: _ErrorReason.ValueType  # 6
@@ -55,8 +55,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_INVALID_EXPIRE_TIME: _ErrorReason.ValueType  # 14
     """The requested deadline is out of range."""
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 15
-    """More ids than one call may carry, or more results than its response may carry. Metadata:
-    `maxCount`, `actualCount`.
+    """More ids or sizes than one call may carry, or more results than its response may carry.
+    Metadata: `maxCount`, `actualCount`.
     """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 16
     """This `request_id` was used for another payload in the last 24 hours."""
@@ -109,7 +109,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_UPLOAD_EXPIRED: _ErrorReason.ValueType  # 53
     """The session's deadline has passed. Metadata: `state`, `expireTime`."""
     ERROR_REASON_OBJECT_NOT_UPLOADED: _ErrorReason.ValueType  # 54
-    """Object storage does not have the object yet; the session stays PENDING."""
+    """Object storage does not have the object yet; the session stays PENDING. Metadata:
+    `uploadUrlExpireTime`, until when the target can write, and `newTarget`, how to get another one.
+    """
     ERROR_REASON_UPLOAD_NOT_READY: _ErrorReason.ValueType  # 55
     """The attachment cannot be used before its upload is complete. Metadata: `state`."""
     ERROR_REASON_OBJECT_PURGED: _ErrorReason.ValueType  # 56
@@ -216,7 +218,7 @@ credential covers several tenants.
 ERROR_REASON_INVALID_ATTACHMENT_ID: ErrorReason.ValueType  # 3
 """An attachment id is not a lower-case, hyphenated UUID."""
 ERROR_REASON_INVALID_REQUEST_ID: ErrorReason.ValueType  # 4
-"""`request_id` is not 1..500 printable ASCII characters without spaces."""
+"""`request_id` is not 1..500 characters without control characters."""
 ERROR_REASON_INVALID_FILENAME: ErrorReason.ValueType  # 5
 """`filename` is missing or breaks the rules given at the field."""
 ERROR_REASON_INVALID_CONTENT_TYPE: ErrorReason.ValueType  # 6
@@ -238,8 +240,8 @@ ERROR_REASON_INVALID_TTL: ErrorReason.ValueType  # 13
 ERROR_REASON_INVALID_EXPIRE_TIME: ErrorReason.ValueType  # 14
 """The requested deadline is out of range."""
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 15
-"""More ids than one call may carry, or more results than its response may carry. Metadata:
-`maxCount`, `actualCount`.
+"""More ids or sizes than one call may carry, or more results than its response may carry.
+Metadata: `maxCount`, `actualCount`.
 """
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 16
 """This `request_id` was used for another payload in the last 24 hours."""
@@ -292,7 +294,9 @@ ERROR_REASON_UPLOAD_CANCELLED: ErrorReason.ValueType  # 52
 ERROR_REASON_UPLOAD_EXPIRED: ErrorReason.ValueType  # 53
 """The session's deadline has passed. Metadata: `state`, `expireTime`."""
 ERROR_REASON_OBJECT_NOT_UPLOADED: ErrorReason.ValueType  # 54
-"""Object storage does not have the object yet; the session stays PENDING."""
+"""Object storage does not have the object yet; the session stays PENDING. Metadata:
+`uploadUrlExpireTime`, until when the target can write, and `newTarget`, how to get another one.
+"""
 ERROR_REASON_UPLOAD_NOT_READY: ErrorReason.ValueType  # 55
 """The attachment cannot be used before its upload is complete. Metadata: `state`."""
 ERROR_REASON_OBJECT_PURGED: ErrorReason.ValueType  # 56

@@ -67,7 +67,9 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     be empty if the credential covers exactly one tenant, which is then the owner.
     """
     request_id: builtins.str
-    """Idempotency key: 1..500 printable ASCII characters without spaces, case-sensitive; empty for none."""
+    """Idempotency key: 1..500 characters (Unicode code points) without control characters, compared
+    exactly: neither case nor normal forms are folded. Empty for none.
+    """
     filename: builtins.str
     """Name of the file: 1..255 Unicode code points, counted after the server has removed invisible
     format characters (such as directional marks, zero width space and soft hyphen; not U+200C,
@@ -422,6 +424,11 @@ class CompleteUploadSessionResponse(google.protobuf.message.Message):
     SESSION_FIELD_NUMBER: builtins.int
     ATTACHMENT_FIELD_NUMBER: builtins.int
     CHECKS_FIELD_NUMBER: builtins.int
+    NEXT_STEP_FIELD_NUMBER: builtins.int
+    next_step: builtins.str
+    """A sentence for people that names the next call and the id, such as ResolveAttachments. It may
+    change.
+    """
     @property
     def session(self) -> attachery.v1.resources_pb2.UploadSession:
         """The session, READY; with `validate_only` unchanged."""
@@ -440,9 +447,10 @@ class CompleteUploadSessionResponse(google.protobuf.message.Message):
         session: attachery.v1.resources_pb2.UploadSession | None = ...,
         attachment: attachery.v1.resources_pb2.Attachment | None = ...,
         checks: collections.abc.Iterable[global___VerificationCheck] | None = ...,
+        next_step: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["attachment", b"attachment", "session", b"session"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attachment", b"attachment", "checks", b"checks", "session", b"session"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attachment", b"attachment", "checks", b"checks", "next_step", b"next_step", "session", b"session"]) -> None: ...
 
 global___CompleteUploadSessionResponse = CompleteUploadSessionResponse
 
@@ -696,6 +704,7 @@ class ListUploadSessionsRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
+    INCLUDE_TOTAL_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """The owner; may be empty if the credential covers exactly one tenant."""
     page_size: builtins.int
@@ -704,6 +713,10 @@ class ListUploadSessionsRequest(google.protobuf.message.Message):
     """
     page_token: builtins.str
     """`next_page_token` of the previous page, with the same tenant and filter; empty for the first page."""
+    include_total: builtins.bool
+    """Also count all sessions of the filter, up to 10,000. Counting takes longer than a page: ask for
+    it with the first page only.
+    """
     @property
     def filter(self) -> global___ListUploadSessionsRequest.Filter:
         """Filter of the sessions."""
@@ -715,9 +728,10 @@ class ListUploadSessionsRequest(google.protobuf.message.Message):
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
         filter: global___ListUploadSessionsRequest.Filter | None = ...,
+        include_total: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "include_total", b"include_total", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]) -> None: ...
 
 global___ListUploadSessionsRequest = ListUploadSessionsRequest
 
@@ -729,8 +743,14 @@ class ListUploadSessionsResponse(google.protobuf.message.Message):
 
     SESSIONS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    TOTAL_COUNT_FIELD_NUMBER: builtins.int
+    TOTAL_COUNT_IS_EXACT_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Token of the next page; empty if this is the last one."""
+    total_count: builtins.int
+    """Number of sessions of the filter on all pages, at most 10,000; absent without `include_total`."""
+    total_count_is_exact: builtins.bool
+    """Whether `total_count` is the exact number; if false, there are more than the 10,000 counted."""
     @property
     def sessions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[attachery.v1.resources_pb2.UploadSession]:
         """The sessions, the newest first."""
@@ -740,8 +760,12 @@ class ListUploadSessionsResponse(google.protobuf.message.Message):
         *,
         sessions: collections.abc.Iterable[attachery.v1.resources_pb2.UploadSession] | None = ...,
         next_page_token: builtins.str = ...,
+        total_count: builtins.int | None = ...,
+        total_count_is_exact: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "sessions", b"sessions"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_total_count", b"_total_count", "total_count", b"total_count"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_total_count", b"_total_count", "next_page_token", b"next_page_token", "sessions", b"sessions", "total_count", b"total_count", "total_count_is_exact", b"total_count_is_exact"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_total_count", b"_total_count"]) -> typing.Literal["total_count"] | None: ...
 
 global___ListUploadSessionsResponse = ListUploadSessionsResponse
 
@@ -754,21 +778,31 @@ class GetUploadPolicyRequest(google.protobuf.message.Message):
     TENANT_ID_FIELD_NUMBER: builtins.int
     PURPOSE_FIELD_NUMBER: builtins.int
     SIZE_BYTES_FIELD_NUMBER: builtins.int
+    SIZES_BYTES_FIELD_NUMBER: builtins.int
+    BASE64_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """The tenant; may be empty if the credential covers exactly one tenant."""
     purpose: builtins.str
     """Name of the policy; empty for `default`."""
     size_bytes: builtins.int
     """Size of a file in bytes, to select `route` in the response."""
+    base64: builtins.bool
+    """The message contains its files as Base64, which takes 4 bytes for every 3."""
+    @property
+    def sizes_bytes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Sizes of further files of the same message, in bytes: up to 1,000."""
+
     def __init__(
         self,
         *,
         tenant_id: builtins.str = ...,
         purpose: builtins.str = ...,
         size_bytes: builtins.int | None = ...,
+        sizes_bytes: collections.abc.Iterable[builtins.int] | None = ...,
+        base64: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "size_bytes", b"size_bytes"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "purpose", b"purpose", "size_bytes", b"size_bytes", "tenant_id", b"tenant_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_size_bytes", b"_size_bytes", "base64", b"base64", "purpose", b"purpose", "size_bytes", b"size_bytes", "sizes_bytes", b"sizes_bytes", "tenant_id", b"tenant_id"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_size_bytes", b"_size_bytes"]) -> typing.Literal["size_bytes"] | None: ...
 
 global___GetUploadPolicyRequest = GetUploadPolicyRequest
@@ -784,7 +818,7 @@ class UploadRoute(google.protobuf.message.Message):
     name: builtins.str
     """Name of the route, such as `json`, `multipart` or `upload_session`."""
     max_size_bytes: builtins.int
-    """Largest file in bytes."""
+    """Largest single file in bytes, as it is on disk."""
     def __init__(
         self,
         *,
@@ -1014,6 +1048,11 @@ class GetUploadPolicyResponse(google.protobuf.message.Message):
     POLICY_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
     ROUTE_FIELD_NUMBER: builtins.int
+    TOTAL_SIZE_BYTES_FIELD_NUMBER: builtins.int
+    total_size_bytes: builtins.int
+    """Size of all files of the request in bytes, each as Base64 if `base64` is set; absent if no size
+    was given.
+    """
     @property
     def policy(self) -> global___UploadPolicy:
         """The limits."""
@@ -1024,8 +1063,9 @@ class GetUploadPolicyResponse(google.protobuf.message.Message):
 
     @property
     def route(self) -> global___UploadRoute:
-        """The first route that accepts a file of `size_bytes`; absent if none was given, or no route accepts
-        it.
+        """The first route that accepts all files of the request in one message; absent if no size was
+        given, or no route accepts them. Each file is within the policy's maximum, and all of them together
+        within the route's, if the route has one of its own.
         """
 
     def __init__(
@@ -1034,8 +1074,10 @@ class GetUploadPolicyResponse(google.protobuf.message.Message):
         policy: global___UploadPolicy | None = ...,
         usage: global___UploadUsage | None = ...,
         route: global___UploadRoute | None = ...,
+        total_size_bytes: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["policy", b"policy", "route", b"route", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["policy", b"policy", "route", b"route", "usage", b"usage"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_total_size_bytes", b"_total_size_bytes", "policy", b"policy", "route", b"route", "total_size_bytes", b"total_size_bytes", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_total_size_bytes", b"_total_size_bytes", "policy", b"policy", "route", b"route", "total_size_bytes", b"total_size_bytes", "usage", b"usage"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_total_size_bytes", b"_total_size_bytes"]) -> typing.Literal["total_size_bytes"] | None: ...
 
 global___GetUploadPolicyResponse = GetUploadPolicyResponse

@@ -85,6 +85,8 @@ class UploadSessionCalls(CallsBase):
     ) -> sessions.CompleteUploadSessionResponse:
         """Verifies and seals the uploaded object: `.attachment`, `.session`, `.checks`.
 
+        `.next_step` is a sentence for people that names the next call.
+
         `checksums` and `size_bytes` are required in addition to those declared at the start. The
         service may have to read all bytes, so the default deadline is `complete_timeout`.
 
@@ -174,18 +176,23 @@ class UploadSessionCalls(CallsBase):
         create_time_before: datetime | None = None,
         page_size: int = 0,
         page_token: str = "",
+        include_total: bool = False,
         timeout: float | None = None,
     ) -> sessions.ListUploadSessionsResponse:
         """Lists sessions, the newest first: `.sessions`.
 
         The cursor `.next_page_token` fetches the next page with the same arguments and is empty at
-        the end. `page_size` is at most 1,000, 50 if 0. An omitted filter does not restrict. Raises
-        InvalidRequest, also for a token of another listing.
+        the end. `page_size` is at most 1,000, 50 if 0. An omitted filter does not restrict. With
+        `include_total`, `.total_count` is the number of sessions on all pages, at most 10,000:
+        `.total_count_is_exact` is False if there are more.
+
+        Raises InvalidRequest, also for a token of another listing.
         """
         request = sessions.ListUploadSessionsRequest(
             tenant_id=tenant_id,
             page_size=page_size,
             page_token=page_token,
+            include_total=include_total,
             filter=sessions.ListUploadSessionsRequest.Filter(
                 states=[fields.state(name) for name in states],
                 purpose=purpose,
@@ -202,17 +209,24 @@ class UploadSessionCalls(CallsBase):
         tenant_id: str = "",
         purpose: str = "",
         size: int | None = None,
+        sizes_bytes: Sequence[int] = (),
+        base64: bool = False,
         timeout: float | None = None,
     ) -> sessions.GetUploadPolicyResponse:
         """Returns the limits of a tenant and purpose: `.policy`, and the tenant's quotas: `.usage`.
 
-        The usage is the sum over all purposes. For a file of `size` bytes, `.route` is the
-        recommended upload route, if the policy has one.
+        The usage is the sum over all purposes. For a message with a file of `size` bytes, or with
+        files of `sizes_bytes`, `.route` is the recommended route, if the policy has one, and
+        `.total_size_bytes` the size of all files. `base64`: the message contains them as Base64.
 
         Raises InvalidRequest, also for an unknown purpose.
         """
         request = sessions.GetUploadPolicyRequest(
-            tenant_id=tenant_id, purpose=purpose, size_bytes=size
+            tenant_id=tenant_id,
+            purpose=purpose,
+            size_bytes=size,
+            sizes_bytes=sizes_bytes,
+            base64=base64,
         )
         call = self._connection.stubs.uploads.GetUploadPolicy
         return await self._connection.call(call, request, timeout)

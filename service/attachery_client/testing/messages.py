@@ -9,6 +9,7 @@ from google.rpc.status_pb2 import Status
 
 from attachery.v1 import attachments_pb2 as attachments
 from attachery.v1 import resources_pb2 as resources
+from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import errors
 from attachery_client.fields import duration
 from attachery_client.status import DOMAIN
@@ -53,6 +54,28 @@ def download_of(attachment: resources.Attachment) -> attachments.Download:
         expire_time=attachment.object_purge_time,
         ttl=duration(TTL),
     )
+
+
+def completed(upload: Upload) -> sessions.CompleteUploadSessionResponse:
+    """The response of a Complete, or of a repeated one after the deletion."""
+    attachment_id = upload.session.attachment_id
+    step = (
+        f"The bytes of {attachment_id} were deleted: call StartUploadSession to upload the file "
+        "again."
+        if upload.state == "DELETED"
+        else f"The attachment is ready: pass attachment_id {attachment_id} to ResolveAttachments "
+        "to use it, or to CreateDownloadUrl to download it."
+    )
+    return sessions.CompleteUploadSessionResponse(
+        session=upload.session, attachment=upload.attachment(), next_step=step
+    )
+
+
+def step_after_dry_run(upload: Upload, request: Any) -> str:
+    call = f"call CompleteUploadSession with attachment_id {upload.session.attachment_id}"
+    if upload.data is None or upload.judge(request):
+        return f"Upload bytes that pass every check, then {call}."
+    return f"Every check passed: {call} and without validate_only."
 
 
 def status_of(failed: errors.AttacheryError) -> Status:

@@ -21,17 +21,20 @@ from attachery_client.testing.holds import Holds
 from attachery_client.testing.messages import (
     SCHEME,
     aborted_result,
+    completed,
     download_of,
     matches,
     status_of,
+    step_after_dry_run,
     target_of,
 )
 from attachery_client.testing.updates import check_update, updated
 from attachery_client.testing.upload import (
-    LARGEST_SIZE,
     Upload,
     check_size,
+    check_sizes,
     default_policy,
+    message_size,
     new_session,
     reserved_bytes,
     route_of,
@@ -43,6 +46,7 @@ T = TypeVar("T")
 
 _PAGE_SIZE = 50
 _ID_PAGE_SIZE = 1000
+_MAX_TOTAL = 10_000
 _SETTLED = ("READY", "DELETED", "EXPIRED")
 
 
@@ -80,10 +84,11 @@ class InMemoryService:
         upload = self._find(request)
         if request.validate_only:
             upload.require("PENDING")
-            return sessions.CompleteUploadSessionResponse(session=upload.session)
+            return sessions.CompleteUploadSessionResponse(
+                session=upload.session, next_step=step_after_dry_run(upload, request)
+            )
         self._once(request, lambda: upload.complete(request))
-        attachment = upload.attachment()
-        return sessions.CompleteUploadSessionResponse(session=upload.session, attachment=attachment)
+        return completed(upload)
 
     def BatchCompleteUploadSessions(
         self, request: Any
@@ -106,12 +111,17 @@ class InMemoryService:
     def ListUploadSessions(self, request: Any) -> sessions.ListUploadSessionsResponse:
         wanted = [u.session for u in reversed(self.uploads.values()) if matches(u, request)]
         found, more = _page(request, wanted)
-        return sessions.ListUploadSessionsResponse(sessions=found, next_page_token=more)
+        return sessions.ListUploadSessionsResponse(
+            sessions=found,
+            next_page_token=more,
+            total_count=min(len(wanted), _MAX_TOTAL) if request.include_total else None,
+            total_count_is_exact=request.include_total and len(wanted) <= _MAX_TOTAL,
+        )
 
     def GetUploadPolicy(self, request: Any) -> sessions.GetUploadPolicyResponse:
         if request.purpose not in ("", "default"):
             raise errors.InvalidRequest(reason="INVALID_PURPOSE")
-        check_size(request, LARGEST_SIZE, allow_empty=self._allow_empty)
+        check_sizes(request, allow_empty=self._allow_empty)
         uploads = [u for u in self.uploads.values() if u.session.tenant_id == request.tenant_id]
         # The fake does not track the expiry of the target of a cancelled session.
         pending = [u.session for u in uploads if u.state not in _SETTLED]
@@ -124,6 +134,7 @@ class InMemoryService:
             policy=default_policy(self._undeclared_size, allow_empty=self._allow_empty),
             usage=usage,
             route=route_of(request),
+            total_size_bytes=message_size(request, base64=request.base64),
         )
 
     def GetAttachment(self, request: Any) -> attachments.GetAttachmentResponse:
@@ -253,8 +264,7 @@ class InMemoryService:
             result.status.CopyFrom(status_of(error))
             return result
         result.status.SetInParent()
-        result.response.session.CopyFrom(upload.session)
-        result.response.attachment.CopyFrom(upload.attachment())
+        result.response.CopyFrom(completed(upload))
         return result
 
     def _require_same_batch(self, request: Any) -> None:

@@ -21,7 +21,13 @@ LARGEST_SIZE = 5 * 2**40
 
 TTL = timedelta(hours=1)
 ROW_RETENTION = timedelta(days=60)
-ROUTES = (("json", 2_100_000), ("multipart", 24_000_000), ("upload_session", MAX_SIZE))
+# Name, the largest file, and the largest message of Base64 or not.
+ROUTES = (
+    ("json", 2_100_000, 2_800_000, True),
+    ("multipart", 24_000_000, 24_000_000, False),
+    ("upload_session", MAX_SIZE, None, False),
+)
+MAX_SIZES = 1000
 _STATE = "UPLOAD_SESSION_STATE_"
 _DEAD_ENDS: dict[str, type[errors.AttacheryError]] = {
     "PENDING": errors.UploadNotReady,
@@ -70,7 +76,7 @@ class Upload:
         """The failed verification for these demands, if any. Raises errors that need no bytes."""
         self.require("PENDING")
         if self.data is None:
-            raise errors.ObjectNotUploaded
+            raise errors.ObjectNotUploaded(facts=self._target_facts())
         check_size(demands, LARGEST_SIZE, allow_empty=self.allow_empty)
         if len(self.data) > self.session.max_size_bytes:
             facts = {
@@ -81,6 +87,11 @@ class Upload:
         if not self.data and not self.allow_empty and not _sizes(self.session, demands):
             return errors.EmptyObject(facts={"actualSize": "0"})
         return _mismatch(self.session, demands, self.data)
+
+    def _target_facts(self) -> dict[str, str]:
+        expire_time = self.session.upload_url_expire_time.ToDatetime(UTC).isoformat()
+        hint = "Repeat StartUploadSession with the same request_id."
+        return {"uploadUrlExpireTime": expire_time, "newTarget": hint}
 
     def complete(self, demands: Any, *, aborted: bool = False) -> None:
         """Wrong bytes fail the session even where the right ones change nothing: `aborted`."""
@@ -162,7 +173,7 @@ def default_policy(
         terminal_on_mismatch=True,
         allow_empty=allow_empty,
         undeclared_size=f"UNDECLARED_SIZE_{undeclared_size.upper()}",  # type: ignore[arg-type]
-        routes=[sessions.UploadRoute(name=n, max_size_bytes=most) for n, most in ROUTES],
+        routes=[sessions.UploadRoute(name=name, max_size_bytes=most) for name, most, *_ in ROUTES],
     )
 
 
@@ -172,11 +183,36 @@ def reserved_bytes(session: resources.UploadSession) -> int:
     return session.declared_size_bytes if declared else session.max_size_bytes
 
 
+def check_sizes(request: Any, *, allow_empty: bool) -> None:
+    """Raises InvalidRequest for sizes that no message can have."""
+    if len(request.sizes_bytes) > MAX_SIZES:
+        raise errors.InvalidRequest(reason="BATCH_TOO_LARGE")
+    check_size(request, LARGEST_SIZE, allow_empty=allow_empty)
+    for size in request.sizes_bytes:
+        one = sessions.GetUploadPolicyRequest(size_bytes=size)
+        check_size(one, LARGEST_SIZE, allow_empty=allow_empty)
+
+
+def message_size(request: Any, *, base64: bool) -> int | None:
+    """The size of all files of a message; None without files."""
+    sizes = _all_sizes(request)
+    return sum((n + 2) // 3 * 4 if base64 else n for n in sizes) if sizes else None
+
+
 def route_of(request: Any) -> sessions.UploadRoute | None:
-    if not request.HasField("size_bytes"):
+    sizes = _all_sizes(request)
+    if not sizes or max(sizes) > MAX_SIZE:
         return None
-    routes = default_policy().routes
-    return next((route for route in routes if request.size_bytes <= route.max_size_bytes), None)
+    for name, largest, most, is_base64 in ROUTES:
+        total = message_size(request, base64=request.base64 or is_base64) or 0
+        if most is None or total <= most:
+            return sessions.UploadRoute(name=name, max_size_bytes=largest)
+    return None
+
+
+def _all_sizes(request: Any) -> list[int]:
+    own = [request.size_bytes] if request.HasField("size_bytes") else []
+    return own + list(request.sizes_bytes)
 
 
 def new_session(request: Any, attachment_id: str) -> resources.UploadSession:

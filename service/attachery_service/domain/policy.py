@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -43,16 +44,30 @@ class UndeclaredSize(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A route for files of up to `max_size` bytes; None: the limit of the policy."""
+    """A route for messages with up to `max_size` bytes of files, as Base64 if `base64`.
+
+    Without `max_size`, each file has its own upload, and only the limit of the policy applies.
+    """
 
     name: str
     max_size: int | None = None
+    base64: bool = False
+
+    def accepts(self, sizes: Sequence[int], *, base64: bool) -> bool:
+        """Whether files of these sizes fit into one message of the route."""
+        total = message_size(sizes, base64=base64 or self.base64)
+        return self.max_size is None or total <= self.max_size
 
 
-# Of the same API, whose limits are on whole requests: 3 MB for JSON, where 2.1 MB are 2.8 MB as
-# Base64, and 25 MB for forms. The rest is for the message around the file.
+def message_size(sizes: Iterable[int], *, base64: bool) -> int:
+    """The size of files in a message, in bytes; Base64 takes 4 for every 3, with padding."""
+    return sum((size + 2) // 3 * 4 if base64 else size for size in sizes)
+
+
+# Of the same API, whose limits are on whole requests: 3 MB for JSON, and 25 MB for forms. The rest
+# is for the message around the files.
 DEFAULT_ROUTES = (
-    Route(name="json", max_size=2_100_000),
+    Route(name="json", max_size=2_800_000, base64=True),
     Route(name="multipart", max_size=24_000_000),
     Route(name="upload_session"),
 )
@@ -107,9 +122,13 @@ class Policy:
         )
 
     def route_limit(self, route: Route) -> int:
-        """The largest file that may take this route, in bytes."""
-        return self.max_size if route.max_size is None else min(route.max_size, self.max_size)
+        """The largest single file that may take this route, in bytes."""
+        if route.max_size is None:
+            return self.max_size
+        return min(route.max_size // 4 * 3 if route.base64 else route.max_size, self.max_size)
 
-    def route_of(self, size: int) -> Route | None:
-        """Returns the first route for a file of `size` bytes, or None."""
-        return next((route for route in self.routes if size <= self.route_limit(route)), None)
+    def route_of(self, sizes: Sequence[int], *, base64: bool) -> Route | None:
+        """Returns the first route for a message with files of these sizes, or None."""
+        if max(sizes) > self.max_size:
+            return None
+        return next((route for route in self.routes if route.accepts(sizes, base64=base64)), None)

@@ -95,6 +95,9 @@ class SessionStore(Protocol):
     ) -> Sequence[UploadSession]:
         """Reads the newest matching sessions after a place, with their deadlines applied."""
 
+    async def count(self, tenant_id: str, wanted: SessionFilter, limit: int) -> int:
+        """Counts the matching sessions of all pages, up to `limit`."""
+
     async def resolve(
         self, tenant_id: str, attachment_ids: Sequence[UUID]
     ) -> Mapping[UUID, UploadSession]:

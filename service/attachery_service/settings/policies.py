@@ -12,7 +12,7 @@ allowed_content_types = ["image/png", "image/jpeg"]
 sniffing = "enforce"
 default_ttl = "10m"             # or seconds, or ISO 8601: "PT10M"
 routes = [                     # how to upload a file, by size, smallest first
-    { name = "json", max_size = 2100000 },
+    { name = "json", max_size = 2800000, base64 = true },  # of all files of a message
     { name = "upload_session" },  # the last needs no max_size: the purpose limits it
 ]
 """
@@ -42,12 +42,13 @@ _POSITIVE = Annotated[
 
 
 class RouteTable(BaseModel):
-    """A route for files of at most `max_size` bytes, or of any size that the purpose permits."""
+    """A route for messages of at most `max_size` bytes of files, or for single files without it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=_NAME.pattern + "$")
     max_size: Annotated[int, Field(gt=0), Bytes] | None = None
+    base64: bool = False
 
 
 class PurposeTable(BaseModel):
@@ -94,7 +95,7 @@ class PurposeTable(BaseModel):
         return self
 
     def policy(self) -> Policy:
-        routes = tuple(Route(name=route.name, max_size=route.max_size) for route in self.routes)
+        routes = tuple(Route(**route.model_dump()) for route in self.routes)
         return Policy(**{**self.model_dump(), "routes": routes})
 
 

@@ -124,16 +124,17 @@ class PostgresSessions:
     ) -> Sequence[UploadSession]:
         rows = await self.database.rows(
             query("sessions/list"),
-            tenant_id=tenant_id,
             after_time=after.create_time if after else None,
             after_id=after.attachment_id if after else None,
-            create_time_from=wanted.create_time_from,
-            create_time_before=wanted.create_time_before,
-            purpose=wanted.purpose,
-            states=list(wanted.states) or None,
             limit=limit,
+            **_filter_values(tenant_id, wanted),
         )
         return [to_session(row) for row in rows]
+
+    async def count(self, tenant_id: str, wanted: SessionFilter, limit: int) -> int:
+        values = _filter_values(tenant_id, wanted)
+        row = await self.database.row(query("sessions/count"), limit=limit, **values)
+        return 0 if row is None else row["sessions"]
 
     async def resolve(
         self, tenant_id: str, attachment_ids: Sequence[UUID]
@@ -179,6 +180,16 @@ class PostgresSessions:
             **values,
         )
         return None if row is None else to_session(row)
+
+
+def _filter_values(tenant_id: str, wanted: SessionFilter) -> dict[str, object]:
+    return {
+        "tenant_id": tenant_id,
+        "create_time_from": wanted.create_time_from,
+        "create_time_before": wanted.create_time_before,
+        "purpose": wanted.purpose,
+        "states": list(wanted.states) or None,
+    }
 
 
 def _outcome_params(

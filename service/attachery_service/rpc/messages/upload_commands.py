@@ -26,7 +26,7 @@ from attachery_service.usecases.uploads import cancel_upload_session, complete_u
 from attachery_service.usecases.uploads.batch_command import MAX_ITEMS, BatchCommand, batch_key
 from attachery_service.usecases.uploads.cancel_upload_session import CancelCommand
 from attachery_service.usecases.uploads.complete_upload_session import CompleteCommand
-from attachery_service.usecases.uploads.get_upload_policy import PolicyCommand
+from attachery_service.usecases.uploads.get_upload_policy import MAX_SIZES, PolicyCommand
 from attachery_service.usecases.uploads.list_upload_sessions import ListCommand
 from attachery_service.usecases.uploads.upload_verifier import ExtraConstraints
 
@@ -80,7 +80,12 @@ def list_command(request: upload_sessions_pb2.ListUploadSessionsRequest) -> List
     if request.page_token and after is None:
         raise invalid_page_token("must be the token of the page before, unchanged")
     return ListCommand(
-        tenant_id=tenant_id, page_size=size, wanted=wanted, after=after, listing=listing
+        tenant_id=tenant_id,
+        page_size=size,
+        wanted=wanted,
+        after=after,
+        listing=listing,
+        include_total=request.include_total,
     )
 
 
@@ -92,10 +97,27 @@ def policy_command(
     purpose = inputs.purpose(validator, request.purpose, policies)
     # An unknown purpose is rejected above; its size is still checked, by the default policy.
     policy = policies.get(purpose) or policies[DEFAULT_PURPOSE]
-    size = request.size_bytes if request.HasField("size_bytes") else None
-    inputs.size(validator, size, inputs.MAX_SIZE, min_size=policy.min_size)
+    sizes = _sizes(validator, request, policy)
     validator.raise_if_invalid()
-    return PolicyCommand(tenant_id, purpose, size)
+    return PolicyCommand(tenant_id, purpose, sizes, request.base64)
+
+
+def _sizes(
+    validator: Validator, request: upload_sessions_pb2.GetUploadPolicyRequest, policy: Policy
+) -> tuple[int, ...]:
+    """Returns the sizes of all files of the message."""
+    count = len(request.sizes_bytes)
+    if count > MAX_SIZES:
+        rule = f"must hold at most {MAX_SIZES} sizes"
+        facts = {"maxCount": MAX_SIZES, "actualCount": count}
+        validator.reject("sizes_bytes", "BATCH_TOO_LARGE", rule, **facts)
+        return ()
+    one = (request.size_bytes,) if request.HasField("size_bytes") else ()
+    fields = ["size_bytes"] * len(one) + [f"sizes_bytes[{number}]" for number in range(count)]
+    sizes = (*one, *request.sizes_bytes)
+    for field, size in zip(fields, sizes, strict=True):
+        inputs.size(validator, size, inputs.MAX_SIZE, field, min_size=policy.min_size)
+    return sizes
 
 
 def _extras(

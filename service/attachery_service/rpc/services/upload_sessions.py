@@ -19,6 +19,7 @@ from attachery_service.rpc.messages.convert import (
     target_message,
     usage_message,
 )
+from attachery_service.rpc.messages.next_steps import step_after_complete, step_after_dry_run
 from attachery_service.rpc.messages.request_fields import attachment_ref
 from attachery_service.rpc.messages.sessions import session_message, start_command
 from attachery_service.rpc.messages.upload_commands import (
@@ -37,7 +38,7 @@ from attachery_service.usecases.uploads.cancel_upload_session import CancelUploa
 from attachery_service.usecases.uploads.complete_upload_session import CompleteUploadSession
 from attachery_service.usecases.uploads.get_upload_policy import GetUploadPolicy
 from attachery_service.usecases.uploads.get_upload_session import GetUploadSession
-from attachery_service.usecases.uploads.list_upload_sessions import ListUploadSessions
+from attachery_service.usecases.uploads.list_upload_sessions import MAX_TOTAL, ListUploadSessions
 from attachery_service.usecases.uploads.start_upload_session import StartUploadSession
 from attachery_service.usecases.uploads.upload_verifier import Completed
 
@@ -82,7 +83,10 @@ class UploadSessionServicer:
         self, request: pb.CompleteUploadSessionRequest, context: CallContext
     ) -> pb.CompleteUploadSessionResponse:
         completed = await self._usecases.complete(context.principal, complete_command(request))
-        return _completed(completed, self._view, context.principal)
+        response = _completed(completed, self._view, context.principal)
+        if request.validate_only:
+            response.next_step = step_after_dry_run(completed.session, completed.checks)
+        return response
 
     async def BatchCompleteUploadSessions(
         self, request: pb.BatchCompleteUploadSessionsRequest, context: CallContext
@@ -108,10 +112,14 @@ class UploadSessionServicer:
         self, request: pb.ListUploadSessionsRequest, context: CallContext
     ) -> pb.ListUploadSessionsResponse:
         page = await self._usecases.list(list_command(request))
-        return pb.ListUploadSessionsResponse(
+        response = pb.ListUploadSessionsResponse(
             sessions=[session_message(session) for session in page.sessions],
             next_page_token=page.next_page_token,
         )
+        if page.counted is not None:
+            response.total_count = min(page.counted, MAX_TOTAL)
+            response.total_count_is_exact = page.counted <= MAX_TOTAL
+        return response
 
     async def GetUploadPolicy(
         self, request: pb.GetUploadPolicyRequest, context: CallContext
@@ -121,6 +129,7 @@ class UploadSessionServicer:
             policy=policy_message(found.purpose, found.policy),
             usage=usage_message(found.usage, found.limits),
             route=route_message(found.policy, found.route) if found.route else None,
+            total_size_bytes=found.total_size,
         )
 
 
@@ -134,6 +143,7 @@ def _completed(
         session=session_message(session),
         attachment=attachment,
         checks=check_messages(completed.checks),
+        next_step=step_after_complete(session),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import Struct
 
@@ -12,12 +13,15 @@ from attachery_service.domain.sessions import SessionFilter, UploadSession
 from attachery_service.ports.responses import SessionListSize
 from attachery_service.ports.sessions import SessionStore
 
+# The largest exact number of sessions in a response.
+MAX_TOTAL: Final = 10_000
+
 
 class ListCommand(Struct, frozen=True, kw_only=True):
     """A validated ListUploadSessions request.
 
     `after`: the last session of the page before. `listing` identifies the list that a cursor
-    belongs to.
+    belongs to. `include_total`: count the sessions of all pages.
     """
 
     tenant_id: str
@@ -25,13 +29,18 @@ class ListCommand(Struct, frozen=True, kw_only=True):
     wanted: SessionFilter
     after: PageCursor | None
     listing: Mapping[str, object]
+    include_total: bool
 
 
 class Page(Struct, frozen=True):
-    """Sessions, and the token of the page after them; empty on the last page."""
+    """Sessions, and the token of the page after them; empty on the last page.
+
+    `counted`: the sessions of all pages, up to one more than MAX_TOTAL; None if not requested.
+    """
 
     sessions: Sequence[UploadSession]
     next_page_token: str
+    counted: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +55,14 @@ class ListUploadSessions:
         size = command.page_size
         # One more than requested shows whether there is another page.
         found = await self.sessions.page(command.tenant_id, command.wanted, command.after, size + 1)
+        counted = await self._count(command)
         page = found[: min(size, self.response.max_items_that_fit(found))]
         if len(page) == len(found):
-            return Page(page, "")
+            return Page(page, "", counted)
         cursor = PageCursor(page[-1].create_time, page[-1].attachment_id)
-        return Page(page, cursor.token(command.listing))
+        return Page(page, cursor.token(command.listing), counted)
+
+    async def _count(self, command: ListCommand) -> int | None:
+        if not command.include_total:
+            return None
+        return await self.sessions.count(command.tenant_id, command.wanted, MAX_TOTAL + 1)

@@ -51,6 +51,9 @@ from attachery_service.usecases.uploads.sealer import Sealer
 # An object that is replaced during verification is verified again, twice at most.
 ATTEMPTS = 3
 
+# A fact for callers whose target has expired, or is lost.
+_NEW_TARGET = "Repeat StartUploadSession with the same request_id."
+
 OpenSession = PendingSession | ReadySession
 
 
@@ -135,7 +138,7 @@ class UploadVerifier:
         self.reaper.delete_later(session.upload_key)
 
     async def _verify(self, session: PendingSession, expected: Expectation) -> Verified:
-        described = await self.verification.describe(session.upload_key, expected)
+        described = await self._describe(session, expected)
         verified = described
         if described.failed_check is None:
             verified = await self._seal_and_read(described, expected, session)
@@ -147,6 +150,15 @@ class UploadVerifier:
                 self.discard_copy(session, verified.found.key)
                 raise
         return verified
+
+    async def _describe(self, session: PendingSession, expected: Expectation) -> Verified:
+        try:
+            return await self.verification.describe(session.upload_key, expected)
+        except ObjectNotUploaded:
+            expire_time = session.upload_url_expire_time.isoformat()
+            raise ObjectNotUploaded(
+                uploadUrlExpireTime=expire_time, newTarget=_NEW_TARGET
+            ) from None
 
     async def _confirm(
         self, session: PendingSession, failed: Check, found: StoredObject, expected: Expectation
