@@ -10,7 +10,8 @@ AttacheryError
 │   └── CredentialsInvalid
 ├── PermissionDenied
 │   ├── TenantDenied
-│   └── ScopeMissing
+│   ├── ScopeMissing
+│   └── PurposeDenied
 ├── NotFound
 │   ├── AttachmentNotFound
 │   └── HoldNotFound
@@ -48,7 +49,8 @@ AttacheryError
 ├── DeadlineExceeded
 ├── Internal
 │   ├── StorageMisconfigured
-│   └── UnexpectedError
+│   ├── UnexpectedError
+│   └── SigningKeyMissing
 ├── Unimplemented
 └── DataLoss
     ├── ObjectMissing
@@ -98,12 +100,14 @@ __all__ = [
     "Overloaded",
     "PendingSessionsLimit",
     "PermissionDenied",
+    "PurposeDenied",
     "RateLimited",
     "RequestIdReused",
     "ResourceExhausted",
     "RevisionMismatch",
     "ScopeMissing",
     "ShuttingDown",
+    "SigningKeyMissing",
     "SizeMismatch",
     "StorageMisconfigured",
     "StorageQuotaExceeded",
@@ -172,6 +176,13 @@ class ScopeMissing(PermissionDenied):
 
     summary = "The credential lacks the scope this method needs."
     reason = "SCOPE_MISSING"
+
+
+class PurposeDenied(PermissionDenied):
+    """The connection token does not permit sessions of this purpose."""
+
+    summary = "The connection token does not permit this purpose."
+    reason = "PURPOSE_DENIED"
 
 
 class NotFound(AttacheryError):
@@ -485,6 +496,13 @@ class UnexpectedError(Internal):
 
     summary = "The service failed; its log has the cause under the request id."
     reason = "INTERNAL"
+
+
+class SigningKeyMissing(Internal):
+    """All signing keys of tokens are revoked, so the service cannot create a connection token."""
+
+    summary = "The service has no key to sign the token with; its operators must create one."
+    reason = "SIGNING_KEY_MISSING"
 
 
 class Unimplemented(AttacheryError):

@@ -803,6 +803,25 @@ class Scenarios:
         with pytest.raises(errors.TenantDenied):
             await client.get_attachment(attachment.attachment_id, tenant_id="other")
 
+    async def test_connection_tokens(self, world: World) -> None:
+        client = world.client
+        created = await client.create_connection_token(subject="visitor-1", purposes=["default"])
+        assert created.token.startswith("attc_")
+        assert created.ttl.ToTimedelta() == timedelta(hours=1)
+        revoked = await client.revoke_connection_tokens(subject="visitor-1")
+        assert revoked.revoke_time.seconds <= created.expire_time.seconds
+        for own, reason in (
+            ({"subject": "a b"}, "INVALID_SUBJECT"),
+            ({"ttl": timedelta(seconds=59)}, "INVALID_TTL"),
+            ({"purposes": ["unknown"]}, "INVALID_PURPOSES"),
+            ({"purposes": []}, "INVALID_PURPOSES"),
+            ({"scopes": ["admin"]}, "INVALID_SCOPES"),
+        ):
+            fields: dict[str, Any] = {"subject": "v", "purposes": ["default"], **own}
+            with pytest.raises(errors.InvalidRequest) as caught:
+                await client.create_connection_token(**fields)
+            assert caught.value.reason == reason
+
     async def test_a_client_that_is_left_refuses_every_call(self, world: World) -> None:
         attachment_id = await ready(world)
         client = world.client

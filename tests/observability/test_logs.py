@@ -287,6 +287,7 @@ REDACTED = [
     (f"attk_{'0' * 16}_{'ab' * 4}", "abab"),
     (f"atts_{'0' * 12}_{'aB-_' * 9}_{'ab' * 32}", "aB"),
     (f"atts_{'0' * 12}_{'aB-_' * 9}_{'ab' * 32}", "abab"),
+    (f"attc_{'0' * 12}_{'aB-_' * 9}_{'ab' * 32}", "aB"),
     ("postgresql://user:pass@host:5432/name", "pass@"),
     ("postgres://user:p@ss/w@host/name", "ss/w"),
     ("postgresql://:pass@/name?host=/tmp", "pass"),

@@ -103,6 +103,10 @@ async def test_every_method_can_be_called_with_the_contract_it_brings(dev: Dev) 
     audited = caller.call(f"{ADMIN}/AuditAttachments", page_size=10_000)
     assert int(audited["sessions_seen"]) >= 2
     assert caller.call(f"{ACCESS}/GetCaller")["tenant_ids"] == [TENANT]
+    visitor = {"subject": "visitor-1"}
+    created = caller.call(f"{ACCESS}/CreateConnectionToken", purposes=["default"], **visitor)
+    assert created["ttl"] == "3600s"
+    assert "revoke_time" in caller.call(f"{ACCESS}/RevokeConnectionTokens", **visitor)
     assert caller.called == set(RULES)
 
 

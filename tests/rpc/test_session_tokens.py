@@ -20,10 +20,10 @@ from attachery_client import AttacheryClient
 from attachery_client.errors import AttacheryError
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.identity import Scope
-from attachery_service.domain.session_tokens import SessionClaims, SessionToken, TokenKey
+from attachery_service.domain.session_tokens import SessionClaims, session_claims
+from attachery_service.domain.signed_tokens import SignedToken, TokenKey
 from attachery_service.observability.logs import redact
 from attachery_service.postgres.migrate import migrate
-from support.access_rules import RULES
 from support.failures import Failure, failure
 from support.service_fixtures import TENANT, MakeService, ServiceUnderTest
 
@@ -104,17 +104,22 @@ async def test_token_acts_as_the_caller_that_started_the_session(
     assert [row["actor"] for row in rows] == ["tester", "tester"]
 
 
-@pytest.mark.parametrize(
-    "method", sorted(path for path, rule in RULES.items() if not rule.accepts_session_token)
-)
-async def test_token_lacks_the_scope_of_every_other_method(
-    service: ServiceUnderTest, method: str
+async def test_token_completes_its_session_in_a_batch_and_no_other(
+    service: ServiceUnderTest,
 ) -> None:
-    bear(service, (await service.start()).session_token)
-    call: Any = service.channel.unary_unary(method)
-    refused = await failure(call(b"", metadata=service.metadata))
-    assert refused.reason == "SCOPE_MISSING"
-    assert refused.facts["scope"] == RULES[method].scope
+    other = (await service.start()).session.attachment_id
+    started = await service.start(size_bytes=6)
+    await service.send(started.target, b"hello\n")
+    bear(service, started.session_token)
+    items: Any = [{"attachment_id": i} for i in (started.session.attachment_id, other, UNKNOWN)]
+    request = upb.BatchCompleteUploadSessionsRequest(items=items)
+    answer = await service.uploads.BatchCompleteUploadSessions(request, metadata=service.metadata)
+    own, foreign, unknown = answer.results
+    assert own.response.session.state == pb.UPLOAD_SESSION_STATE_READY
+    assert foreign.SerializeToString() == unknown.SerializeToString().replace(
+        UNKNOWN.encode(), other.encode()
+    )
+    assert await service.events(other) == ["pending"]
 
 
 @pytest.mark.parametrize("name", BY_ID)
@@ -153,10 +158,10 @@ async def test_token_expires_with_its_session_by_the_databases_clock(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start(ttl=timedelta(seconds=60))
-    token = SessionToken.parse(started.session_token)
+    token = SignedToken.parse(started.session_token)
     assert token is not None
     key = await stored_key(service)
-    claims = token.verified(key)
+    claims = session_claims(token, key)
     assert claims is not None
     assert claims.expire_time == _exactly(started.session)
     now = await service.database.fetchval("SELECT now()")
@@ -306,9 +311,9 @@ async def test_token_signed_with_another_key_of_the_same_id_is_refused(
     service: ServiceUnderTest,
 ) -> None:
     started = await service.start()
-    token, real = SessionToken.parse(started.session_token), await stored_key(service)
+    token, real = SignedToken.parse(started.session_token), await stored_key(service)
     assert token is not None
-    claims = token.verified(real)
+    claims = session_claims(token, real)
     assert claims is not None
     assert claims.signed(real) == started.session_token
     for secret in (b"", b"\0" * 32, real.secret[:-1]):
@@ -366,10 +371,10 @@ def test_signed_token_round_trips_only_with_its_key(
         tenant_id=tenant, attachment_id=attachment_id, expire_time=expire_time, name=name
     )
     text = claims.signed(key)
-    token = SessionToken.parse(text)
+    token = SignedToken.parse(text)
     assert token is not None
-    assert token.verified(key) == claims
-    assert token.verified(TokenKey(key.key_id, secret + b"x")) is None
+    assert session_claims(token, key) == claims
+    assert session_claims(token, TokenKey(key.key_id, secret + b"x")) is None
     assert text.isascii()
     assert text.isprintable()
     assert len(text) < 500

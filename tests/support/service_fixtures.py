@@ -19,6 +19,7 @@ from asyncpg.pool import PoolConnectionProxy
 from pydantic import SecretStr
 
 from attachery.v1 import (
+    access_pb2_grpc,
     admin_pb2_grpc,
     attachments_pb2_grpc,
     resources_pb2,
@@ -64,6 +65,9 @@ class ServiceUnderTest:
         )
         self.admin: admin_pb2_grpc.AdminServiceAsyncStub = (
             admin_pb2_grpc.AdminServiceStub(self.channel)  # type: ignore[assignment]
+        )
+        self.access: access_pb2_grpc.AccessServiceAsyncStub = (
+            access_pb2_grpc.AccessServiceStub(self.channel)  # type: ignore[assignment]
         )
 
     @property

@@ -38,7 +38,9 @@ def test_it_has_the_access_rules_of_every_method(files: dict[str, FileDescriptor
         for method in service.method
     }
     assert rules["StartUploadSession"] == options_pb2.MethodAccess(
-        scope="uploads.create", rate_category=options_pb2.RATE_CATEGORY_WRITE
+        scope="uploads.create",
+        rate_category=options_pb2.RATE_CATEGORY_WRITE,
+        accepts_connection_token=True,
     )
     assert all(rule.rate_category for rule in rules.values())
     assert {name for name, rule in rules.items() if not rule.scope} == {"GetCaller"}

@@ -13,10 +13,12 @@ _sym_db = _symbol_database.Default()
 
 
 from attachery.v1 import options_pb2 as attachery_dot_v1_dot_options__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61ttachery/v1/access.proto\x12\x0c\x61ttachery.v1\x1a\x1a\x61ttachery/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetCallerRequest\"\xa2\x01\n\x11GetCallerResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ntenant_ids\x18\x02 \x03(\t\x12\x13\n\x0b\x61ll_tenants\x18\x03 \x01(\x08\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rattachment_id\x18\x06 \x01(\t2i\n\rAccessService\x12X\n\tGetCaller\x12\x1e.attachery.v1.GetCallerRequest\x1a\x1f.attachery.v1.GetCallerResponse\"\n\xfa\x9f\x19\x06\x10\x01\x18\x01(\x01\x42\x39\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61ttachery/v1/access.proto\x12\x0c\x61ttachery.v1\x1a\x1a\x61ttachery/v1/options.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetCallerRequest\"\xd0\x01\n\x11GetCallerResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ntenant_ids\x18\x02 \x03(\t\x12\x13\n\x0b\x61ll_tenants\x18\x03 \x01(\x08\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rattachment_id\x18\x06 \x01(\t\x12,\n\nconnection\x18\x07 \x01(\x0b\x32\x18.attachery.v1.Connection\"B\n\nConnection\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08purposes\x18\x03 \x03(\t\"\x96\x01\n\x1c\x43reateConnectionTokenRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x14\n\x07subject\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\x08purposes\x18\x04 \x03(\tB\x03\xe0\x41\x02\x12\x0e\n\x06scopes\x18\x05 \x03(\t\"\x87\x01\n\x1d\x43reateConnectionTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"H\n\x1dRevokeConnectionTokensRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x14\n\x07subject\x18\x02 \x01(\tB\x03\xe0\x41\x02\"Q\n\x1eRevokeConnectionTokensResponse\x12/\n\x0brevoke_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x8c\x03\n\rAccessService\x12Z\n\tGetCaller\x12\x1e.attachery.v1.GetCallerRequest\x1a\x1f.attachery.v1.GetCallerResponse\"\x0c\xfa\x9f\x19\x08\x10\x01\x18\x01 \x01(\x01\x12\x8c\x01\n\x15\x43reateConnectionToken\x12*.attachery.v1.CreateConnectionTokenRequest\x1a+.attachery.v1.CreateConnectionTokenResponse\"\x1a\xfa\x9f\x19\x16\n\x12\x63onnections.create\x10\x02\x12\x8f\x01\n\x16RevokeConnectionTokens\x12+.attachery.v1.RevokeConnectionTokensRequest\x1a,.attachery.v1.RevokeConnectionTokensResponse\"\x1a\xfa\x9f\x19\x16\n\x12\x63onnections.create\x10\x02\x42\x39\n\x0c\x61ttachery.v1P\x01Z\x18\x61ttachery/v1;attacheryv1\xaa\x02\x0c\x41ttachery.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,12 +26,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'attachery.v1.access_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\014attachery.v1P\001Z\030attachery/v1;attacheryv1\252\002\014Attachery.V1'
+  _globals['_CREATECONNECTIONTOKENREQUEST'].fields_by_name['subject']._loaded_options = None
+  _globals['_CREATECONNECTIONTOKENREQUEST'].fields_by_name['subject']._serialized_options = b'\340A\002'
+  _globals['_CREATECONNECTIONTOKENREQUEST'].fields_by_name['purposes']._loaded_options = None
+  _globals['_CREATECONNECTIONTOKENREQUEST'].fields_by_name['purposes']._serialized_options = b'\340A\002'
+  _globals['_REVOKECONNECTIONTOKENSREQUEST'].fields_by_name['subject']._loaded_options = None
+  _globals['_REVOKECONNECTIONTOKENSREQUEST'].fields_by_name['subject']._serialized_options = b'\340A\002'
   _globals['_ACCESSSERVICE'].methods_by_name['GetCaller']._loaded_options = None
-  _globals['_ACCESSSERVICE'].methods_by_name['GetCaller']._serialized_options = b'\372\237\031\006\020\001\030\001(\001'
-  _globals['_GETCALLERREQUEST']._serialized_start=104
-  _globals['_GETCALLERREQUEST']._serialized_end=122
-  _globals['_GETCALLERRESPONSE']._serialized_start=125
-  _globals['_GETCALLERRESPONSE']._serialized_end=287
-  _globals['_ACCESSSERVICE']._serialized_start=289
-  _globals['_ACCESSSERVICE']._serialized_end=394
+  _globals['_ACCESSSERVICE'].methods_by_name['GetCaller']._serialized_options = b'\372\237\031\010\020\001\030\001 \001(\001'
+  _globals['_ACCESSSERVICE'].methods_by_name['CreateConnectionToken']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['CreateConnectionToken']._serialized_options = b'\372\237\031\026\n\022connections.create\020\002'
+  _globals['_ACCESSSERVICE'].methods_by_name['RevokeConnectionTokens']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['RevokeConnectionTokens']._serialized_options = b'\372\237\031\026\n\022connections.create\020\002'
+  _globals['_GETCALLERREQUEST']._serialized_start=169
+  _globals['_GETCALLERREQUEST']._serialized_end=187
+  _globals['_GETCALLERRESPONSE']._serialized_start=190
+  _globals['_GETCALLERRESPONSE']._serialized_end=398
+  _globals['_CONNECTION']._serialized_start=400
+  _globals['_CONNECTION']._serialized_end=466
+  _globals['_CREATECONNECTIONTOKENREQUEST']._serialized_start=469
+  _globals['_CREATECONNECTIONTOKENREQUEST']._serialized_end=619
+  _globals['_CREATECONNECTIONTOKENRESPONSE']._serialized_start=622
+  _globals['_CREATECONNECTIONTOKENRESPONSE']._serialized_end=757
+  _globals['_REVOKECONNECTIONTOKENSREQUEST']._serialized_start=759
+  _globals['_REVOKECONNECTIONTOKENSREQUEST']._serialized_end=831
+  _globals['_REVOKECONNECTIONTOKENSRESPONSE']._serialized_start=833
+  _globals['_REVOKECONNECTIONTOKENSRESPONSE']._serialized_end=914
+  _globals['_ACCESSSERVICE']._serialized_start=917
+  _globals['_ACCESSSERVICE']._serialized_end=1313
 # @@protoc_insertion_point(module_scope)

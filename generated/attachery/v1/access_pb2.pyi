@@ -6,6 +6,7 @@ isort:skip_file
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
@@ -37,8 +38,11 @@ class GetCallerResponse(google.protobuf.message.Message):
     SCOPES_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     ATTACHMENT_ID_FIELD_NUMBER: builtins.int
+    CONNECTION_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """Name of the principal. For a session token, that of the principal that started the session."""
+    """Name of the principal. For a session token, that of the principal that started the session; for a
+    connection token, that of the principal that created the token.
+    """
     all_tenants: builtins.bool
     """The credential covers every tenant."""
     attachment_id: builtins.str
@@ -51,13 +55,17 @@ class GetCallerResponse(google.protobuf.message.Message):
 
     @property
     def scopes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Scopes of the credential, in ascending order. A session token has effect only in methods that
-        accept one.
+        """Scopes of the credential, in ascending order. A session or connection token has effect only in
+        methods that accept one.
         """
 
     @property
     def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the credential expires; absent if it does not."""
+
+    @property
+    def connection(self) -> global___Connection:
+        """Connection that the credential is limited to; absent except for a connection token."""
 
     def __init__(
         self,
@@ -68,8 +76,161 @@ class GetCallerResponse(google.protobuf.message.Message):
         scopes: collections.abc.Iterable[builtins.str] | None = ...,
         expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         attachment_id: builtins.str = ...,
+        connection: global___Connection | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["expire_time", b"expire_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["all_tenants", b"all_tenants", "attachment_id", b"attachment_id", "expire_time", b"expire_time", "name", b"name", "scopes", b"scopes", "tenant_ids", b"tenant_ids"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["connection", b"connection", "expire_time", b"expire_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["all_tenants", b"all_tenants", "attachment_id", b"attachment_id", "connection", b"connection", "expire_time", b"expire_time", "name", b"name", "scopes", b"scopes", "tenant_ids", b"tenant_ids"]) -> None: ...
 
 global___GetCallerResponse = GetCallerResponse
+
+@typing.final
+class Connection(google.protobuf.message.Message):
+    """The limits of a connection token."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    PURPOSES_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The tenant."""
+    subject: builtins.str
+    """The participant. Its sessions are those that any of its tokens has started in this tenant."""
+    @property
+    def purposes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Purposes of the sessions that it may start, in ascending order."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        subject: builtins.str = ...,
+        purposes: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["purposes", b"purposes", "subject", b"subject", "tenant_id", b"tenant_id"]) -> None: ...
+
+global___Connection = Connection
+
+@typing.final
+class CreateConnectionTokenRequest(google.protobuf.message.Message):
+    """Request for a token of one participant."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    TTL_FIELD_NUMBER: builtins.int
+    PURPOSES_FIELD_NUMBER: builtins.int
+    SCOPES_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The tenant; may be empty if the credential covers exactly one tenant."""
+    subject: builtins.str
+    """The participant: 1..128 printable ASCII characters without spaces. Tokens of the same subject see
+    the same sessions.
+    """
+    @property
+    def ttl(self) -> google.protobuf.duration_pb2.Duration:
+        """Lifetime of the token: 60 s up to 24 h, 1 h if absent."""
+
+    @property
+    def purposes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """1..20 names of policies: the purposes of the sessions that it may start. Fewer if the token would
+        exceed 1,000 characters.
+        """
+
+    @property
+    def scopes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Scopes beyond those of every connection token: `attachments.read` to get attachments and to create
+        download URLs in the whole tenant. Those of every token (`uploads.create`, `uploads.complete`,
+        `uploads.read`) are accepted and change nothing.
+        """
+
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        subject: builtins.str = ...,
+        ttl: google.protobuf.duration_pb2.Duration | None = ...,
+        purposes: collections.abc.Iterable[builtins.str] | None = ...,
+        scopes: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["ttl", b"ttl"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["purposes", b"purposes", "scopes", b"scopes", "subject", b"subject", "tenant_id", b"tenant_id", "ttl", b"ttl"]) -> None: ...
+
+global___CreateConnectionTokenRequest = CreateConnectionTokenRequest
+
+@typing.final
+class CreateConnectionTokenResponse(google.protobuf.message.Message):
+    """The token."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    TTL_FIELD_NUMBER: builtins.int
+    token: builtins.str
+    """The token, a secret until it expires: at most 1,000 printable ASCII characters. The participant sends
+    it as `authorization: Bearer TOKEN`.
+    """
+    @property
+    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the token expires."""
+
+    @property
+    def ttl(self) -> google.protobuf.duration_pb2.Duration:
+        """Time left until `expire_time`."""
+
+    def __init__(
+        self,
+        *,
+        token: builtins.str = ...,
+        expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        ttl: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expire_time", b"expire_time", "ttl", b"ttl"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["expire_time", b"expire_time", "token", b"token", "ttl", b"ttl"]) -> None: ...
+
+global___CreateConnectionTokenResponse = CreateConnectionTokenResponse
+
+@typing.final
+class RevokeConnectionTokensRequest(google.protobuf.message.Message):
+    """Request to revoke the tokens of one participant."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    tenant_id: builtins.str
+    """The tenant; may be empty if the credential covers exactly one tenant."""
+    subject: builtins.str
+    """The participant."""
+    def __init__(
+        self,
+        *,
+        tenant_id: builtins.str = ...,
+        subject: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["subject", b"subject", "tenant_id", b"tenant_id"]) -> None: ...
+
+global___RevokeConnectionTokensRequest = RevokeConnectionTokensRequest
+
+@typing.final
+class RevokeConnectionTokensResponse(google.protobuf.message.Message):
+    """The revocation."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVOKE_TIME_FIELD_NUMBER: builtins.int
+    @property
+    def revoke_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Tokens that were created until this time are invalid."""
+
+    def __init__(
+        self,
+        *,
+        revoke_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["revoke_time", b"revoke_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["revoke_time", b"revoke_time"]) -> None: ...
+
+global___RevokeConnectionTokensResponse = RevokeConnectionTokensResponse

@@ -45,6 +45,16 @@ class AccessServiceStub(object):
                 request_serializer=attachery_dot_v1_dot_access__pb2.GetCallerRequest.SerializeToString,
                 response_deserializer=attachery_dot_v1_dot_access__pb2.GetCallerResponse.FromString,
                 _registered_method=True)
+        self.CreateConnectionToken = channel.unary_unary(
+                '/attachery.v1.AccessService/CreateConnectionToken',
+                request_serializer=attachery_dot_v1_dot_access__pb2.CreateConnectionTokenRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_access__pb2.CreateConnectionTokenResponse.FromString,
+                _registered_method=True)
+        self.RevokeConnectionTokens = channel.unary_unary(
+                '/attachery.v1.AccessService/RevokeConnectionTokens',
+                request_serializer=attachery_dot_v1_dot_access__pb2.RevokeConnectionTokensRequest.SerializeToString,
+                response_deserializer=attachery_dot_v1_dot_access__pb2.RevokeConnectionTokensResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer(object):
@@ -59,6 +69,24 @@ class AccessServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateConnectionToken(self, request, context):
+        """Creates a token for one participant of a tenant, such as a visitor of a chat. Needs the scope
+        `connections.create`. The token may start sessions of its purposes, and complete, cancel and get
+        the sessions that its subject has started; with `attachments.read` it may also read the tenant's
+        attachments. Each call creates another token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeConnectionTokens(self, request, context):
+        """Revokes all tokens of a subject. Needs the scope `connections.create`. Every process of the service
+        refuses them within `ATTACHERY_KEY_CACHE_TIME` (5 s by default). Tokens created later are valid.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -66,6 +94,16 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.GetCaller,
                     request_deserializer=attachery_dot_v1_dot_access__pb2.GetCallerRequest.FromString,
                     response_serializer=attachery_dot_v1_dot_access__pb2.GetCallerResponse.SerializeToString,
+            ),
+            'CreateConnectionToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConnectionToken,
+                    request_deserializer=attachery_dot_v1_dot_access__pb2.CreateConnectionTokenRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_access__pb2.CreateConnectionTokenResponse.SerializeToString,
+            ),
+            'RevokeConnectionTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeConnectionTokens,
+                    request_deserializer=attachery_dot_v1_dot_access__pb2.RevokeConnectionTokensRequest.FromString,
+                    response_serializer=attachery_dot_v1_dot_access__pb2.RevokeConnectionTokensResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +134,60 @@ class AccessService(object):
             '/attachery.v1.AccessService/GetCaller',
             attachery_dot_v1_dot_access__pb2.GetCallerRequest.SerializeToString,
             attachery_dot_v1_dot_access__pb2.GetCallerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConnectionToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.AccessService/CreateConnectionToken',
+            attachery_dot_v1_dot_access__pb2.CreateConnectionTokenRequest.SerializeToString,
+            attachery_dot_v1_dot_access__pb2.CreateConnectionTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeConnectionTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/attachery.v1.AccessService/RevokeConnectionTokens',
+            attachery_dot_v1_dot_access__pb2.RevokeConnectionTokensRequest.SerializeToString,
+            attachery_dot_v1_dot_access__pb2.RevokeConnectionTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -29,6 +29,24 @@ class AccessServiceStub:
     credential may call it; it needs no scope and no tenant.
     """
 
+    CreateConnectionToken: grpc.UnaryUnaryMultiCallable[
+        attachery.v1.access_pb2.CreateConnectionTokenRequest,
+        attachery.v1.access_pb2.CreateConnectionTokenResponse,
+    ]
+    """Creates a token for one participant of a tenant, such as a visitor of a chat. Needs the scope
+    `connections.create`. The token may start sessions of its purposes, and complete, cancel and get
+    the sessions that its subject has started; with `attachments.read` it may also read the tenant's
+    attachments. Each call creates another token.
+    """
+
+    RevokeConnectionTokens: grpc.UnaryUnaryMultiCallable[
+        attachery.v1.access_pb2.RevokeConnectionTokensRequest,
+        attachery.v1.access_pb2.RevokeConnectionTokensResponse,
+    ]
+    """Revokes all tokens of a subject. Needs the scope `connections.create`. Every process of the service
+    refuses them within `ATTACHERY_KEY_CACHE_TIME` (5 s by default). Tokens created later are valid.
+    """
+
 class AccessServiceAsyncStub:
     """Credentials and their rights. Credentials and request ids as in UploadSessionService."""
 
@@ -38,6 +56,24 @@ class AccessServiceAsyncStub:
     ]
     """Returns the identity and the rights of the credential that the call carries. Every valid
     credential may call it; it needs no scope and no tenant.
+    """
+
+    CreateConnectionToken: grpc.aio.UnaryUnaryMultiCallable[
+        attachery.v1.access_pb2.CreateConnectionTokenRequest,
+        attachery.v1.access_pb2.CreateConnectionTokenResponse,
+    ]
+    """Creates a token for one participant of a tenant, such as a visitor of a chat. Needs the scope
+    `connections.create`. The token may start sessions of its purposes, and complete, cancel and get
+    the sessions that its subject has started; with `attachments.read` it may also read the tenant's
+    attachments. Each call creates another token.
+    """
+
+    RevokeConnectionTokens: grpc.aio.UnaryUnaryMultiCallable[
+        attachery.v1.access_pb2.RevokeConnectionTokensRequest,
+        attachery.v1.access_pb2.RevokeConnectionTokensResponse,
+    ]
+    """Revokes all tokens of a subject. Needs the scope `connections.create`. Every process of the service
+    refuses them within `ATTACHERY_KEY_CACHE_TIME` (5 s by default). Tokens created later are valid.
     """
 
 class AccessServiceServicer(metaclass=abc.ABCMeta):
@@ -51,6 +87,28 @@ class AccessServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[attachery.v1.access_pb2.GetCallerResponse, collections.abc.Awaitable[attachery.v1.access_pb2.GetCallerResponse]]:
         """Returns the identity and the rights of the credential that the call carries. Every valid
         credential may call it; it needs no scope and no tenant.
+        """
+
+    @abc.abstractmethod
+    def CreateConnectionToken(
+        self,
+        request: attachery.v1.access_pb2.CreateConnectionTokenRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[attachery.v1.access_pb2.CreateConnectionTokenResponse, collections.abc.Awaitable[attachery.v1.access_pb2.CreateConnectionTokenResponse]]:
+        """Creates a token for one participant of a tenant, such as a visitor of a chat. Needs the scope
+        `connections.create`. The token may start sessions of its purposes, and complete, cancel and get
+        the sessions that its subject has started; with `attachments.read` it may also read the tenant's
+        attachments. Each call creates another token.
+        """
+
+    @abc.abstractmethod
+    def RevokeConnectionTokens(
+        self,
+        request: attachery.v1.access_pb2.RevokeConnectionTokensRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[attachery.v1.access_pb2.RevokeConnectionTokensResponse, collections.abc.Awaitable[attachery.v1.access_pb2.RevokeConnectionTokensResponse]]:
+        """Revokes all tokens of a subject. Needs the scope `connections.create`. Every process of the service
+        refuses them within `ATTACHERY_KEY_CACHE_TIME` (5 s by default). Tokens created later are valid.
         """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -94,6 +94,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The credential does not cover this tenant."""
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 33
     """The credential lacks the scope that this method needs. Metadata: `scope`."""
+    ERROR_REASON_PURPOSE_DENIED: _ErrorReason.ValueType  # 34
+    """The connection token does not permit sessions of this purpose."""
     ERROR_REASON_ATTACHMENT_NOT_FOUND: _ErrorReason.ValueType  # 40
     """The tenant has no such attachment; an id of another tenant gets the same answer. Metadata:
     `attachmentId`.
@@ -168,6 +170,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """`expected_revision` is less than 1."""
     ERROR_REASON_INVALID_HOLD_MODE: _ErrorReason.ValueType  # 127
     """`hold_mode` is a number that this version does not know."""
+    ERROR_REASON_INVALID_SUBJECT: _ErrorReason.ValueType  # 124
+    """`subject` is not 1..128 printable ASCII characters without spaces."""
+    ERROR_REASON_INVALID_PURPOSES: _ErrorReason.ValueType  # 125
+    """`purposes` is empty, has too many names or one without a policy, or makes the token too long."""
+    ERROR_REASON_INVALID_SCOPES: _ErrorReason.ValueType  # 126
+    """`scopes` has a scope that no connection token may have."""
     ERROR_REASON_OBJECT_CHANGING: _ErrorReason.ValueType  # 80
     """The uploader replaced the object during each verification; the session stays PENDING."""
     ERROR_REASON_BATCH_ABORTED: _ErrorReason.ValueType  # 81
@@ -188,6 +196,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The service's own credentials for object storage, or its bucket, are wrong."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 101
     """A bug in the service; the request id leads its operators to it."""
+    ERROR_REASON_SIGNING_KEY_MISSING: _ErrorReason.ValueType  # 103
+    """All signing keys of tokens are revoked, so the service cannot create a connection token."""
     ERROR_REASON_UNKNOWN_METHOD: _ErrorReason.ValueType  # 102
     """This version of the service has no such method."""
     ERROR_REASON_OBJECT_MISSING: _ErrorReason.ValueType  # 110
@@ -279,6 +289,8 @@ ERROR_REASON_TENANT_DENIED: ErrorReason.ValueType  # 32
 """The credential does not cover this tenant."""
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 33
 """The credential lacks the scope that this method needs. Metadata: `scope`."""
+ERROR_REASON_PURPOSE_DENIED: ErrorReason.ValueType  # 34
+"""The connection token does not permit sessions of this purpose."""
 ERROR_REASON_ATTACHMENT_NOT_FOUND: ErrorReason.ValueType  # 40
 """The tenant has no such attachment; an id of another tenant gets the same answer. Metadata:
 `attachmentId`.
@@ -353,6 +365,12 @@ ERROR_REASON_INVALID_REVISION: ErrorReason.ValueType  # 123
 """`expected_revision` is less than 1."""
 ERROR_REASON_INVALID_HOLD_MODE: ErrorReason.ValueType  # 127
 """`hold_mode` is a number that this version does not know."""
+ERROR_REASON_INVALID_SUBJECT: ErrorReason.ValueType  # 124
+"""`subject` is not 1..128 printable ASCII characters without spaces."""
+ERROR_REASON_INVALID_PURPOSES: ErrorReason.ValueType  # 125
+"""`purposes` is empty, has too many names or one without a policy, or makes the token too long."""
+ERROR_REASON_INVALID_SCOPES: ErrorReason.ValueType  # 126
+"""`scopes` has a scope that no connection token may have."""
 ERROR_REASON_OBJECT_CHANGING: ErrorReason.ValueType  # 80
 """The uploader replaced the object during each verification; the session stays PENDING."""
 ERROR_REASON_BATCH_ABORTED: ErrorReason.ValueType  # 81
@@ -373,6 +391,8 @@ ERROR_REASON_STORAGE_MISCONFIGURED: ErrorReason.ValueType  # 100
 """The service's own credentials for object storage, or its bucket, are wrong."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 101
 """A bug in the service; the request id leads its operators to it."""
+ERROR_REASON_SIGNING_KEY_MISSING: ErrorReason.ValueType  # 103
+"""All signing keys of tokens are revoked, so the service cannot create a connection token."""
 ERROR_REASON_UNKNOWN_METHOD: ErrorReason.ValueType  # 102
 """This version of the service has no such method."""
 ERROR_REASON_OBJECT_MISSING: ErrorReason.ValueType  # 110

@@ -197,6 +197,7 @@ class MethodAccess(google.protobuf.message.Message):
     SCOPE_FIELD_NUMBER: builtins.int
     RATE_CATEGORY_FIELD_NUMBER: builtins.int
     ACCEPTS_SESSION_TOKEN_FIELD_NUMBER: builtins.int
+    ACCEPTS_CONNECTION_TOKEN_FIELD_NUMBER: builtins.int
     HAS_NO_TENANT_FIELD_NUMBER: builtins.int
     scope: builtins.str
     """The scope that the caller's credential must have, such as `uploads.create`; empty if every valid
@@ -208,6 +209,10 @@ class MethodAccess(google.protobuf.message.Message):
     """The method also accepts the `session_token` of the session that its request names, from a caller
     without another credential.
     """
+    accepts_connection_token: builtins.bool
+    """The method also accepts connection tokens. About sessions, it accepts only those that the token's
+    subject has started.
+    """
     has_no_tenant: builtins.bool
     """The request names no tenant, because the method concerns the caller alone."""
     def __init__(
@@ -216,9 +221,10 @@ class MethodAccess(google.protobuf.message.Message):
         scope: builtins.str = ...,
         rate_category: global___RateCategory.ValueType = ...,
         accepts_session_token: builtins.bool = ...,
+        accepts_connection_token: builtins.bool = ...,
         has_no_tenant: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["accepts_session_token", b"accepts_session_token", "has_no_tenant", b"has_no_tenant", "rate_category", b"rate_category", "scope", b"scope"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accepts_connection_token", b"accepts_connection_token", "accepts_session_token", b"accepts_session_token", "has_no_tenant", b"has_no_tenant", "rate_category", b"rate_category", "scope", b"scope"]) -> None: ...
 
 global___MethodAccess = MethodAccess
 

@@ -207,6 +207,7 @@ class UploadSession(google.protobuf.message.Message):
     REVISION_FIELD_NUMBER: builtins.int
     AUTO_COMPLETE_FIELD_NUMBER: builtins.int
     IS_INLINE_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
     attachment_id: builtins.str
     """Id of the session and of the attachment it becomes: a lower-case UUID (version 7)."""
     tenant_id: builtins.str
@@ -230,13 +231,17 @@ class UploadSession(google.protobuf.message.Message):
     purpose: builtins.str
     """Name of the policy the session was started under."""
     created_by: builtins.str
-    """Name of the principal that started the session."""
+    """Name of the principal that started the session; for one that was started with a connection token,
+    that of the principal that created the token.
+    """
     revision: builtins.int
     """Number of the session's changes, from 1: transitions and updates."""
     auto_complete: builtins.bool
     """The service completes the session by itself shortly before it would expire."""
     is_inline: builtins.bool
     """Whether the text that refers to the attachment displays it."""
+    subject: builtins.str
+    """Subject of the connection token that started the session; empty otherwise."""
     @property
     def declared_checksums(self) -> global___Checksums:
         """Checksums declared at Start; absent if none was declared."""
@@ -312,9 +317,10 @@ class UploadSession(google.protobuf.message.Message):
         revision: builtins.int = ...,
         auto_complete: builtins.bool = ...,
         is_inline: builtins.bool = ...,
+        subject: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_declared_size_bytes", b"_declared_size_bytes", "_size_bytes", b"_size_bytes", "complete_time", b"complete_time", "create_time", b"create_time", "declared_checksums", b"declared_checksums", "declared_size_bytes", b"declared_size_bytes", "expire_time", b"expire_time", "failure", b"failure", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "size_bytes", b"size_bytes", "update_time", b"update_time", "upload_url_expire_time", b"upload_url_expire_time", "verified_checksums", b"verified_checksums"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_declared_size_bytes", b"_declared_size_bytes", "_size_bytes", b"_size_bytes", "attachment_id", b"attachment_id", "auto_complete", b"auto_complete", "complete_time", b"complete_time", "content_id", b"content_id", "content_type", b"content_type", "create_time", b"create_time", "created_by", b"created_by", "declared_checksums", b"declared_checksums", "declared_size_bytes", b"declared_size_bytes", "disposition", b"disposition", "expire_time", b"expire_time", "failure", b"failure", "filename", b"filename", "is_inline", b"is_inline", "max_size_bytes", b"max_size_bytes", "metadata", b"metadata", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "purpose", b"purpose", "revision", b"revision", "size_bytes", b"size_bytes", "state", b"state", "tenant_id", b"tenant_id", "update_time", b"update_time", "upload_url_expire_time", b"upload_url_expire_time", "verified_checksums", b"verified_checksums"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_declared_size_bytes", b"_declared_size_bytes", "_size_bytes", b"_size_bytes", "attachment_id", b"attachment_id", "auto_complete", b"auto_complete", "complete_time", b"complete_time", "content_id", b"content_id", "content_type", b"content_type", "create_time", b"create_time", "created_by", b"created_by", "declared_checksums", b"declared_checksums", "declared_size_bytes", b"declared_size_bytes", "disposition", b"disposition", "expire_time", b"expire_time", "failure", b"failure", "filename", b"filename", "is_inline", b"is_inline", "max_size_bytes", b"max_size_bytes", "metadata", b"metadata", "metadata_purge_time", b"metadata_purge_time", "object_purge_time", b"object_purge_time", "purpose", b"purpose", "revision", b"revision", "size_bytes", b"size_bytes", "state", b"state", "subject", b"subject", "tenant_id", b"tenant_id", "update_time", b"update_time", "upload_url_expire_time", b"upload_url_expire_time", "verified_checksums", b"verified_checksums"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_declared_size_bytes", b"_declared_size_bytes"]) -> typing.Literal["declared_size_bytes"] | None: ...
     @typing.overload

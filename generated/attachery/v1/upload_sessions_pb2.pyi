@@ -93,7 +93,9 @@ class StartUploadSessionRequest(google.protobuf.message.Message):
     disposition: attachery.v1.resources_pb2.Disposition.ValueType
     """How the attachment should be shown; UNSPECIFIED: INLINE with a `content_id`, else ATTACHMENT."""
     purpose: builtins.str
-    """Name of the policy to apply; empty for `default`."""
+    """Name of the policy to apply; empty for `default`. With a connection token one of its purposes
+    (`PURPOSE_DENIED`).
+    """
     validate_only: builtins.bool
     """Dry run: the response is that of a real call without id and target, and nothing changes."""
     auto_complete: builtins.bool
@@ -175,8 +177,8 @@ class StartUploadSessionResponse(google.protobuf.message.Message):
     SESSION_TOKEN_FIELD_NUMBER: builtins.int
     session_token: builtins.str
     """Credential for this session only: with `authorization: Bearer TOKEN` an uploader can complete,
-    cancel and get it until its deadline. Absent if `target` is, and if the operators have revoked
-    all signing keys.
+    cancel and get it until its deadline. Absent if `target` is, if the operators have revoked all
+    signing keys, and for a caller with a connection token, which permits the same.
     """
     @property
     def session(self) -> attachery.v1.resources_pb2.UploadSession:

@@ -113,7 +113,8 @@ class UploadSessionServiceServicer(object):
     def BatchCompleteUploadSessions(self, request, context):
         """Completes up to 100 sessions as CompleteUploadSession would each, for much less than 100 calls.
         Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a
-        crash, the call returns the stored outcomes and completes the rest.
+        crash, the call returns the stored outcomes and completes the rest. For a session or connection
+        token, every session but its own is like an unknown one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

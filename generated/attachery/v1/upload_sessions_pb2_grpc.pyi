@@ -51,7 +51,8 @@ class UploadSessionServiceStub:
     ]
     """Completes up to 100 sessions as CompleteUploadSession would each, for much less than 100 calls.
     Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a
-    crash, the call returns the stored outcomes and completes the rest.
+    crash, the call returns the stored outcomes and completes the rest. For a session or connection
+    token, every session but its own is like an unknown one.
     """
 
     CancelUploadSession: grpc.UnaryUnaryMultiCallable[
@@ -115,7 +116,8 @@ class UploadSessionServiceAsyncStub:
     ]
     """Completes up to 100 sessions as CompleteUploadSession would each, for much less than 100 calls.
     Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a
-    crash, the call returns the stored outcomes and completes the rest.
+    crash, the call returns the stored outcomes and completes the rest. For a session or connection
+    token, every session but its own is like an unknown one.
     """
 
     CancelUploadSession: grpc.aio.UnaryUnaryMultiCallable[
@@ -185,7 +187,8 @@ class UploadSessionServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[attachery.v1.upload_sessions_pb2.BatchCompleteUploadSessionsResponse, collections.abc.Awaitable[attachery.v1.upload_sessions_pb2.BatchCompleteUploadSessionsResponse]]:
         """Completes up to 100 sessions as CompleteUploadSession would each, for much less than 100 calls.
         Needs the scope `uploads.complete`. One `request_id` covers the batch: repeated after a
-        crash, the call returns the stored outcomes and completes the rest.
+        crash, the call returns the stored outcomes and completes the rest. For a session or connection
+        token, every session but its own is like an unknown one.
         """
 
     @abc.abstractmethod

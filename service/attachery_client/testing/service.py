@@ -16,6 +16,7 @@ from attachery.v1 import upload_sessions_pb2 as sessions
 from attachery_client import errors
 from attachery_client.testing.batches import check_items
 from attachery_client.testing.callers import caller_of
+from attachery_client.testing.connections import create_token, revoke_tokens
 from attachery_client.testing.hold_rules import check_wish, replaces
 from attachery_client.testing.holds import Holds
 from attachery_client.testing.messages import (
@@ -203,6 +204,12 @@ class InMemoryService:
 
     def GetCaller(self, request: Any) -> access.GetCallerResponse:  # noqa: ARG002
         return caller_of(self.tenant_id)
+
+    def CreateConnectionToken(self, request: Any) -> access.CreateConnectionTokenResponse:
+        return create_token(request)
+
+    def RevokeConnectionTokens(self, request: Any) -> access.RevokeConnectionTokensResponse:
+        return revoke_tokens(request)
 
     def receive(self, target: resources.UploadTarget, body: Body) -> None:
         """Stores the bytes, as storage does when a target is followed."""

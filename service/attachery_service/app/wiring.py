@@ -13,10 +13,11 @@ from attachery_service.domain.policy import Policy
 from attachery_service.domain.sessions import Seal
 from attachery_service.ports.credentials import TokenVerifier
 from attachery_service.ports.rates import RateLimiter
-from attachery_service.postgres.caches.keys import KeyCache, TokenKeyCache
+from attachery_service.postgres.caches.keys import KeyCache, RevocationCache, TokenKeyCache
 from attachery_service.postgres.caches.sessions import SessionCache
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
 from attachery_service.postgres.repositories.batches import PostgresBatches
+from attachery_service.postgres.repositories.connections import PostgresConnections
 from attachery_service.postgres.repositories.holds import PostgresHolds
 from attachery_service.postgres.repositories.sessions import PostgresSessions
 from attachery_service.postgres.repositories.token_keys import PostgresTokenKeys
@@ -27,6 +28,7 @@ from attachery_service.rpc.messages.response_size import ResponseSize
 from attachery_service.rpc.metrics import RpcMetrics
 from attachery_service.rpc.pipeline.parts import PipelineParts
 from attachery_service.rpc.server import ServerParts
+from attachery_service.rpc.services.access import AccessUseCases
 from attachery_service.rpc.services.admin import AdminUseCases
 from attachery_service.rpc.services.attachments import AttachmentUseCases
 from attachery_service.rpc.services.health import Health
@@ -47,6 +49,11 @@ from attachery_service.usecases.holds.get_hold import GetHold
 from attachery_service.usecases.holds.list_holds import ListHolds
 from attachery_service.usecases.holds.release_hold import ReleaseHold
 from attachery_service.usecases.identity.authenticate import Authenticate
+from attachery_service.usecases.identity.connection_tokens import (
+    CreateConnectionToken,
+    ReadConnectionToken,
+    RevokeConnectionTokens,
+)
 from attachery_service.usecases.identity.session_tokens import SessionTokens
 from attachery_service.usecases.uploads.batch_complete_upload_sessions import (
     BatchCompleteUploadSessions,
@@ -82,7 +89,12 @@ class _Adapters:
     signer: S3TargetSigner
     policies: Mapping[str, Policy]
     verifier: UploadVerifier
-    tokens: SessionTokens
+    token_keys: TokenKeyCache
+    connections: PostgresConnections
+
+    @property
+    def session_tokens(self) -> SessionTokens:
+        return SessionTokens(self.token_keys)
 
 
 def wire(parts: Parts) -> ServerParts:
@@ -95,7 +107,12 @@ def wire(parts: Parts) -> ServerParts:
         admin=AdminUseCases(
             audit_attachments=AuditAttachments(audit_of(settings, core.database, core.storage))
         ),
-        pipeline=_pipeline(parts, adapters.tokens),
+        access=AccessUseCases(
+            CreateConnectionToken(adapters.connections),
+            RevokeConnectionTokens(adapters.connections),
+            adapters.policies,
+        ),
+        pipeline=_pipeline(parts, adapters),
         health=parts.health,
         bucket=settings.s3_bucket,
         results=adapters.session_cache,
@@ -116,9 +133,8 @@ def _adapters(core: Core) -> _Adapters:
         signer=S3TargetSigner(core.storage),
         policies=policies,
         verifier=upload_verifier(core, policies),
-        tokens=SessionTokens(
-            TokenKeyCache(PostgresTokenKeys(core.database), settings.key_cache_time)
-        ),
+        token_keys=TokenKeyCache(PostgresTokenKeys(core.database), settings.key_cache_time),
+        connections=PostgresConnections(core.database),
     )
 
 
@@ -132,7 +148,7 @@ def _uploads(parts: Parts, adapters: _Adapters) -> UploadSessionUseCases:
             quotas,
             parts.seal,
             uuid7,
-            adapters.tokens,
+            adapters.session_tokens,
         ),
         complete=CompleteUploadSession(sessions, verifier, core.background),
         batch_complete=BatchCompleteUploadSessions(
@@ -160,12 +176,14 @@ def _attachments(parts: Parts, adapters: _Adapters) -> AttachmentUseCases:
     )
 
 
-def _pipeline(parts: Parts, tokens: SessionTokens) -> PipelineParts:
+def _pipeline(parts: Parts, adapters: _Adapters) -> PipelineParts:
     core, settings = parts.core, parts.core.settings
     keys = KeyCache(PostgresApiKeys(core.database), settings.key_cache_time)
     docs_url = settings.docs_url or DOCS_URL
+    revocations = RevocationCache(adapters.connections, settings.key_cache_time)
+    read_connection_token = ReadConnectionToken(adapters.token_keys, revocations)
     return PipelineParts(
-        Authenticate(keys, tokens, parts.verifier),
+        Authenticate(keys, adapters.session_tokens, read_connection_token, parts.verifier),
         read_peers(settings.peers),
         parts.limiter,
         RpcMetrics(core.registry),

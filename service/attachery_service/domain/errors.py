@@ -37,12 +37,14 @@ __all__ = [
     "Overloaded",
     "PendingSessionsLimit",
     "PermissionDenied",
+    "PurposeDenied",
     "RateLimited",
     "RequestIdReused",
     "ResourceExhausted",
     "RevisionMismatch",
     "ScopeMissing",
     "ShuttingDown",
+    "SigningKeyMissing",
     "SizeMismatch",
     "StorageMisconfigured",
     "StorageQuotaExceeded",
@@ -105,6 +107,11 @@ class TenantDenied(PermissionDenied):
 class ScopeMissing(PermissionDenied):
     summary = "The credential lacks the scope this method needs."
     reason = "SCOPE_MISSING"
+
+
+class PurposeDenied(PermissionDenied):
+    summary = "The connection token does not permit this purpose."
+    reason = "PURPOSE_DENIED"
 
 
 class NotFound(AttacheryError):
@@ -340,6 +347,11 @@ class StorageMisconfigured(Internal):
 class UnexpectedError(Internal):
     summary = "The service failed; its log has the cause under the request id."
     reason = "INTERNAL"
+
+
+class SigningKeyMissing(Internal):
+    summary = "The service has no key to sign the token with; its operators must create one."
+    reason = "SIGNING_KEY_MISSING"
 
 
 class Unimplemented(AttacheryError):

@@ -39,4 +39,9 @@ MESSAGES: Final[Mapping[str, str]] = {
     "INVALID_UPDATE_MASK": "The update mask is missing or invalid, or leaves out a given field.",
     "INVALID_REVISION": "The expected revision is invalid.",
     "INVALID_HOLD_MODE": "The mode of the hold is not one that this version knows.",
+    "INVALID_SUBJECT": "The subject is missing or invalid.",
+    "INVALID_PURPOSES": (
+        "The purposes are missing, too many, or not names of policies of this service."
+    ),
+    "INVALID_SCOPES": "A connection token may not have one of the scopes.",
 }

@@ -18,7 +18,7 @@ REQUEST_ID_LIFETIME = timedelta(hours=24)
 
 
 class RequestKey(Struct, frozen=True):
-    """A request id within its method, and the digest of the payload it came with."""
+    """A request id within its method and subject, and the digest of the payload it came with."""
 
     method: str
     request_id: str
@@ -38,15 +38,22 @@ class Outcome(Struct, frozen=True):
 
 
 def request_key(
-    method: str, request_id: str | None, payload: Mapping[str, object]
+    method: str,
+    request_id: str | None,
+    payload: Mapping[str, object],
+    subject: str | None = None,
 ) -> RequestKey | None:
     """Returns the key of a request, or None without an id.
 
     `payload` is the part of the request that decides its outcome. Empty fields are omitted, so
-    releases with more and with fewer fields agree.
+    releases with more and with fewer fields agree. The request ids of each `subject` of connection
+    tokens are its own: a participant cannot reach another's outcome, nor one of an API key, by
+    guessing an id.
     """
     if request_id is None:
         return None
+    if subject is not None:
+        method = f"{method}/{subject}"
     canonical = json.dumps(given(payload), sort_keys=True, default=str).encode()
     return RequestKey(method, request_id, hashlib.sha256(canonical).digest())
 

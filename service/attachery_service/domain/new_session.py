@@ -34,13 +34,17 @@ class StartCommand(Struct, frozen=True, kw_only=True):
 
 
 class NewSession(Struct, frozen=True, kw_only=True):
-    """A session about to be stored: the command, and its place in object storage."""
+    """A session about to be stored: the command, and its place in object storage.
+
+    `subject`: of the connection token that starts it.
+    """
 
     command: StartCommand
     attachment_id: UUID
     upload_key: str
     seal: Seal
     created_by: str
+    subject: str | None
 
     @property
     def reserved(self) -> int:

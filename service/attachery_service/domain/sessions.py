@@ -84,7 +84,8 @@ class Session(Struct, frozen=True, kw_only=True):
 
     `max_size` and `undeclared_size` are those of the policy at Start; the policy may change later.
     `object_purge_time`: the time at which the bytes are deleted, at the end of their own lifetime
-    or of the last hold (`held_until`), whichever is later.
+    or of the last hold (`held_until`), whichever is later. `subject`: of the connection token that
+    started the session.
     """
 
     state: ClassVar[SessionState]
@@ -100,6 +101,7 @@ class Session(Struct, frozen=True, kw_only=True):
     upload_key: str
     auto_complete: bool
     created_by: str
+    subject: str | None
     create_time: datetime
     update_time: datetime
     expire_time: datetime

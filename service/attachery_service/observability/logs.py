@@ -27,7 +27,7 @@ _SECRETS = re.compile(
     | (\bSignature=) [0-9a-f]+
     | (\bBearer\s+) [^\s"'\\]{{8,}}
     | (\battk_[0-9a-f]{{1,16}}_?) [0-9a-f]+
-    | (\batts_[0-9a-f]{{1,12}}_?) [\w-]+
+    | (\batt[cs]_[0-9a-f]{{1,12}}_?) [\w-]+
     | (\bpostgres[a-z0-9+]*://[^:/\s]*:) \S+ (?=@)
     | (://[^:/\s"'\\]*:) (?!\d+/) \S{{1,4096}} (?=@)
     | ([?&](?:ssl)?password=) [^&\s"'\\]+
@@ -45,7 +45,7 @@ _JSON = json.JSONEncoder(default=repr)
 
 # Every text that the pattern matches has one of these. Testing for them first spares most lines the
 # pattern, which takes ten times as long as the rest of a line.
-_SIGNS = ("x-amz-", "signature=", "bearer", "attk_", "atts_", "://", "password=")
+_SIGNS = ("x-amz-", "signature=", "bearer", "attk_", "attc_", "atts_", "://", "password=")
 
 
 def redact(text: str) -> str:

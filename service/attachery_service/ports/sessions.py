@@ -20,8 +20,8 @@ class SessionStore(Protocol):
     """Reads and changes sessions, with one statement per call.
 
     Start needs more statements for a replay, for a tenant's first session, and where quotas are
-    nearly exhausted. All methods raise DatabaseUnavailable. `actor` is the principal's name, which
-    the history records.
+    nearly exhausted. All methods raise DatabaseUnavailable. `actor` is the name that the
+    history records.
     """
 
     async def start(
@@ -59,9 +59,18 @@ class SessionStore(Protocol):
         """PENDING → FAILED. Returns None if the session is not PENDING, or its deadline passed."""
 
     async def cancel(
-        self, tenant_id: str, attachment_id: UUID, request: RequestKey | None, actor: str
+        self,
+        tenant_id: str,
+        attachment_id: UUID,
+        request: RequestKey | None,
+        actor: str,
+        *,
+        subject: str | None = None,
     ) -> UploadSession | None:
-        """PENDING → CANCELLED. Returns None if it is not PENDING, or its deadline passed."""
+        """PENDING → CANCELLED. Returns None if it is not PENDING, or its deadline passed.
+
+        Returns None too if a `subject` is given and the session is not the subject's.
+        """
 
     async def update(
         self,

@@ -18,4 +18,7 @@ class SweepStore(Protocol):
         """Records that the dead objects are deleted. A session that changed since stays due."""
 
     async def prune_expired(self, limit: int) -> bool:
-        """Deletes up to `limit` expired request ids and holds. Returns True if more may remain."""
+        """Deletes up to `limit` expired request ids, holds and revocations each.
+
+        Returns True if more may remain.
+        """

@@ -70,6 +70,7 @@ def start_row(new: NewSession, request: RequestKey | None, limits: Limits) -> Js
         "seal": new.seal,
         "upload_key": new.upload_key,
         "created_by": new.created_by,
+        "subject": new.subject,
         "wanted_expire_time": _time(command.expire_time),
         "ttl": _interval(command.ttl),
         "min_ttl": _interval(command.policy.min_ttl),

@@ -118,6 +118,7 @@ def _common(row: Row) -> dict[str, Any]:
         "upload_key": row["upload_key"],
         "auto_complete": row["auto_complete"],
         "created_by": row["created_by"],
+        "subject": row["subject"],
         "create_time": row["create_time"],
         "update_time": row["update_time"],
         "expire_time": row["expire_time"],

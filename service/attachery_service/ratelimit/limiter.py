@@ -57,10 +57,12 @@ async def open_rate_limiter(
 def _key(principal: Principal, tenant_id: str, category: Category) -> str:
     """Hash the caller and the tenant: tenant ids are unvalidated here and may be long.
 
-    Each session token is counted separately, so its holder uses up no limit of the principal that
-    issued it.
+    Each session token and each subject of connection tokens is counted separately, so its holder
+    uses up no limit of another, nor of the principal that issued it.
     """
+    caller = [principal.name, principal.session and str(principal.session), tenant_id]
+    if principal.subject is not None:
+        caller.append(principal.subject)
     # JSON keeps the parts apart: no two callers have the same text, whatever their names contain.
-    caller = json.dumps([principal.name, principal.session and str(principal.session), tenant_id])
-    digest = hashlib.blake2b(caller.encode(), digest_size=_KEY_BYTES)
+    digest = hashlib.blake2b(json.dumps(caller).encode(), digest_size=_KEY_BYTES)
     return f"{category}/{digest.hexdigest()}"

@@ -30,11 +30,13 @@ def log_call(
     """Writes the one line of a call. `reason` is empty unless the call failed."""
     because = f'"cause": {quoted(cause)}, ' if cause else ""
     trace = _trace_text(call) if call.traceparent else ""
+    subject = call.principal.subject
+    acting = f'"subject": {quoted(subject)}, ' if subject else ""
     write_info(
         f'{{"event": "rpc", "level": "info", "logger": "attachery.rpc", '
         f'"method": {quoted(call.method)}, "request_id": {quoted(call.request_id)}, '
         f'"tenant": {_or_null(call.tenant_id and call.tenant_id[:LONGEST_TENANT])}, '
-        f'"principal": {_or_null(call.principal.name or None)}, '
+        f'"principal": {_or_null(call.principal.name or None)}, {acting}'
         f'{trace}"peer": {quoted(call.peer)}, "attempt": {call.attempt}, '
         f'"code": "{code.name}", "reason": {quoted(reason)}, {because}"ms": {seconds * 1000:.2f}, '
         f'"timestamp": "{datetime.now(UTC).isoformat(timespec="microseconds")[:-6]}Z"}}'
@@ -61,11 +63,13 @@ def cause_of(error: AttacheryError) -> str:
 
 def names_of(call: CallContext) -> dict[str, object]:
     """The fields that identify a call in the log."""
+    subject = call.principal.subject
     return {
         "method": call.method,
         "request_id": call.request_id,
         "tenant": call.tenant_id and call.tenant_id[:LONGEST_TENANT],
         "principal": call.principal.name or None,
+        **({"subject": subject} if subject else {}),
         **_trace_of(call),
         "peer": call.peer,
         "attempt": call.attempt,

@@ -36,7 +36,8 @@ class Access:
 
     scope: Scope | None
     category: Category
-    accepts_session_token: bool
+    accepts_session_token: bool = False
+    accepts_connection_token: bool = False
     has_no_tenant: bool = False
 
     @classmethod
@@ -49,6 +50,7 @@ class Access:
                 None if access.has_no_tenant and not access.scope else Scope(access.scope),
                 Category(category.removeprefix(_CATEGORY_PREFIX).lower()),
                 access.accepts_session_token,
+                access.accepts_connection_token,
                 access.has_no_tenant,
             )
         except ValueError as error:

@@ -33,7 +33,7 @@ from attachery_service.rpc.methods import (
     open_methods,
 )
 from attachery_service.rpc.pipeline.parts import PipelineParts
-from attachery_service.rpc.services.access import AccessServicer
+from attachery_service.rpc.services.access import AccessServicer, AccessUseCases
 from attachery_service.rpc.services.admin import AdminServicer, AdminUseCases
 from attachery_service.rpc.services.attachments import AttachmentServicer, AttachmentUseCases
 from attachery_service.rpc.services.health import Health, HealthServicer
@@ -78,6 +78,7 @@ class ServerParts:
     uploads: UploadSessionUseCases
     attachments: AttachmentUseCases
     admin: AdminUseCases
+    access: AccessUseCases
     pipeline: PipelineParts
     health: Health
     bucket: str
@@ -143,7 +144,7 @@ def _add_contract(server: grpc.aio.Server, parts: ServerParts) -> None:
         (UPLOADS, UploadSessionServicer(parts.uploads, view)),
         (ATTACHMENTS, AttachmentServicer(parts.attachments, view, _encode(parts, view))),
         (ADMIN, AdminServicer(parts.admin)),
-        (ACCESS, AccessServicer()),
+        (ACCESS, AccessServicer(parts.access)),
     )
     for service, servicer in servicers:
         methods = contract_methods(service)

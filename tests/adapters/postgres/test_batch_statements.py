@@ -86,6 +86,7 @@ PLAIN = NewSession(
     upload_key="k",
     seal=Seal.WRITE_ONCE,
     created_by="tester",
+    subject=None,
 )
 FULL = NewSession(
     command=FULL_COMMAND,
@@ -93,6 +94,7 @@ FULL = NewSession(
     upload_key='k/"{NULL}"',
     seal=Seal.COPY,
     created_by="nobody, {really}",
+    subject='{"visitor",NULL}',
 )
 
 

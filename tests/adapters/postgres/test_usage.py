@@ -69,6 +69,7 @@ def new_session(size: int | None) -> NewSession:
         upload_key="k",
         seal=Seal.COPY,
         created_by="tester",
+        subject=None,
     )
 
 

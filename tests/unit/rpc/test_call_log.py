@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attachery_service.domain.identity import Principal
+from attachery_service.domain.identity import Connection, Principal
 from attachery_service.observability.logs import configure_logs
 from attachery_service.rpc.call_log import LONGEST_TENANT, log_call
 from attachery_service.rpc.context import ANONYMOUS, CallContext
@@ -20,7 +20,12 @@ TRACE = f"00-{TRACE_IDS['trace_id']}-{TRACE_IDS['parent_id']}-01"
 
 texts = st.text(max_size=200)
 principals = st.builds(
-    Principal, name=texts, tenants=st.none(), scopes=st.just(frozenset()), session=st.none()
+    Principal,
+    name=texts,
+    tenants=st.none(),
+    scopes=st.just(frozenset()),
+    session=st.none(),
+    connection=st.none() | st.builds(Connection, texts.filter(bool), st.just(frozenset())),
 )
 calls = st.builds(
     CallContext,
@@ -49,7 +54,9 @@ def test_the_line_equals_json(
     moment = datetime.fromisoformat(said.pop("timestamp"))
     assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
     assert said.pop("ms") == pytest.approx(seconds * 1000, abs=0.006)
+    subject = call.principal.subject
     assert said == {
+        **({"subject": subject} if subject else {}),
         "event": "rpc",
         "level": "info",
         "logger": "attachery.rpc",

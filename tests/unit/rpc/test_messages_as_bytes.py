@@ -216,6 +216,7 @@ def told_session(session: UploadSession) -> pb.UploadSession:
         revision=session.revision,
         auto_complete=session.auto_complete,
         is_inline=declared.is_inline,
+        subject=session.subject or "",
     )
 
 
@@ -391,6 +392,7 @@ def example() -> ReadySession:
         auto_complete=False,
         is_claimable=False,
         created_by="tester",
+        subject="visitor-1",
         create_time=moment,
         update_time=moment,
         expire_time=moment,

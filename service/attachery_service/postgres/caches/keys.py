@@ -1,7 +1,7 @@
-"""Caches of keys, so that not every call reads its caller's key from the database.
+"""Caches of keys and revocations, so that not every call reads those of its caller.
 
-During a database outage, no key older than the cache time is used, so a revoked key is refused
-within that time. Concurrent callers share one read and its failure.
+During a database outage, nothing older than the cache time is used, so a revoked key or token is
+refused within that time. Concurrent callers share one read and its failure.
 
 Gain: with 10,000 API keys, they take 4 % of a Get's CPU time instead of 17 with one read per key
 (`make bench ONLY=keys`; asyncpg 0.32, PostgreSQL 18). ATTACHERY_KEY_CACHE_TIME limits their age,
@@ -14,15 +14,16 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from attachery_service.aio.lru import LruCache
 from attachery_service.aio.single_flight import SingleFlight
 from attachery_service.domain.credentials import StoredKey
-from attachery_service.domain.session_tokens import TimedKey, TokenKey
+from attachery_service.domain.signed_tokens import TimedKey, TokenKey
 from attachery_service.postgres.errors import translate_errors
 from attachery_service.postgres.repositories.api_keys import PostgresApiKeys, to_stored_key
+from attachery_service.postgres.repositories.connections import PostgresConnections
 from attachery_service.postgres.repositories.token_keys import PostgresTokenKeys
 from attachery_service.postgres.rows import Row
 
@@ -121,3 +122,17 @@ class TokenKeyCache:
     async def find(self, key_id: str) -> TimedKey | None:
         found, age = await self._cache.get(key_id)
         return found and replace(found, time=found.time + timedelta(seconds=age))
+
+
+class RevocationCache:
+    """Caches the last revocation of each subject's tokens (the port `Revocations`)."""
+
+    def __init__(self, connections: PostgresConnections, seconds: float) -> None:
+        async def read(key: tuple[str, str]) -> datetime | None:
+            return await connections.find_revoke_time(*key)
+
+        self._cache = _Cache(read, seconds, connections.database.timeout)
+
+    async def last(self, tenant_id: str, subject: str) -> datetime | None:
+        revoke_time, _ = await self._cache.get((tenant_id, subject))
+        return revoke_time

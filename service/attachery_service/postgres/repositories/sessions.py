@@ -87,9 +87,17 @@ class PostgresSessions:
         return await self._complete(_outcome_params(pending, rejection, request, actor))
 
     async def cancel(
-        self, tenant_id: str, attachment_id: UUID, request: RequestKey | None, actor: str
+        self,
+        tenant_id: str,
+        attachment_id: UUID,
+        request: RequestKey | None,
+        actor: str,
+        *,
+        subject: str | None = None,
     ) -> UploadSession | None:
-        return await self._change("sessions/cancel", tenant_id, attachment_id, request, actor)
+        return await self._change(
+            "sessions/cancel", tenant_id, attachment_id, request, actor, subject=subject
+        )
 
     async def update(
         self,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from attachery_service.domain.connection_tokens import MAX_TTL
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME
 from attachery_service.domain.sweeping import SweepEvent, SweptSession
 from attachery_service.postgres.database import Database
@@ -64,7 +65,8 @@ class PostgresSweep:
     async def prune_expired(self, limit: int) -> bool:
         outcomes = await self._drop("sweep/drop_request_outcomes", limit, REQUEST_ID_LIFETIME)
         holds = await self._drop("sweep/drop_holds", _HOLDS_AT_ONCE, _HOLD_LIFETIME)
-        return outcomes == limit or holds == _HOLDS_AT_ONCE
+        revocations = await self._drop("sweep/drop_revocations", limit, MAX_TTL)
+        return limit in (outcomes, revocations) or holds == _HOLDS_AT_ONCE
 
     async def _drop(self, statement: str, limit: int, age: timedelta) -> int:
         row = await self.database.row(query(statement), limit=limit, age=age)

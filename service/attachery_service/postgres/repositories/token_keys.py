@@ -1,10 +1,10 @@
-"""The stored keys of session tokens."""
+"""The stored signing keys of tokens."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attachery_service.domain.session_tokens import TimedKey, TokenKey
+from attachery_service.domain.signed_tokens import TimedKey, TokenKey
 from attachery_service.postgres.database import Database
 from attachery_service.postgres.queries import query
 

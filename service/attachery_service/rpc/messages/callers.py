@@ -15,4 +15,16 @@ def caller_message(principal: Principal) -> pb.GetCallerResponse:
         scopes=sorted(principal.scopes),
         expire_time=from_datetime(principal.expire_time),
         attachment_id="" if principal.session is None else str(principal.session),
+        connection=_connection_message(principal),
+    )
+
+
+def _connection_message(principal: Principal) -> pb.Connection | None:
+    if principal.connection is None:
+        return None
+    (tenant_id,) = principal.tenants or ("",)
+    return pb.Connection(
+        tenant_id=tenant_id,
+        subject=principal.connection.subject,
+        purposes=sorted(principal.connection.purposes),
     )

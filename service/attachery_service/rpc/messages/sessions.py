@@ -40,7 +40,9 @@ from attachery_service.usecases.uploads.start_upload_session import METHOD
 _StartRequest = upload_sessions_pb2.StartUploadSessionRequest
 
 
-def start_command(request: _StartRequest, policies: Mapping[str, Policy]) -> StartCommand:
+def start_command(
+    request: _StartRequest, policies: Mapping[str, Policy], subject: str | None
+) -> StartCommand:
     """Validates a request in one pass. Raises InvalidRequest."""
     validator = Validator()
     tenant_id = inputs.tenant_id(validator, request.tenant_id)
@@ -66,9 +68,10 @@ def start_command(request: _StartRequest, policies: Mapping[str, Policy]) -> Sta
         "metadata_retention": metadata_retention,
         "auto_complete": request.auto_complete,
     }
+    key = request_key(METHOD, request_id, payload, subject)
     return StartCommand(
         tenant_id=tenant_id,
-        request=None if request.validate_only else request_key(METHOD, request_id, payload),
+        request=None if request.validate_only else key,
         declaration=declaration,
         purpose=purpose,
         policy=policy,
@@ -142,6 +145,7 @@ def session_message(session: UploadSession) -> pb.UploadSession:
     message.revision = session.revision
     message.auto_complete = session.auto_complete
     message.is_inline = declared.is_inline
+    message.subject = session.subject or ""
     _write_state(message, session)
     return message
 

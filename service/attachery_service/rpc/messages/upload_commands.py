@@ -1,6 +1,6 @@
 """Commands of UploadSessionService from their messages; `sessions` has that of Start.
 
-All functions raise InvalidRequest.
+All functions raise InvalidRequest. `subject`: of the connection token that the caller has.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _SESSION_PAGE: Final = (50, 1000)
 _STATES: Final = {number: state for state, number in STATES.items()}
 
 
-def complete_command(request: upload_sessions_pb2.CompleteUploadSessionRequest) -> CompleteCommand:
+def complete_command(
+    request: upload_sessions_pb2.CompleteUploadSessionRequest, subject: str | None
+) -> CompleteCommand:
     validator = Validator()
     ref = read_attachment_ref(validator, request)
     request_id = inputs.request_id(validator, request.request_id)
@@ -45,28 +47,33 @@ def complete_command(request: upload_sessions_pb2.CompleteUploadSessionRequest) 
         "checksums": extras.checksums.known(),
         "size": extras.size,
     }
-    key = request_key(complete_upload_session.METHOD, request_id, payload)
+    key = request_key(complete_upload_session.METHOD, request_id, payload, subject)
     is_dry_run = request.validate_only
     return CompleteCommand(ref, extras, None if is_dry_run else key, is_dry_run)
 
 
-def batch_command(request: upload_sessions_pb2.BatchCompleteUploadSessionsRequest) -> BatchCommand:
+def batch_command(
+    request: upload_sessions_pb2.BatchCompleteUploadSessionsRequest, subject: str | None
+) -> BatchCommand:
     validator = Validator()
     tenant_id = inputs.tenant_id(validator, request.tenant_id)
     request_id = inputs.request_id(validator, request.request_id)
     items = _batch_items(validator, request.items)
     validator.raise_if_invalid()
-    key = batch_key(request_id, items, atomic=request.atomic)
+    key = batch_key(request_id, items, subject, atomic=request.atomic)
     return BatchCommand(tenant_id, items, request.atomic, key)
 
 
-def cancel_command(request: upload_sessions_pb2.CancelUploadSessionRequest) -> CancelCommand:
+def cancel_command(
+    request: upload_sessions_pb2.CancelUploadSessionRequest, subject: str | None
+) -> CancelCommand:
     validator = Validator()
     ref = read_attachment_ref(validator, request)
     request_id = inputs.request_id(validator, request.request_id)
     validator.raise_if_invalid()
     payload = {"attachment_id": ref.attachment_id}
-    return CancelCommand(ref, request_key(cancel_upload_session.METHOD, request_id, payload))
+    key = request_key(cancel_upload_session.METHOD, request_id, payload, subject)
+    return CancelCommand(ref, key)
 
 
 def list_command(request: upload_sessions_pb2.ListUploadSessionsRequest) -> ListCommand:

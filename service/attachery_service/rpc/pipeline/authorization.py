@@ -14,18 +14,22 @@ from attachery_service.rpc.pipeline.calls import Call
 class Authorization:
     """Rejects principals without the scope of the method, if it has one.
 
-    Accepts principals bound to one session only in methods that take session tokens; the use case
-    compares the session.
+    Accepts principals bound to one session only in methods that take session tokens, and those
+    of connection tokens only in methods that take these; the use case compares the session.
     """
 
     access: Access
 
     async def process(self, calls: Sequence[Call]) -> None:
-        scope, about_one_session = self.access.scope, self.access.accepts_session_token
-        if scope is None:
+        access = self.access
+        if access.scope is None:
             return
         for call in calls:
             try:
-                call.principal.require_scope(scope, about_one_session=about_one_session)
+                call.principal.require_scope(
+                    access.scope,
+                    about_one_session=access.accepts_session_token,
+                    for_connections=access.accepts_connection_token,
+                )
             except ScopeMissing as error:
                 call.error = error

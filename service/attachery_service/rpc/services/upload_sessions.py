@@ -67,9 +67,11 @@ class UploadSessionServicer:
     async def StartUploadSession(
         self, request: pb.StartUploadSessionRequest, context: CallContext
     ) -> pb.StartUploadSessionResponse:
-        started = await self._usecases.start(
-            context.principal, start_command(request, self._policies)
-        )
+        principal = context.principal
+        # Before the request is validated by the rules of the purpose.
+        principal.require_purpose(request.purpose)
+        command = start_command(request, self._policies, principal.subject)
+        started = await self._usecases.start(principal, command)
         session, target = session_message(started.session), started.target
         if request.validate_only:
             session.ClearField("attachment_id")
@@ -82,8 +84,10 @@ class UploadSessionServicer:
     async def CompleteUploadSession(
         self, request: pb.CompleteUploadSessionRequest, context: CallContext
     ) -> pb.CompleteUploadSessionResponse:
-        completed = await self._usecases.complete(context.principal, complete_command(request))
-        response = _completed(completed, self._view, context.principal)
+        principal = context.principal
+        command = complete_command(request, principal.subject)
+        completed = await self._usecases.complete(principal, command)
+        response = _completed(completed, self._view, principal)
         if request.validate_only:
             response.next_step = step_after_dry_run(completed.session, completed.checks)
         return response
@@ -91,7 +95,9 @@ class UploadSessionServicer:
     async def BatchCompleteUploadSessions(
         self, request: pb.BatchCompleteUploadSessionsRequest, context: CallContext
     ) -> pb.BatchCompleteUploadSessionsResponse:
-        answers = await self._usecases.batch_complete(context.principal, batch_command(request))
+        principal = context.principal
+        command = batch_command(request, principal.subject)
+        answers = await self._usecases.batch_complete(principal, command)
         return pb.BatchCompleteUploadSessionsResponse(
             results=[_batch_result(str(i), answer, self._view, context) for i, answer in answers]
         )
@@ -99,7 +105,9 @@ class UploadSessionServicer:
     async def CancelUploadSession(
         self, request: pb.CancelUploadSessionRequest, context: CallContext
     ) -> pb.CancelUploadSessionResponse:
-        session = await self._usecases.cancel(context.principal, cancel_command(request))
+        principal = context.principal
+        command = cancel_command(request, principal.subject)
+        session = await self._usecases.cancel(principal, command)
         return pb.CancelUploadSessionResponse(session=session_message(session))
 
     async def GetUploadSession(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass
 
+from attachery_service.domain.connection_tokens import PREFIX as CONNECTION_TOKEN
 from attachery_service.domain.credentials import ApiKey
 from attachery_service.domain.errors import CredentialsInvalid
 from attachery_service.domain.identity import Principal
 from attachery_service.domain.session_tokens import PREFIX as SESSION_TOKEN
 from attachery_service.ports.credentials import ApiKeys, TokenVerifier
+from attachery_service.usecases.identity.connection_tokens import ReadConnectionToken
 from attachery_service.usecases.identity.session_tokens import SessionTokens
 
 
@@ -22,12 +24,15 @@ class Authenticate:
 
     keys: ApiKeys
     tokens: SessionTokens
+    read_connection_token: ReadConnectionToken
     verifier: TokenVerifier | None = None
 
     async def __call__(self, credential: str) -> Principal:
         """Raises CredentialsInvalid, the same for every cause, and DatabaseUnavailable."""
         if credential.startswith(SESSION_TOKEN):
             return await self.tokens.read(credential)
+        if credential.startswith(CONNECTION_TOKEN):
+            return await self.read_connection_token(credential)
         if (key := ApiKey.parse(credential)) is not None:
             return await self._owner(key)
         if self.verifier is None:

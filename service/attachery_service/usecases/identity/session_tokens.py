@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from attachery_service.domain.errors import CredentialsInvalid
 from attachery_service.domain.identity import Principal
-from attachery_service.domain.session_tokens import SessionClaims, SessionToken
+from attachery_service.domain.session_tokens import SessionClaims, session_claims
 from attachery_service.domain.sessions import UploadSession
+from attachery_service.domain.signed_tokens import SignedToken
 from attachery_service.ports.credentials import TokenKeys
 
 
@@ -33,11 +34,11 @@ class SessionTokens:
 
     async def read(self, text: str) -> Principal:
         """Raises CredentialsInvalid, the same for every cause, and DatabaseUnavailable."""
-        token = SessionToken.parse(text)
+        token = SignedToken.parse(text)
         found = await self.keys.find(token.key_id) if token else None
         if token is None or found is None:
             raise CredentialsInvalid
-        claims = token.verified(found.key)
+        claims = session_claims(token, found.key)
         # By the database's clock, which judges the session's own deadline too.
         if claims is None or claims.expire_time <= found.time:
             raise CredentialsInvalid

@@ -26,10 +26,14 @@ class BatchCommand(Struct, frozen=True):
 
 
 def batch_key(
-    request_id: str | None, items: Mapping[UUID, ExtraConstraints], *, atomic: bool
+    request_id: str | None,
+    items: Mapping[UUID, ExtraConstraints],
+    subject: str | None,
+    *,
+    atomic: bool,
 ) -> RequestKey | None:
     payload = {"items": [_payload(*item) for item in items.items()], "atomic": atomic}
-    return request_key(METHOD, request_id, payload)
+    return request_key(METHOD, request_id, payload, subject)
 
 
 def _payload(attachment_id: UUID, extras: ExtraConstraints) -> Mapping[str, object]:

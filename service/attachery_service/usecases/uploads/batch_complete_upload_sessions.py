@@ -60,7 +60,7 @@ class BatchCompleteUploadSessions:
         Raises InvalidRequest, RequestIdReused, DatabaseUnavailable; an error that concerns one item
         is that item's answer.
         """
-        found = await self._find(batch)
+        found = await self._find(principal, batch)
         # Before anything changes, since the caller must be able to receive the outcome.
         self.response.check_response_size([each.session for each in found.sessions.values()])
         items = open_items(batch, found)
@@ -70,15 +70,18 @@ class BatchCompleteUploadSessions:
             verified = await self._verify(batch, sessions)
             # The caller's cancellation or deadline cannot lose this outcome.
             attempt = await self.background.run_to_completion(
-                self._store(batch, principal.name, answers, verified, is_last=is_last)
+                self._store(principal, batch, answers, verified, is_last=is_last)
             )
             answers, sessions = {**answers, **attempt.answers}, attempt.again
             if not sessions:
                 break
         return [(i, answers[i]) for i in batch.items]
 
-    async def _find(self, batch: BatchCommand) -> BatchLookup:
+    async def _find(self, principal: Principal, batch: BatchCommand) -> BatchLookup:
+        """Finds the sessions of the batch that the principal sees."""
         found = await self.batches.find(batch.tenant_id, list(batch.items), batch.request)
+        seen = {i: each for i, each in found.sessions.items() if principal.sees(each.session)}
+        found = BatchLookup(seen, found.replayed_outcome)
         outcomes = [each.replayed_outcome for each in found.sessions.values()]
         for outcome in (found.replayed_outcome, *outcomes):
             if batch.request is not None and outcome is not None:
@@ -123,8 +126,8 @@ class BatchCompleteUploadSessions:
 
     async def _store(
         self,
+        principal: Principal,
         batch: BatchCommand,
-        actor: str,
         known: Mapping[UUID, Answer],
         items: VerifiedItems,
         *,
@@ -139,11 +142,11 @@ class BatchCompleteUploadSessions:
         outcomes = self._outcomes(batch, known, items)
         good = {i for i, outcome in outcomes.items() if isinstance(outcome, Completion)}
         self._discard_copies(item for i, item in items.items() if i not in good)
-        changed = await self._change(batch, actor, outcomes)
+        changed = await self._change(batch, principal.actor, outcomes)
         self._discard_copies(items[i] for i in good - changed.keys())
         answers = {i: self._answer(items[i], session) for i, session in changed.items()}
         left = {i: item for i, item in items.items() if i not in changed}
-        found = await self._find_if_lost_race(batch, outcomes, left)
+        found = await self._find_if_lost_race(principal, batch, outcomes, left)
         if found is None:
             return Attempt({**answers, **unchanged_answers(batch, outcomes, left, {})})
         now = open_items(batch, found)
@@ -192,11 +195,11 @@ class BatchCompleteUploadSessions:
         return Completed(changed, item.checks)
 
     async def _find_if_lost_race(
-        self, batch: BatchCommand, outcomes: Outcomes, left: VerifiedItems
+        self, principal: Principal, batch: BatchCommand, outcomes: Outcomes, left: VerifiedItems
     ) -> BatchLookup | None:
         """Reads the batch again if another call may have changed one of the sessions."""
         if any(i in outcomes or item.may_have_lost_race for i, item in left.items()):
-            return await self._find(batch)
+            return await self._find(principal, batch)
         return None
 
     def _discard_copies(self, items: Iterable[VerifiedItem]) -> None:

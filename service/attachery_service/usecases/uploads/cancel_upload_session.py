@@ -40,21 +40,28 @@ class CancelUploadSession:
         but PENDING and CANCELLED.
         """
         principal.require_session(command.ref.attachment_id)
-        return await self.background.run_to_completion(self._cancel(command, principal.name))
+        return await self.background.run_to_completion(self._cancel(principal, command))
 
-    async def _cancel(self, command: CancelCommand, actor: str) -> UploadSession:
+    async def _cancel(self, principal: Principal, command: CancelCommand) -> UploadSession:
         ref = command.ref
         cancelled = await self.sessions.cancel(
-            ref.tenant_id, ref.attachment_id, command.request, actor
+            ref.tenant_id,
+            ref.attachment_id,
+            command.request,
+            principal.actor,
+            subject=principal.subject,
         )
         if cancelled is None:
-            return await self._resolve_lost_race(command)
+            return await self._resolve_lost_race(principal, command)
         self.reaper.delete_later(cancelled.upload_key)
         return cancelled
 
-    async def _resolve_lost_race(self, command: CancelCommand) -> UploadSession:
+    async def _resolve_lost_race(
+        self, principal: Principal, command: CancelCommand
+    ) -> UploadSession:
         """Answers from the stored session, which another call has changed first."""
-        session = (await find(self.sessions, command.ref, command.request)).session
+        found = await find(self.sessions, command.ref, command.request, principal)
+        session = found.session
         if isinstance(session, CancelledSession):
             return session
         require_pending(session)

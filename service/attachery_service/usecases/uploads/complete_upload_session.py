@@ -62,8 +62,7 @@ class CompleteUploadSession:
         Raises InvalidRequest, AttachmentNotFound, RequestIdReused, FailedPrecondition and its
         kinds, ObjectChanging, Unavailable, StorageMisconfigured.
         """
-        principal.require_session(command.ref.attachment_id)
-        found = await find(self.sessions, command.ref, command.request)
+        found = await find(self.sessions, command.ref, command.request, principal)
         if found.replayed_outcome is not None:
             return replay(found, found.replayed_outcome)
         if (ready := _claimable_by(principal, found.session)) is not None:
@@ -99,7 +98,7 @@ class CompleteUploadSession:
             await self._make_failed(principal, command, session, verified, verified.error)
             return None
         completion = completion_of(verified, is_claimable=principal is SERVICE)
-        ready = await self.sessions.complete(session, completion, command.request, principal.name)
+        ready = await self.sessions.complete(session, completion, command.request, principal.actor)
         if ready is None:
             self.verifier.discard_copy(session, verified.found.key)
         else:
@@ -118,7 +117,7 @@ class CompleteUploadSession:
         if not self.verifier.is_final(session, error):
             raise error
         rejection = rejection_of(verified, error)
-        if await self.sessions.fail(session, rejection, command.request, principal.name) is None:
+        if await self.sessions.fail(session, rejection, command.request, principal.actor) is None:
             return
         self.verifier.discard_upload(session)
         raise error
@@ -149,9 +148,9 @@ class CompleteUploadSession:
         verified: Verified,
     ) -> Completed:
         claim = claim_of(verified)
-        claimed = await self.sessions.claim(session, claim, command.request, principal.name)
+        claimed = await self.sessions.claim(session, claim, command.request, principal.actor)
         if claimed is None:
-            found = await find(self.sessions, command.ref, command.request)
+            found = await find(self.sessions, command.ref, command.request, principal)
             if found.replayed_outcome is not None:
                 return replay(found, found.replayed_outcome)
             require_pending(found.session)
@@ -167,7 +166,7 @@ class CompleteUploadSession:
 
         Raises `if_pending` if it is still PENDING: the obstacle is gone, so a retry may succeed.
         """
-        found = await find(self.sessions, command.ref, command.request)
+        found = await find(self.sessions, command.ref, command.request, principal)
         if found.replayed_outcome is not None:
             return replay(found, found.replayed_outcome)
         if (ready := _claimable_by(principal, found.session)) is not None:

@@ -16,5 +16,4 @@ class GetUploadSession:
 
     async def __call__(self, principal: Principal, ref: AttachmentRef) -> UploadSession:
         """Raises AttachmentNotFound, DatabaseUnavailable."""
-        principal.require_session(ref.attachment_id)
-        return (await find(self.sessions, ref)).session
+        return (await find(self.sessions, ref, principal=principal)).session

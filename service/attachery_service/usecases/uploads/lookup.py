@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from attachery_service.domain.errors import AttachmentNotFound
 from attachery_service.domain.idempotency import RequestKey
+from attachery_service.domain.identity import SERVICE, Principal
 from attachery_service.domain.lookups import SessionLookup
 from attachery_service.ports.sessions import SessionStore
 
@@ -20,11 +21,17 @@ class AttachmentRef(Struct, frozen=True):
 
 
 async def find(
-    sessions: SessionStore, ref: AttachmentRef, request: RequestKey | None = None
+    sessions: SessionStore,
+    ref: AttachmentRef,
+    request: RequestKey | None = None,
+    principal: Principal = SERVICE,
 ) -> SessionLookup:
-    """Raises AttachmentNotFound, RequestIdReused, DatabaseUnavailable."""
+    """Finds a session; one that the `principal` does not see is like an unknown one.
+
+    Raises AttachmentNotFound, RequestIdReused, DatabaseUnavailable.
+    """
     found = await sessions.find(ref.tenant_id, ref.attachment_id, request)
-    if found is None:
+    if found is None or not principal.sees(found.session):
         raise AttachmentNotFound(attachmentId=ref.attachment_id)
     if request is not None and found.replayed_outcome is not None:
         found.replayed_outcome.require_same_payload(request)

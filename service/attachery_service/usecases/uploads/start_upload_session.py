@@ -61,7 +61,9 @@ class StartUploadSession:
         if command.validate_only or not isinstance(session, PendingSession):
             return Started(session)
         target = await self.signer.sign_upload(_target(session, command.policy.min_size))
-        return Started(session, target, await self.tokens.issue(session))
+        # A second credential would outlive the revocation of a connection token.
+        token = None if principal.connection else await self.tokens.issue(session)
+        return Started(session, target, token)
 
     def _new_session(self, principal: Principal, command: StartCommand) -> NewSession:
         attachment_id = self.new_id()
@@ -71,6 +73,7 @@ class StartUploadSession:
             upload_key=self.signer.new_key(command.tenant_id, attachment_id),
             seal=self._seal(command.declaration, command.policy),
             created_by=principal.name,
+            subject=principal.subject,
         )
 
     def _seal(self, declaration: Declaration, policy: Policy) -> Seal:

@@ -133,7 +133,7 @@ def test_the_access_rules_of_a_method_are_its_option() -> None:
         scope="admin", rate_category=options_pb2.RATE_CATEGORY_RESOLVE, accepts_session_token=True
     )
     assert service_with(option) == Access(Scope.ADMIN, Category.RESOLVE, True)
-    assert RULES[GET.path] == Access(Scope.UPLOADS_READ, Category.READ, True)
+    assert RULES[GET.path] == Access(Scope.UPLOADS_READ, Category.READ, True, True)
 
 
 def test_only_a_method_without_a_tenant_may_need_no_scope() -> None:

@@ -1,5 +1,5 @@
 -- Cancels a PENDING session before its deadline. Returns no row if the session has another state or has
--- expired, or if the request id is already in use.
+-- expired, if :subject is given and has not started it, or if the request id is already in use.
 {sessions/claim_pending}, changed AS (
     UPDATE upload_sessions AS s
     SET state = 'cancelled',

@@ -4,6 +4,7 @@ WITH claimed AS (
     SELECT tenant_id, attachment_id
     FROM upload_sessions
     WHERE tenant_id = :tenant_id AND attachment_id = :attachment_id
+        AND (:subject::text IS NULL OR subject = :subject)
         AND state = 'pending' AND expire_time > now()
         -- booking = 'released': a transaction with a later now() has already expired this session.
         AND booking IS DISTINCT FROM 'released'

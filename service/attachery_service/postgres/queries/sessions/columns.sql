@@ -1,7 +1,7 @@
 -- The columns of the session `s` with the deadlines applied; `held` is the end of its holds.
     s.tenant_id, s.attachment_id, s.revision, s.purpose, s.filename, s.content_type,
     s.declared_size, s.max_size, s.undeclared_size, s.declared_checksums, s.content_id, s.disposition, s.is_inline,
-    s.metadata, s.seal, s.upload_key, s.auto_complete, s.is_claimable, s.created_by, s.create_time, s.update_time,
+    s.metadata, s.seal, s.upload_key, s.auto_complete, s.is_claimable, s.created_by, s.subject, s.create_time, s.update_time,
     s.expire_time, s.upload_url_expire_time, s.complete_time,
     greatest(s.object_purge_time, held.end_time) AS object_purge_time,
     greatest(s.metadata_purge_time, held.end_time) AS metadata_purge_time,

@@ -15,14 +15,14 @@ WITH wanted AS MATERIALIZED (
         declared_size bigint, max_size bigint, declared_checksums jsonb, content_id text,
         disposition disposition, is_inline boolean, metadata jsonb, seal seal,
         undeclared_size undeclared_size, upload_key text,
-        created_by text, wanted_expire_time timestamptz, ttl interval, min_ttl interval,
+        created_by text, subject text, wanted_expire_time timestamptz, ttl interval, min_ttl interval,
         max_ttl interval, object_retention interval, metadata_retention interval, auto_complete boolean,
         max_pending_sessions bigint, max_pending_bytes bigint, max_stored_bytes bigint,
         method text, request_id text, payload_digest bytea
     )) WITH ORDINALITY AS w (
         tenant_id, attachment_id, purpose, filename, content_type, declared_size, max_size,
         declared_checksums, content_id, disposition, is_inline, metadata, seal, undeclared_size, upload_key,
-        created_by, wanted_expire_time, ttl, min_ttl, max_ttl, object_retention, metadata_retention,
+        created_by, subject, wanted_expire_time, ttl, min_ttl, max_ttl, object_retention, metadata_retention,
         auto_complete, max_pending_sessions, max_pending_bytes, max_stored_bytes,
         method, request_id, payload_digest, place
     )
@@ -92,13 +92,13 @@ WITH wanted AS MATERIALIZED (
     INSERT INTO upload_sessions AS s (
         tenant_id, attachment_id, purpose, filename, content_type, declared_size, max_size,
         declared_checksums, content_id, disposition, is_inline, metadata, seal, undeclared_size, upload_key,
-        created_by, expire_time, upload_url_expire_time, object_purge_time, metadata_purge_time,
+        created_by, subject, expire_time, upload_url_expire_time, object_purge_time, metadata_purge_time,
         usage_shard, reserved_bytes, booking, auto_complete, due_time
     )
     SELECT
         n.tenant_id, n.attachment_id, n.purpose, n.filename, n.content_type, n.declared_size,
         n.max_size, n.declared_checksums, n.content_id, n.disposition, n.is_inline, n.metadata,
-        n.seal, n.undeclared_size, n.upload_key, n.created_by, n.expire_time, n.expire_time,
+        n.seal, n.undeclared_size, n.upload_key, n.created_by, n.subject, n.expire_time, n.expire_time,
         greatest(n.create_time + n.object_retention, n.expire_time),
         greatest(n.create_time + n.metadata_retention, n.create_time + n.object_retention,
             n.expire_time),
@@ -108,7 +108,8 @@ WITH wanted AS MATERIALIZED (
     RETURNING s.*
 ), history AS (
     INSERT INTO session_events (tenant_id, attachment_id, revision, state, actor, request_id)
-    SELECT tenant_id, attachment_id, 1, 'pending', created_by, request_id FROM accepted
+    SELECT tenant_id, attachment_id, 1, 'pending', concat_ws('/', created_by, subject), request_id
+    FROM accepted
 ), booked AS (
     UPDATE tenant_usage AS u
     SET pending_sessions = u.pending_sessions + a.sessions,
