@@ -99,13 +99,36 @@ class World:
         new = NewHold(tenant_id=TENANT, hold_id=uuid4(), owner=owner, created_by="tester", ttl=ttl)
         return await self.holds.take(new, ids, all_or_nothing=all_or_nothing)
 
+    async def replace(self, ids: Sequence[UUID], owner: str) -> HoldResult:
+        new = NewHold(
+            tenant_id=TENANT,
+            hold_id=uuid4(),
+            owner=owner,
+            created_by="tester",
+            ttl=HOUR * 2,
+            replaces=True,
+        )
+        return await self.holds.take(new, ids, all_or_nothing=True)
+
+    async def members(self, owner: str) -> set[UUID]:
+        name = HoldRef(tenant_id=TENANT, hold_id=None, owner=owner, created_by="tester")
+        found = await self.holds.get(name, UUID(int=0), 10_000)
+        assert found
+        assert found.hold.attachment_count == len(found.attachment_ids)
+        return set(found.attachment_ids)
+
     async def release(self, hold_id: UUID, *, consumed: bool = False) -> Hold | None:
         return await self.holds.release(
             ref(hold_id), "tester", consumed=consumed, delete_when_consumed_purposes=[PERISHABLE]
         )
 
     def any_event(self) -> Callable[[], Awaitable[None]]:
-        weights = {self.any_take: 8, self.any_extend: 4, self.any_release: 3}
+        weights = {
+            self.any_take: 8,
+            self.any_replace: 4,
+            self.any_extend: 4,
+            self.any_release: 3,
+        }
         (event,) = self.chance.choices(list(weights), list(weights.values()))
         return event
 
@@ -115,6 +138,12 @@ class World:
         held = await self.take(
             ids, owner, self._any_ttl(), all_or_nothing=self.chance.random() < 0.2
         )
+        if held.hold is not None:
+            self.hold_ids.append(held.hold.hold_id)
+
+    async def any_replace(self) -> None:
+        ids = self.chance.sample(self.ids, self.chance.randint(1, 4))
+        held = await self.replace(ids, self.chance.choice(["one", "two", "three"]))
         if held.hold is not None:
             self.hold_ids.append(held.hold.hold_id)
 
@@ -210,6 +239,31 @@ async def test_calls_of_one_owner_at_once_share_one_hold(world: World) -> None:
     assert last.attachment_count == AT_ONCE
     # Those that came first live as long as the one with the latest end.
     assert {await world.held_until(i) for i in ids} == {last.expire_time}
+
+
+async def test_replacements_of_one_owner_at_once_leave_exactly_one_of_their_lists(
+    world: World,
+) -> None:
+    world.chance.seed(3)
+    ids = await world.make_ready(12)
+    for _ in range(10):
+        lists = [set(world.chance.sample(ids, world.chance.randint(1, 6))) for _ in range(AT_ONCE)]
+        outcomes = await asyncio.gather(*(world.replace(list(each), "job") for each in lists))
+        counts = [held.hold and held.hold.attachment_count for held in outcomes]
+        assert counts == [len(each) for each in lists]
+        assert await world.members("job") in lists
+        assert await world.wrongly_held() == []
+    assert await world.deadlocks() == 0
+
+
+async def test_a_thousand_attachments_are_replaced_in_one_hold(world: World) -> None:
+    ids = await world.make_ready(1500)
+    for part in (ids[:1000], ids[500:], ids[:1]):
+        held = await world.replace(part, "job")
+        assert held.hold
+        assert held.hold.attachment_count == len(part)
+        assert await world.members("job") == set(part)
+    assert await world.wrongly_held() == []
 
 
 async def test_to_hold_changes_no_index(world: World) -> None:
