@@ -173,7 +173,7 @@ def error_of(reason: str) -> errors.AttacheryError:
     return next(kind() for kind in kinds if vars(kind).get("reason") == reason)
 
 
-@pytest.mark.requirement("P9")
+@pytest.mark.requirement("P7", "P9")
 @pytest.mark.parametrize("reason", DEFINITIONS)
 def test_every_reason_is_sent_as_the_contract_defines_it(reason: str) -> None:
     defined = DEFINITIONS[reason]

@@ -40,6 +40,7 @@ async def findings(service: ServiceUnderTest) -> list[Any]:
     return list(answer.findings)
 
 
+@pytest.mark.requirement("A7")
 async def test_a_draft_with_one_of_three_attachments_left_keeps_exactly_that_one(
     service: ServiceUnderTest, sweeper: Sweeper
 ) -> None:

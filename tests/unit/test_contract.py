@@ -44,7 +44,6 @@ def test_checksums_have_the_same_names_everywhere() -> None:
     assert {field.name for field in pb.Checksums.DESCRIPTOR.fields} == {a.value for a in Algorithm}
 
 
-@pytest.mark.requirement("P7")
 @pytest.mark.parametrize("name", errors_pb2.ErrorReason.keys()[1:])
 def test_every_error_is_defined_completely(name: str) -> None:
     value = errors_pb2.ErrorReason.DESCRIPTOR.values_by_name[name]
