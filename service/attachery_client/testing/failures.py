@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
-from google.rpc.code_pb2 import RESOURCE_EXHAUSTED
-
 from attachery.v1.errors_pb2 import ErrorReason
 from attachery.v1.options_pb2 import ErrorDefinition, NextAction
 from attachery.v1.options_pb2 import error as definition
@@ -86,8 +84,8 @@ def as_received(error: AttacheryError, request_id: str = "") -> AttacheryError:
     received.attempts = error.attempts or 1
     if defined is not None:
         received.http_status = error.http_status or defined.http_status
-        received.retry_after = error.retry_after or _delay(defined)
-        received.retryable = defined.retryable
+        received.retryable = _is_retryable(error)
+        received.retry_after = error.retry_after or _delay(received)
         action = NextAction.Name(defined.next_action).removeprefix("NEXT_ACTION_")
         received.next_action = error.next_action or action
         received.help_url = error.help_url or f"docs/errors.md#{error.reason}"
@@ -105,10 +103,16 @@ def _definition_of(error: AttacheryError) -> ErrorDefinition | None:
     return _DEFINITIONS.get(error.reason) or next(members, None)
 
 
-def _delay(defined: ErrorDefinition) -> timedelta | None:
-    if not defined.retryable:
+def _is_retryable(error: AttacheryError) -> bool:
+    """By its reason; for the class of several reasons, only if all of them are."""
+    defined = _DEFINITIONS.get(error.reason)
+    return error.retryable if defined is None else defined.retryable
+
+
+def _delay(error: AttacheryError) -> timedelta | None:
+    if not error.retryable:
         return None
-    return _RATE_LIMIT_DELAY if defined.code == RESOURCE_EXHAUSTED else _RETRY_DELAY
+    return _RATE_LIMIT_DELAY if isinstance(error, errors.ResourceExhausted) else _RETRY_DELAY
 
 
 def _error_of(failure: Failure) -> AttacheryError:
