@@ -382,6 +382,7 @@ async def test_a_missing_object_tells_until_when_the_target_can_write_and_how_to
     assert again.HasField("target")
 
 
+@pytest.mark.requirement("P7")
 async def test_the_next_step_names_the_call_and_the_id(service: ServiceUnderTest) -> None:
     started = await service.start(size_bytes=len(BODY))
     attachment_id = started.session.attachment_id
