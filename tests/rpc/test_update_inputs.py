@@ -168,6 +168,8 @@ async def test_all_violations_of_an_update_are_reported_together_in_field_order(
     ]
 
 
-async def test_a_mask_of_a_million_paths_is_refused_like_one(service: ServiceUnderTest) -> None:
-    refused = await failure(update(service, UNKNOWN, [""] * 1_000_000))
+async def test_a_mask_of_many_paths_is_refused_like_one(
+    service: ServiceUnderTest,
+) -> None:
+    refused = await failure(update(service, UNKNOWN, [""] * 500_000))
     assert refused.violations == [("update_mask", "INVALID_UPDATE_MASK")]

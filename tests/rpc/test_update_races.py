@@ -146,7 +146,7 @@ async def test_an_extension_before_the_sweep_keeps_the_bytes(
 async def test_a_purge_before_an_update_wins(service: ServiceUnderTest, sweeper: Sweeper) -> None:
     attachment_id = await service.ready()
     async with service.database.acquire() as connection, connection.transaction():
-        # What the sweep does, while the update has read the attachment as READY.
+        # Purges the bytes as the sweep does, after the update has read the attachment as READY.
         await connection.execute(
             "UPDATE upload_sessions SET delete_time = now(), booking = 'released',"
             " object_purge_time = now(), due_time = now(), revision = revision + 1"

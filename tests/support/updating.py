@@ -17,7 +17,7 @@ _OTHERS = {"tenant_id", "request_id", "expected_revision"}
 def updating(
     attachment_id: str, mask: Sequence[str] | None = None, **fields: Any
 ) -> pb.UpdateAttachmentRequest:
-    """A request whose mask names the given fields, unless there is one."""
+    """Builds a request; without a `mask`, it names the given fields."""
     paths = [name for name in fields if name not in _OTHERS] if mask is None else mask
     values = {"tenant_id": TENANT, "update_mask": FieldMask(paths=paths), **fields}
     return pb.UpdateAttachmentRequest(attachment_id=attachment_id, **values)
