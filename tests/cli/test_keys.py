@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -114,6 +114,7 @@ async def test_list_shows_every_key_and_no_secret(
         "name": "one",
         "tenants": ["a", "t"],
         "scopes": ["uploads.create"],
+        "expire_time": None,
     }
     assert (listed[anyone.key_id]["tenants"], listed[anyone.key_id]["revoke_time"]) == ("*", None)
     assert list(listed).index(one.key_id) < list(listed).index(anyone.key_id)
@@ -167,6 +168,47 @@ async def test_with_an_overlap_the_old_key_works_until_it_is_over(
     # Revoking takes effect at once.
     await run_here("keys", "revoke", "--ready-file", dev.ready_file, old.key_id)
     assert "or it was revoked" in (await run_here(*rotate[:4], old.key_id)).refused_with(1)
+
+
+async def times_of(dev: Dev, run_here: RunHere, key: ApiKey) -> tuple[datetime, datetime]:
+    """When the key was created, and when it expires."""
+    done = await run_here("keys", "list", "--ready-file", dev.ready_file)
+    listed = {line["id"]: line for line in map(json.loads, done.out.splitlines())}
+    created, expires = (listed[key.key_id][name] for name in ("create_time", "expire_time"))
+    return datetime.fromisoformat(created), datetime.fromisoformat(expires)
+
+
+async def test_a_key_with_a_lifetime_ends_after_it(
+    dev: Dev, new_key: NewKey, run_here: RunHere
+) -> None:
+    key = await new_key("--name", "n", *IN_T, "--ttl", "36h")
+    created, expires = await times_of(dev, run_here, key)
+    assert expires - created == timedelta(hours=36)
+    # The rotation of a key does not prolong it, unless a lifetime is given.
+    rotate = ("keys", "rotate", "--ready-file", dev.ready_file, "--overlap", "60")
+    new = told_key(await run_here(*rotate, key.key_id))
+    assert (await times_of(dev, run_here, new))[1] == expires
+    longer = told_key(await run_here(*rotate, new.key_id, "--ttl", "90d"))
+    created, expires = await times_of(dev, run_here, longer)
+    assert expires - created == timedelta(days=90)
+    connection = await asyncpg.connect(dev.ready["database_url"])
+    await connection.execute(
+        "UPDATE api_keys SET expire_time = now() WHERE key_id = $1", longer.key_id
+    )
+    await connection.close()
+    assert await use_of(dev, longer) == "CREDENTIALS_INVALID"
+    assert "or has expired" in (await run_here(*rotate, longer.key_id)).refused_with(1)
+
+
+@pytest.mark.parametrize("ttl", ["0", "-1", "soon", "3651d", "nan"])
+async def test_a_lifetime_that_cannot_be_meant_is_refused(
+    ttl: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--name", "n", "--tenant", "t", "--scope", "uploads.read"]
+    with pytest.raises(SystemExit) as refused:
+        run(["keys", "create", *options, f"--ttl={ttl}"])
+    assert refused.value.code == 2
+    assert "--ttl: must be a time above 0 and up to 3650 days" in capsys.readouterr().err
 
 
 async def test_an_unknown_key_is_reported_in_one_line(dev: Dev, run_here: RunHere) -> None:

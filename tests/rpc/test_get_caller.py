@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -36,6 +36,14 @@ async def test_keys_of_several_and_of_all_tenants(shared_service: ServiceUnderTe
     assert found.scopes == ["uploads.read"]
     found = await caller(shared_service, await shared_service.new_key(tenants=None))
     assert (list(found.tenant_ids), found.all_tenants) == ([], True)
+
+
+async def test_a_key_that_expires(shared_service: ServiceUnderTest) -> None:
+    found = await caller(shared_service, await shared_service.new_key(ttl=timedelta(hours=1)))
+    left = found.expire_time.ToDatetime(UTC) - await shared_service.database.fetchval(
+        "SELECT now()"
+    )
+    assert timedelta(minutes=59) < left < timedelta(hours=1)
 
 
 async def test_a_key_without_any_scope(shared_service: ServiceUnderTest) -> None:

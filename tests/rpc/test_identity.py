@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -176,6 +177,25 @@ async def test_a_revoked_key_stops_working(make_service: MakeService, cache_time
     assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
     await service.database.execute("UPDATE api_keys SET revoke_time = now()")
     assert (await failure(service.get(UNKNOWN))).reason == "CREDENTIALS_INVALID"
+
+
+@pytest.mark.parametrize("cache_time", [0.0, 1e-6], ids=["not-kept", "kept-a-moment"])
+async def test_an_expired_key_stops_working_by_the_clock_of_the_database(
+    make_service: MakeService, cache_time: float
+) -> None:
+    service = await make_service(key_cache_time=cache_time)
+    use_key(service, await service.new_key(ttl=timedelta(hours=1)))
+    for age, reason in (
+        ("59 minutes", "ATTACHMENT_NOT_FOUND"),
+        ("1 minute", "CREDENTIALS_INVALID"),
+    ):
+        await service.database.execute(
+            "UPDATE api_keys SET expire_time = expire_time - $1::text::interval", age
+        )
+        assert (await failure(service.get(UNKNOWN))).reason == reason
+    # A key without an expiry is not affected.
+    use_key(service, service.api_key)
+    assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
 
 
 async def test_a_key_is_looked_up_once_in_its_cache_time(make_service: MakeService) -> None:

@@ -144,9 +144,13 @@ class ServiceUnderTest:
             return await answer.read()
 
     async def new_key(
-        self, *, tenants: Iterable[str] | None = (TENANT,), scopes: Iterable[Scope] = ALL_SCOPES
+        self,
+        *,
+        tenants: Iterable[str] | None = (TENANT,),
+        scopes: Iterable[Scope] = ALL_SCOPES,
+        ttl: timedelta | None = None,
     ) -> str:
-        return await _new_key(self.settings, tenants, scopes)
+        return await _new_key(self.settings, tenants, scopes, ttl)
 
     async def age(self, attachment_id: str, by: timedelta) -> None:
         """Moves a session's whole life into the past, as if it had begun that much earlier."""
@@ -298,7 +302,10 @@ async def age(
 
 
 async def _new_key(
-    settings: Settings, tenants: Iterable[str] | None, scopes: Iterable[Scope]
+    settings: Settings,
+    tenants: Iterable[str] | None,
+    scopes: Iterable[Scope],
+    ttl: timedelta | None = None,
 ) -> str:
     key = ApiKey.generate()
     principal = Principal(
@@ -307,5 +314,6 @@ async def _new_key(
         scopes=frozenset(scopes),
     )
     async with open_database(database_options(settings)) as database:
-        await PostgresApiKeys(database).store(key.key_id, StoredKey(key.secret_digest, principal))
+        stored = StoredKey(key.secret_digest, principal)
+        await PostgresApiKeys(database).store(key.key_id, stored, ttl)
     return key.text

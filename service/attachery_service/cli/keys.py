@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from attachery_service.app.options import database_options
-from attachery_service.cli.arguments import add_ready_file, add_verb, seconds
+from attachery_service.cli.arguments import add_ready_file, add_verb, lifetime, seconds
 from attachery_service.cli.errors import CommandError
 from attachery_service.cli.ready_file import settings_of
 from attachery_service.domain import inputs
@@ -48,6 +48,7 @@ def _add_create(parser: ArgumentParser) -> None:
         metavar="S",
         help=f"may be repeated; one of: {', '.join(Scope)}",
     )
+    _add_ttl(parser, "lifetime of the key, such as 90d; unlimited by default")
 
 
 def _add_key_id(parser: ArgumentParser) -> None:
@@ -64,6 +65,11 @@ def _add_rotate(parser: ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long the old key remains valid; 0 by default",
     )
+    _add_ttl(parser, "lifetime of the new key; by default it expires when the old one does")
+
+
+def _add_ttl(parser: ArgumentParser, summary: str) -> None:
+    parser.add_argument("--ttl", type=lifetime, metavar="DURATION", help=summary)
 
 
 def _name(text: str) -> str:
@@ -81,7 +87,7 @@ async def create(options: Namespace) -> int:
     )
     key = ApiKey.generate()
     async with _keys(options) as keys:
-        await keys.store(key.key_id, StoredKey(key.secret_digest, principal))
+        await keys.store(key.key_id, StoredKey(key.secret_digest, principal), options.ttl)
     _show(key)
     return 0
 
@@ -107,8 +113,8 @@ async def rotate(options: Namespace) -> int:
     """Print a new key for the same principal, as `create` does, and revoke the old one."""
     key, overlap = ApiKey.generate(), timedelta(seconds=options.overlap)
     async with _keys(options) as keys:
-        if not await keys.rotate(options.id, key.key_id, key.secret_digest, overlap):
-            raise CommandError(f"there is no key {options.id!r}, or it was revoked")
+        if not await keys.rotate(options.id, key.key_id, key.secret_digest, overlap, options.ttl):
+            raise CommandError(f"there is no key {options.id!r}, or it was revoked or has expired")
     _show(key)
     return 0
 
@@ -132,6 +138,7 @@ def _line(key: ListedKey) -> dict[str, object]:
         "tenants": "*" if principal.tenants is None else sorted(principal.tenants),
         "scopes": sorted(principal.scopes),
         "create_time": _text(key.create_time),
+        "expire_time": principal.expire_time and _text(principal.expire_time),
         "revoke_time": key.revoke_time and _text(key.revoke_time),
     }
 

@@ -14,7 +14,7 @@ class ApiKeys(Protocol):
     """API keys in the database. Raises DatabaseUnavailable."""
 
     async def find(self, key_id: str) -> StoredKey | None:
-        """Returns a key that is not revoked, or None for an unknown id."""
+        """Returns a key that is neither revoked nor expired, or None for an unknown id."""
 
 
 class TokenVerifier(Protocol):

@@ -66,7 +66,7 @@ class _Cache(Generic[_Key, _Value]):
 
 
 class KeyCache:
-    """Caches API keys (the port `ApiKeys`). A revoked key works for up to `seconds` more.
+    """Caches API keys (the port `ApiKeys`). An ended key works for up to `seconds` more.
 
     If there are not too many keys, one statement reads all of them, at most every `seconds` and
     only for a call: looking up ten thousand keys one by one makes those calls a sixth more

@@ -39,7 +39,7 @@ class PostgresApiKeys:
         return {row["key_id"]: row for row in rows}
 
     async def list(self) -> Sequence[ListedKey]:
-        """All keys, revoked ones too, the oldest first."""
+        """All keys, revoked and expired ones too, the oldest first."""
         rows = await self.database.rows(query("keys/list_api_keys"))
         return [
             ListedKey(
@@ -51,8 +51,8 @@ class PostgresApiKeys:
             for row in rows
         ]
 
-    async def store(self, key_id: str, key: StoredKey) -> None:
-        """Adds a key, or replaces the one of this id."""
+    async def store(self, key_id: str, key: StoredKey, ttl: timedelta | None = None) -> None:
+        """Adds a key, or replaces the one of this id. It expires after `ttl`, or never."""
         principal = key.principal
         await self.database.row(
             query("keys/store_api_key"),
@@ -61,6 +61,7 @@ class PostgresApiKeys:
             secret_digest=key.secret_digest,
             tenants=None if principal.tenants is None else sorted(principal.tenants),
             scopes=sorted(principal.scopes),
+            ttl=ttl,
         )
 
     async def revoke(self, key_id: str) -> bool:
@@ -68,10 +69,18 @@ class PostgresApiKeys:
         row = await self.database.row(query("keys/revoke_api_key"), key_id=key_id)
         return row is not None
 
-    async def rotate(self, key_id: str, new_id: str, new_digest: bytes, overlap: timedelta) -> bool:
+    async def rotate(
+        self,
+        key_id: str,
+        new_id: str,
+        new_digest: bytes,
+        overlap: timedelta,
+        ttl: timedelta | None = None,
+    ) -> bool:
         """Adds a key for the same principal, and ends the old one after `overlap`.
 
-        Returns False if there is no usable key of this id.
+        The new one expires when the old one would have, or after `ttl` if given. Returns False if
+        there is no usable key of this id.
         """
         row = await self.database.row(
             query("keys/rotate_api_key"),
@@ -79,6 +88,7 @@ class PostgresApiKeys:
             new_id=new_id,
             secret_digest=new_digest,
             overlap=overlap,
+            ttl=ttl,
         )
         return row is not None
 
@@ -91,4 +101,6 @@ def _principal(row: Row) -> Principal:
     # A scope this release does not know grants nothing in it.
     scopes = frozenset(scope for scope in Scope if scope.value in row["scopes"])
     tenants = None if row["tenants"] is None else frozenset(row["tenants"])
-    return Principal(name=row["name"], tenants=tenants, scopes=scopes)
+    return Principal(
+        name=row["name"], tenants=tenants, scopes=scopes, expire_time=row["expire_time"]
+    )

@@ -1,4 +1,4 @@
--- A valid key: not revoked, or with a revocation time in the future.
-SELECT name, secret_digest, tenants, scopes
+-- A valid key.
+SELECT name, secret_digest, tenants, scopes, expire_time
 FROM api_keys
-WHERE key_id = :key_id AND (revoke_time IS NULL OR revoke_time > now())
+WHERE key_id = :key_id AND {keys/is_valid}

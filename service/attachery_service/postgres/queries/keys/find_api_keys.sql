@@ -1,5 +1,5 @@
 -- Valid keys, by the same condition as keys/find_api_key.sql.
-SELECT key_id, name, secret_digest, tenants, scopes
+SELECT key_id, name, secret_digest, tenants, scopes, expire_time
 FROM api_keys
-WHERE revoke_time IS NULL OR revoke_time > now()
+WHERE {keys/is_valid}
 LIMIT :limit
