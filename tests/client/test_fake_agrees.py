@@ -54,7 +54,7 @@ async def start(world: World, **own: Any) -> StartUploadSessionResponse:
 
 
 async def started(world: World, data: bytes | None = None, **own: Any) -> str:
-    """Returns the id of a PENDING session whose bytes are uploaded."""
+    """Returns the id of a PENDING session with uploaded bytes."""
     answer = await start(world, **own)
     if data is not None:
         await world.put(answer, data)

@@ -29,7 +29,7 @@ FAILED = pb.UPLOAD_SESSION_STATE_FAILED
 
 
 async def uploaded(service: ServiceUnderTest, body: bytes = BODY, **fields: Any) -> str:
-    """Returns the id of a session whose bytes are uploaded."""
+    """Returns the id of a session with uploaded bytes."""
     started = await service.start(**{"size_bytes": len(body), **fields})
     assert await service.send(started.target, body) < 300
     return started.session.attachment_id
@@ -468,7 +468,7 @@ async def test_fifty_parallel_completes_end_in_one_transition(
 
 
 async def test_the_loser_of_a_race_stores_no_outcome(make_service: MakeService) -> None:
-    # As in two processes, whose calls share no statement.
+    # As in two processes: their calls share no statement.
     service = await make_service(database_coalesce=False)
     attachment_id = await uploaded(service)
     async with service.row_locked(attachment_id):

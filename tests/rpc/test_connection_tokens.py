@@ -68,7 +68,7 @@ async def batch(service: ServiceUnderTest, *ids: str, request_id: str = "") -> A
 
 
 async def uploaded(service: ServiceUnderTest, **fields: Any) -> str:
-    """The id of a session whose bytes are uploaded."""
+    """The id of a session with uploaded bytes."""
     started = await service.start(**FILE, **fields)
     assert await service.send(started.target, BODY) < 300
     return started.session.attachment_id

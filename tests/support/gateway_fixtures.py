@@ -96,7 +96,7 @@ async def limited_service(
 
 @dataclass(frozen=True)
 class FragileService:
-    """A service whose database and object storage can be cut off."""
+    """A service with a database and object storage that can be cut off."""
 
     service: ServiceUnderTest
     database: Proxy

@@ -92,7 +92,7 @@ def form_request(key: str, **changes: object) -> TargetRequest:
 
 
 async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
-    """A body whose length HTTP does not declare."""
+    """A body without a declared length in HTTP."""
     yield body
 
 

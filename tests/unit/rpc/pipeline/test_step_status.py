@@ -25,7 +25,7 @@ OK = grpc.StatusCode.OK
 
 
 def ended() -> list[Call]:
-    """A call that succeeded, two that failed, and one whose caller has left."""
+    """A call that succeeded, two that failed, and one that its caller left."""
     plain = PlainStatusError(grpc.StatusCode.NOT_FOUND, "no such service")
     return [call(code=OK), call(error=TenantDenied()), call(error=plain), call()]
 
