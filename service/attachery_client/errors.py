@@ -133,7 +133,7 @@ class MalformedRequest(InvalidRequest):
 
 
 class RequestIdReused(InvalidRequest):
-    """This `request_id` was used for another payload in the last 24 hours."""
+    """This `request_id` was used for another payload in the last 24 hours. Metadata: `field`."""
 
     summary = "This request_id was used for another payload in the last 24 hours."
     reason = "REQUEST_ID_REUSED"

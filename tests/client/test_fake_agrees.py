@@ -248,8 +248,10 @@ class Scenarios:
         again = await start(world, request_id="once")
         assert again.session.attachment_id == first
         assert again.HasField("target")
-        with pytest.raises(errors.RequestIdReused):
+        with pytest.raises(errors.RequestIdReused) as caught:
             await start(world, request_id="once", filename="b.txt")
+        assert caught.value.facts == {"field": "request_id"}
+        assert caught.value.next_action == "RETRY_WITH_NEW_REQUEST_ID"
         await world.client.cancel_upload_session(first, tenant_id=TENANT)
         assert not (await start(world, request_id="once")).HasField("target")
 

@@ -59,7 +59,7 @@ async def pending(service: ServiceUnderTest, **fields: Any) -> str:
 
 
 async def uploaded(service: ServiceUnderTest, **fields: Any) -> str:
-    """Returns the id of a session whose bytes are uploaded."""
+    """Returns the id of a session with its bytes uploaded."""
     started = await service.start(**{"size_bytes": len(BODY), **fields})
     assert await service.send(started.target, BODY) < 300
     return started.session.attachment_id

@@ -168,7 +168,7 @@ async def test_a_request_id_with_another_payload_is_refused(service: ServiceUnde
     await service.start(size_bytes=6, request_id="r-1")
     refused = await failure(service.start(size_bytes=7, request_id="r-1"))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert refused.reason == "REQUEST_ID_REUSED"
+    assert (refused.reason, refused.facts["field"]) == ("REQUEST_ID_REUSED", "request_id")
     assert refused.facts["httpStatus"] == "400"
 
 

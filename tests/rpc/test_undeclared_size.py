@@ -1,4 +1,4 @@
-"""Purposes whose uploads of undeclared size are PUTs: verified at Complete, and never too large."""
+"""Uploads of undeclared size as PUTs: verified at Complete, and never too large."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class Serving:
         return await self.uploads.StartUploadSession(request, metadata=self.metadata(**more))
 
     async def uploaded(self) -> str:
-        """Returns the id of a session whose bytes are uploaded."""
+        """Returns the id of a session with its bytes uploaded."""
         started = await self.start()
         target = started.target
         async with self.http.request(

@@ -59,7 +59,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     Metadata: `maxCount`, `actualCount`.
     """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 16
-    """This `request_id` was used for another payload in the last 24 hours."""
+    """This `request_id` was used for another payload in the last 24 hours. Metadata: `field`."""
     ERROR_REASON_INVALID_ATTACHMENT_IDS: _ErrorReason.ValueType  # 17
     """No id in a call that needs at least one."""
     ERROR_REASON_INVALID_DOWNLOAD_TTL: _ErrorReason.ValueType  # 18
@@ -254,7 +254,7 @@ ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 15
 Metadata: `maxCount`, `actualCount`.
 """
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 16
-"""This `request_id` was used for another payload in the last 24 hours."""
+"""This `request_id` was used for another payload in the last 24 hours. Metadata: `field`."""
 ERROR_REASON_INVALID_ATTACHMENT_IDS: ErrorReason.ValueType  # 17
 """No id in a call that needs at least one."""
 ERROR_REASON_INVALID_DOWNLOAD_TTL: ErrorReason.ValueType  # 18

@@ -278,7 +278,7 @@ class InMemoryService:
         payload = request.SerializeToString(deterministic=True)
         for (*batch, _), (before, _) in self._outcomes.items():
             if batch == list(_key(request)[:-1]) and before != payload:
-                raise errors.RequestIdReused
+                raise errors.RequestIdReused(facts={"field": "request_id"})
 
     def _is_usable(self, request: Any, attachment_id: str) -> bool:
         return not self._resolve(request, attachment_id).status.code
@@ -310,7 +310,7 @@ class InMemoryService:
                 self._outcomes[key] = payload, error
         before, outcome = self._outcomes[key]
         if before != payload:
-            raise errors.RequestIdReused
+            raise errors.RequestIdReused(facts={"field": "request_id"})
         if isinstance(outcome, errors.AttacheryError):
             raise outcome
         return outcome

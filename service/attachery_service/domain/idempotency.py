@@ -34,7 +34,7 @@ class Outcome(Struct, frozen=True):
     def require_same_payload(self, request: RequestKey) -> None:
         """Raises RequestIdReused."""
         if self.payload_digest != request.payload_digest:
-            raise RequestIdReused
+            raise RequestIdReused(field="request_id")
 
 
 def request_key(
