@@ -67,7 +67,7 @@ class Model:
         return max([self.own_ends[attachment_id], *ends])
 
     def settle(self) -> None:
-        """Removes ended holds."""
+        """Marks the attachments that no retention or hold keeps."""
         self.gone |= {i for i in self.own_ends if self.end_of(i) <= self.now}
 
     def take(self, owner: str, ids: set[str], hold: resources_pb2.Hold, *, replaces: bool) -> None:
@@ -225,7 +225,7 @@ class Run:
         return self.chance.randint(1, 6) * HOUR
 
     def any_name(self) -> tuple[Lease | None, dict[str, Any]]:
-        """A hold, and its name: its id, or its owner if it is live."""
+        """A hold, and its name: its id, or its owner. None if the owner has no hold."""
         owner = self.any_owner()
         leases = list(self.model.leases.values())
         if not leases or self.chance.random() < 0.5:

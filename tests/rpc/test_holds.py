@@ -41,7 +41,7 @@ delete_when_consumed = true
 
 @pytest.fixture
 async def consuming(make_service: MakeService, tmp_path: Path) -> ServiceUnderTest:
-    """A service whose drafts are deleted once they are consumed."""
+    """A service that deletes drafts once they are consumed."""
     path = tmp_path / "purposes.toml"
     path.write_text(FILE, encoding="utf-8")
     return await make_service(purposes=path, max_stored_bytes=1000)

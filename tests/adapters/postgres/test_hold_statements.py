@@ -164,7 +164,7 @@ class World:
         return await PostgresSessions(self.database).resolve(TENANT, ids)
 
     async def wrongly_held(self) -> list[object]:
-        """Returns attachments whose end differs from that of their holds, as read or as stored."""
+        """Returns attachments with an end other than that of their holds, as read or as stored."""
         rows = await self.raw.fetch(_BY_HOLDS)
         sessions = await self.read([row["attachment_id"] for row in rows])
         return [row for row in rows if _is_wrong(row, sessions[row["attachment_id"]])]
@@ -345,6 +345,37 @@ async def test_the_work_grows_linearly_with_the_request(world: World) -> None:
             bound = statement.bind({"tenant_id": TENANT, **values})
             plan = json.loads(await connection.fetchval(explain, *bound))
             assert max(rows_seen(plan[0]["Plan"])) <= at_most, name
+
+
+async def test_a_replacement_that_drops_nothing_is_one_statement(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await world.make_ready(4)
+    await world.replace(ids[:2], "job")
+    await world.replace(ids[:3], "job")
+    monkeypatch.delattr(Database, "transaction")
+    for _ in range(2):
+        await world.replace(ids, "job")
+        assert await world.members("job") == set(ids)
+
+
+async def test_a_page_reads_only_its_own_holds(world: World) -> None:
+    ids = await world.make_ready(400)
+    takes = [world.take(ids[n : n + 5], f"job-{n}") for n in range(0, 400, 5)]
+    for started in range(0, len(takes), AT_ONCE):
+        await asyncio.gather(*takes[started : started + AT_ONCE])
+    await world.raw.execute("ANALYZE holds, held_attachments")
+    first = {"tenant_id": TENANT, "after": UUID(int=0), "limit": 51}
+    for name, values in (
+        ("holds/list", {"owner": "job-5", "attachment_id": None}),
+        ("holds/list", {"owner": "", "attachment_id": ids[7]}),
+        ("holds/list", {"owner": "job-5", "attachment_id": ids[7]}),
+        ("holds/get", {"hold_id": None, "owner": "job-5", "created_by": "tester"}),
+    ):
+        statement = query(name)
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}"
+        plan = json.loads(await world.raw.fetchval(explain, *statement.bind({**first, **values})))
+        assert max(rows_seen(plan[0]["Plan"])) <= 20, (name, values, plan)
 
 
 def rows_seen(node: dict[str, Any]) -> Iterator[float]:

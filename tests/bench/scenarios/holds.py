@@ -97,7 +97,7 @@ class _OnceAMinute:
         return resident_bytes(self.service.process.pid, peak=True)
 
     async def measure(self, world: World, callers: int, seconds: float) -> Sample:
-        """One round: an hour of the holds, whatever its `seconds`; `callers` is always 1."""
+        """One round: an hour of the holds, regardless of `seconds`; `callers` is always 1."""
         del seconds
         minutes = max(int(_MINUTES * world.effort.scale), 1)
         pool, latencies = self.service.database.pool, list[float]()
