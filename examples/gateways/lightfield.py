@@ -10,6 +10,7 @@ The tenant is the one of the key. Lightfield's scopes are scopes of the key: `fi
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from starlette.responses import JSONResponse, Response
 
@@ -19,6 +20,10 @@ from shared import Call, Gateway, iso, refused, status_of, value_of
 
 PURPOSES = ("meeting_transcript", "knowledge_user", "knowledge_workspace", "email_attachment")
 ANY_PURPOSE = "lightfield"
+
+PAGE = 25
+# The total is counted to this number, so no page lies beyond it.
+MAX_OFFSET = 10_000
 
 # Lightfield has no FAILED: wrong bytes end an upload as a cancellation does.
 STATUSES = {
@@ -58,7 +63,6 @@ async def create(call: Call) -> Response:
     if purpose and purpose not in PURPOSES:
         raise refused(400, "INVALID_PURPOSE", f"purpose must be one of {PURPOSES}.", "purpose")
     started = await call.client.start_upload_session(
-        tenant_id="",
         filename=value_of(body, "filename", str),
         content_type=value_of(body, "mimeType", str),
         size_bytes=value_of(body, "sizeBytes", int),
@@ -69,33 +73,48 @@ async def create(call: Call) -> Response:
 
 
 async def complete(call: Call) -> Response:
-    md5 = value_of(await call.json(optional=True), "md5", str, "")
+    md5 = value_of(await call.json(), "md5", str, "")
     if md5 and not re.fullmatch("[0-9a-f]{32}", md5):
         raise refused(400, "INVALID_CHECKSUM", "md5 must be 32 lower-case hex digits.", "md5")
     completed = await call.client.complete_upload_session(
-        id_of(call), tenant_id="", checksums={"md5": md5} if md5 else None
+        id_of(call), checksums={"md5": md5} if md5 else None
     )
     return JSONResponse(file_of(completed.session))
 
 
 async def cancel(call: Call) -> Response:
     """Only a pending file can be cancelled; the service would accept a cancelled one too."""
-    await call.json(optional=True)
-    found = await call.client.get_upload_session(id_of(call), tenant_id="")
+    await call.json()
+    found = await call.client.get_upload_session(id_of(call))
     if found.session.state == pb.UPLOAD_SESSION_STATE_CANCELLED:
         raise refused(409, "UPLOAD_CANCELLED", "The upload was cancelled.")
-    cancelled = await call.client.cancel_upload_session(id_of(call), tenant_id="")
+    cancelled = await call.client.cancel_upload_session(id_of(call))
     return JSONResponse(file_of(cancelled.session))
 
 
 async def retrieve(call: Call) -> Response:
-    found = await call.client.get_upload_session(id_of(call), tenant_id="")
+    found = await call.client.get_upload_session(id_of(call))
     return JSONResponse(file_of(found.session))
 
 
 async def url(call: Call) -> Response:
-    download = await call.client.create_download_url(id_of(call), tenant_id="")
+    download = await call.client.create_download_url(id_of(call))
     return JSONResponse({"url": download.url, "expiresAt": iso(download.expire_time)})
+
+
+async def list_files(call: Call) -> Response:
+    """The service has cursors, so the files before the offset are read and left out."""
+    limit = number_of(call, "limit", PAGE, least=1, most=PAGE)
+    offset = number_of(call, "offset", 0, least=0, most=MAX_OFFSET)
+    end = offset + limit
+    read = partial(call.client.list_upload_sessions, page_size=end)
+    page = await read(include_total=True)
+    total, sessions = page.total_count, list(page.sessions)
+    while page.next_page_token and len(sessions) < end:
+        page = await read(page_token=page.next_page_token)
+        sessions += page.sessions
+    files = [file_of(session) for session in sessions[offset:end]]
+    return JSONResponse({"data": files, "object": "list", "totalCount": total})
 
 
 def file_of(session: pb.UploadSession) -> dict[str, object]:
@@ -116,6 +135,14 @@ def id_of(call: Call) -> str:
     return str(call.request.path_params["id"])
 
 
+def number_of(call: Call, name: str, default: int, *, least: int, most: int) -> int:
+    """A number of the query. Raises AttacheryError."""
+    text = call.request.query_params.get(name, str(default))
+    if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise refused(400, "INVALID_PARAMETER", f"{name} must be {least} to {most}.", name)
+    return int(text)
+
+
 def refusal(error: AttacheryError, _: str) -> Response:
     status = status_of(error)
     status = STATUS_OF_REASON.get(error.reason) or SIMILAR_STATUS.get(status, status)
@@ -124,7 +151,7 @@ def refusal(error: AttacheryError, _: str) -> Response:
     if first is not None and first.description:
         body["message"] = first.description
     if status in (400, 422):
-        body["code"] = error.reason.lower()
+        body["code"] = (error.reason or error.code.name).lower()
     if first is not None and first.field:
         body["param"] = PARAMS.get(first.field, first.field)
     return JSONResponse({"error": body}, status)
@@ -133,6 +160,7 @@ def refusal(error: AttacheryError, _: str) -> Response:
 GATEWAY = Gateway(
     routes=[
         ("POST", "/v1/files", create),
+        ("GET", "/v1/files", list_files),
         ("GET", "/v1/files/{id}", retrieve),
         ("GET", "/v1/files/{id}/url", url),
         ("POST", "/v1/files/{id}/complete", complete),

@@ -10,10 +10,10 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import uvicorn
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -22,32 +22,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from attachery_client import AttacheryClient
+from attachery_client import AttacheryClient, CallInfo
 from attachery_client.errors import AttacheryError, Violation
 
 T = TypeVar("T")
-Handler = Callable[["Call"], Awaitable[Response]]
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A request, and a client that makes calls with its caller's credential."""
 
     request: Request
     client: AttacheryClient
     request_id: str
 
-    async def json(self, *, limit: int = 1 << 20, optional: bool = False) -> dict[str, Any]:
-        """The JSON object of the body; `optional`: {} without a body. Raises AttacheryError."""
+    async def json(self, limit: int = 1 << 20) -> dict[str, Any]:
+        """The JSON object of the body; no body is an empty object. Raises AttacheryError."""
         body = await self.request.body()
-        if optional and not body:
-            return {}
         if len(body) > limit:
             raise refused(413, "BODY_TOO_LARGE", f"The body is larger than {limit} bytes.")
-        if self.request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        if body and "application/json" not in self.request.headers.get("content-type", "").lower():
             raise refused(415, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json.")
         try:
-            value = json.loads(body)
+            value = json.loads(body or "{}")
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
@@ -58,10 +54,9 @@ class Call:
 def value_of(body: Mapping[str, Any], name: str, kind: type[T], default: T | None = None) -> T:
     """A value of the type, or the default if it is null or absent. Raises AttacheryError."""
     value = default if body.get(name) is None else body[name]
-    if value is None:
-        raise refused(400, "PARAMETER_MISSING", f"{name} is required.", name)
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise refused(400, "INVALID_TYPE", f"{name} must be a {kind.__name__}.", name)
+        reason = "PARAMETER_MISSING" if value is None else "INVALID_TYPE"
+        raise refused(400, reason, f"{name} must be a {kind.__name__}.", name)
     return value
 
 
@@ -73,10 +68,8 @@ def refused(status: int, reason: str, message: str, field: str = "") -> Attacher
 
 def status_of(error: AttacheryError) -> int:
     """The HTTP status of an error. A malformed id is refused like an unknown one."""
-    if error.reason == "INVALID_ATTACHMENT_ID":
-        return 404
-    unanswered = {"UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504}
-    return error.http_status or unanswered.get(error.code.name, 500)
+    unanswered = {"UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504}.get(error.code.name, 500)
+    return 404 if error.reason == "INVALID_ATTACHMENT_ID" else error.http_status or unanswered
 
 
 def iso(time: Timestamp) -> str:
@@ -86,16 +79,15 @@ def iso(time: Timestamp) -> str:
 
 def bearer(request: Request) -> str | None:
     """The key of `Authorization: Bearer KEY`; "?" for another form, None without the header."""
-    header = request.headers.get("authorization")
-    found = re.fullmatch(r"(?i:bearer) +([\x21-\x7e]+)", header or "")
-    return None if header is None else found[1] if found else "?"
+    header = request.headers.get("authorization", "")
+    found = re.fullmatch(r"(?i:bearer) +([\x21-\x7e]+)", header)
+    return found[1] if found else "?" if header else None
 
 
-@dataclass(frozen=True)
-class Gateway:
+class Gateway(NamedTuple):
     """An API: its routes (method, path, handler), the form of its errors, and its credential."""
 
-    routes: Sequence[tuple[str, str, Handler]]
+    routes: Sequence[tuple[str, str, Callable[[Call], Awaitable[Response]]]]
     refusal: Callable[[AttacheryError, str], Response]
     credential: Callable[[Request], str | None] = bearer
 
@@ -111,40 +103,48 @@ class Gateway:
         options = parser.parse_args()
         serve = partial(self._serve, options)
         routes = [Route(p, partial(serve, h), methods=[m]) for m, p, h in self.routes]
-        app = Starlette(routes=routes, exception_handlers={404: self._no_route}, lifespan=_ready)
-        host, _, port = options.listen.rpartition(":")
-        try:
-            config = uvicorn.Config(app, host.strip("[]"), int(port), log_level="warning")
-            listener = config.bind_socket()
-        except (ValueError, OverflowError):
-            parser.error(f"{options.listen} is not HOST:PORT")
+        forms = {404: lambda *_: self.refusal(refused(404, "NO_SUCH_ROUTE", "No such route."), "")}
+        app = Starlette(routes=routes, exception_handlers=forms, lifespan=partial(_ready, options))
+        address = re.fullmatch(r"(.+):(\d{1,5})", options.listen) or parser.error("no HOST:PORT")
+        host, port = address.groups()
+        config = uvicorn.Config(app, host.strip("[]"), int(port), log_level="warning")
+        listener = config.bind_socket()
         listener.listen()
-        app.state.ready = (options.ready_file, f"http://{host}:{listener.getsockname()[1]}")
+        options.url = f"http://{host}:{listener.getsockname()[1]}"
         uvicorn.Server(config).run(sockets=[listener])
 
-    async def _serve(self, options: Any, handler: Handler, request: Request) -> Response:
-        request_id, key = str(uuid.uuid4()), self.credential(request) or options.api_key
+    async def _serve(self, options: Any, handler: Any, request: Request) -> Response:
+        calls, request_id = list[CallInfo](), str(uuid.uuid4())
         try:
+            key = self.credential(request) or options.api_key
             if key is None:
                 raise refused(401, "CREDENTIALS_MISSING", "The call has no credential.")
-            async with AttacheryClient(options.target, api_key=key) as client:
-                response = await handler(Call(request, client, request_id))
-        except ValueError as error:  # a value that no message can hold
-            response = self.refusal(refused(400, "INVALID_VALUE", str(error)), request_id)
+            metadata = {"x-request-id": request_id}
+            client = options.client.bound(api_key=key, metadata=metadata, on_call=calls.append)
+            response: Response = await handler(Call(request, client, request_id))
         except AttacheryError as error:
-            response = self.refusal(error, error.request_id or request_id)
-        response.headers["x-request-id"] = request_id
+            response = self.refusal(error, request_id)
+        except ValueError as error:  # no message can hold a value
+            response = self.refusal(refused(400, "INVALID_VALUE", str(error)), request_id)
+        response.headers.update(_headers(request_id, calls[-1] if calls else None))
         return response
 
-    async def _no_route(self, *_: Any) -> Response:
-        return self.refusal(refused(404, "NO_SUCH_ROUTE", "There is no such route."), "")
+
+def _headers(request_id: str, call: CallInfo | None) -> dict[str, str]:
+    headers = {"x-request-id": request_id}
+    if call and call.rate_limit:
+        figures = asdict(call.rate_limit) | {"reset": int(call.rate_limit.reset.timestamp())}
+        headers |= {f"x-ratelimit-{name}": str(figure) for name, figure in figures.items()}
+    if call and call.retry_after:
+        headers["retry-after"] = str(int(call.retry_after.total_seconds()) + 1)
+    return headers
 
 
 @asynccontextmanager
-async def _ready(app: Starlette) -> AsyncIterator[None]:
-    ready_file, url = app.state.ready
-    if ready_file is not None:
-        draft = ready_file.with_suffix(".new")
-        draft.write_text(json.dumps({"url": url}), encoding="utf-8")
-        draft.replace(ready_file)
-    yield
+async def _ready(options: Any, _: Starlette) -> AsyncIterator[None]:
+    async with AttacheryClient(options.target, api_key=None) as options.client:
+        if options.ready_file is not None:
+            draft = options.ready_file.with_suffix(".new")
+            draft.write_text(json.dumps({"url": options.url}), encoding="utf-8")
+            draft.replace(options.ready_file)
+        yield

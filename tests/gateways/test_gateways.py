@@ -109,7 +109,7 @@ async def test_a_gateway_stops_at_a_signal_and_removes_nothing_else(
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999", "256.0.0.1:0"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:x", "256.0.0.1:0"])
 async def test_an_address_that_cannot_be_used_is_refused_without_a_traceback(
     tmp_path: Path, address: str
 ) -> None:
