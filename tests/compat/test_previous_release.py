@@ -130,6 +130,8 @@ async def test_services_of_both_releases_share_a_database_while_they_are_exchang
             seen = flow(sys.executable, previous_service, sources=True)
 
     assert [answer.session.state for answer in crossed] == [READY, READY]
+    for answer in repeated:
+        answer.ClearField("next_step")  # which the previous release does not have
     assert repeated[0] == repeated[1]
     assert seen == {**SEEN, "listed": [CANCELLED, PENDING, READY, READY]}
 

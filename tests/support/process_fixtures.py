@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
+import asyncpg
 import grpc
 import pytest
 
 from attachery.v1 import attachments_pb2_grpc, upload_sessions_pb2, upload_sessions_pb2_grpc
 from attachery_client import AttacheryClient
-from attachery_service.domain.credentials import ApiKey, StoredKey
-from attachery_service.domain.identity import ALL_SCOPES, Principal
-from attachery_service.postgres.database import DatabaseOptions, open_database
-from attachery_service.postgres.repositories.api_keys import PostgresApiKeys
+from attachery_service.domain.credentials import ApiKey
+from attachery_service.domain.identity import ALL_SCOPES
 from support.commands import run
 from support.processes import Done, Process, eventually, started
 from support.service_fixtures import TENANT
@@ -221,9 +220,16 @@ async def serving(process: Process, database_url: str) -> AsyncIterator[Serving]
 
 
 async def stored_key(database_url: str) -> str:
-    """Stores a key with all permissions in TENANT."""
+    """Stores a key with all permissions in TENANT, also in the schema of the previous release."""
     key = ApiKey.generate()
-    principal = Principal(name="operator", tenants=frozenset({TENANT}), scopes=ALL_SCOPES)
-    async with open_database(DatabaseOptions(url=database_url)) as database:
-        await PostgresApiKeys(database).store(key.key_id, StoredKey(key.secret_digest, principal))
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "INSERT INTO api_keys (key_id, name, secret_digest, tenants, scopes) "
+        "VALUES ($1, 'operator', $2, $3, $4)",
+        key.key_id,
+        key.secret_digest,
+        [TENANT],
+        sorted(ALL_SCOPES),
+    )
+    await connection.close()
     return key.text
