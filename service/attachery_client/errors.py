@@ -36,6 +36,7 @@ AttacheryError
 ├── ResourceExhausted           a limit of the caller or tenant; nothing was changed
 │   ├── PendingSessionsLimit
 │   ├── StorageQuotaExceeded
+│   ├── AttachmentsLimit
 │   └── RateLimited
 ├── Aborted
 │   ├── ObjectChanging
@@ -73,6 +74,7 @@ __all__ = [
     "AttacheryError",
     "AttachmentHeld",
     "AttachmentNotFound",
+    "AttachmentsLimit",
     "BatchAborted",
     "ChecksumMismatch",
     "ContentTypeMismatch",
@@ -387,6 +389,18 @@ class StorageQuotaExceeded(ResourceExhausted):
 
     summary = "The tenant's pending or stored bytes would exceed its quota."
     reason = "STORAGE_QUOTA_EXCEEDED"
+    next_action = "RAISE_LIMIT"
+
+
+class AttachmentsLimit(ResourceExhausted):
+    """The tenant has too many attachments, pending sessions included.
+
+    Metadata: `tenantId`, `quota`, `limit`, `used`, `asked`; `purpose` if the limit is that of the
+    purpose.
+    """
+
+    summary = "The tenant has too many attachments; delete some, or wait for targets to end."
+    reason = "ATTACHMENTS_LIMIT"
     next_action = "RAISE_LIMIT"
 
 

@@ -42,6 +42,8 @@ CONTRADICTIONS = [
     ({"seal": SECRET}, "ATTACHERY_SEAL: "),
     ({"max_size": "0"}, "ATTACHERY_MAX_SIZE: "),
     ({"max_pending_sessions": "-1"}, "ATTACHERY_MAX_PENDING_SESSIONS: "),
+    ({"max_attachments": "-1"}, "ATTACHERY_MAX_ATTACHMENTS: "),
+    ({"max_attachments": "1k"}, "ATTACHERY_MAX_ATTACHMENTS: "),
     ({"max_stored_bytes": "1e99"}, "ATTACHERY_MAX_STORED_BYTES: "),
     ({"drain_time": "-1"}, "ATTACHERY_DRAIN_TIME: "),
     ({"rate_limit_read": "fast"}, "ATTACHERY_RATE_LIMIT_READ: must be CALLS/UNIT"),

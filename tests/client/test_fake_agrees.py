@@ -308,7 +308,10 @@ class Scenarios:
         used = answer.usage
         assert (used.pending_sessions, used.stored_bytes) == (3, 6)
         assert used.pending_bytes == 157_286_400 + 12
+        assert (used.attachments, used.purpose_attachments) == (4, 4)
         assert not used.HasField("max_pending_sessions")
+        assert not used.HasField("max_attachments")
+        assert not answer.policy.HasField("max_attachments")
         with pytest.raises(errors.InvalidRequest):
             await world.client.get_upload_policy(tenant_id=TENANT, purpose="unknown")
 
@@ -407,6 +410,7 @@ class Scenarios:
         assert [s.attachment_id for s in listed.sessions] == [attachment_id]
         usage = (await client.get_upload_policy(tenant_id=TENANT)).usage
         assert (usage.pending_sessions, usage.stored_bytes) == (0, 0)
+        assert (usage.attachments, usage.purpose_attachments) == (0, 0)
 
     async def test_an_updated_attachment(self, world: World) -> None:
         attachment_id, client = await ready(world), world.client

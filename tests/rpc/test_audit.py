@@ -166,7 +166,7 @@ async def test_a_finding_has_the_expected_and_the_actual_value(
         f"etag {etag(BODY)}, {size} bytes",
     )
     assert by_place[stray].HasField("since_time")
-    used = "0 pending sessions, 0 pending bytes, {} stored bytes"
+    used = "0 pending sessions, 0 pending bytes, {} stored bytes, 4 attachments (default 4)"
     assert by_place[counted].expected == used.format(4 * size)
     assert by_place[counted].actual == used.format(4 * size + 5)
     assert by_place[kept].expected < by_place[kept].actual

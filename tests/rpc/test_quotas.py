@@ -317,6 +317,8 @@ async def test_the_policy_shows_limits_quotas_and_usage(
         stored_bytes=6,
         max_pending_bytes=100,
         max_stored_bytes=200,
+        attachments=2,
+        purpose_attachments=1,
     )
     assert (await policy(service)).policy.purpose == "default"
 

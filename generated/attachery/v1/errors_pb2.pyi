@@ -154,6 +154,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The tenant's pending or stored bytes would exceed its quota. Metadata: `tenantId`, `quota`,
     `limit`, `used`, `asked`.
     """
+    ERROR_REASON_ATTACHMENTS_LIMIT: _ErrorReason.ValueType  # 63
+    """The tenant has too many attachments, pending sessions included. Metadata: `tenantId`, `quota`,
+    `limit`, `used`, `asked`; `purpose` if the limit is that of the purpose.
+    """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 62
     """The caller makes too many calls; `RetryInfo` has the time to wait before the next one.
     Metadata: `limit`, `category`.
@@ -348,6 +352,10 @@ ERROR_REASON_PENDING_SESSIONS_LIMIT: ErrorReason.ValueType  # 60
 ERROR_REASON_STORAGE_QUOTA_EXCEEDED: ErrorReason.ValueType  # 61
 """The tenant's pending or stored bytes would exceed its quota. Metadata: `tenantId`, `quota`,
 `limit`, `used`, `asked`.
+"""
+ERROR_REASON_ATTACHMENTS_LIMIT: ErrorReason.ValueType  # 63
+"""The tenant has too many attachments, pending sessions included. Metadata: `tenantId`, `quota`,
+`limit`, `used`, `asked`; `purpose` if the limit is that of the purpose.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 62
 """The caller makes too many calls; `RetryInfo` has the time to wait before the next one.

@@ -913,6 +913,7 @@ class UploadPolicy(google.protobuf.message.Message):
     ROUTES_FIELD_NUMBER: builtins.int
     ALLOW_EMPTY_FIELD_NUMBER: builtins.int
     UNDECLARED_SIZE_FIELD_NUMBER: builtins.int
+    MAX_ATTACHMENTS_FIELD_NUMBER: builtins.int
     purpose: builtins.str
     """Name of the purpose."""
     max_size_bytes: builtins.int
@@ -933,6 +934,10 @@ class UploadPolicy(google.protobuf.message.Message):
     """An upload of 0 bytes is accepted: Start and Complete accept a `size_bytes` of 0."""
     undeclared_size: global___UploadPolicy.UndeclaredSize.ValueType
     """Target of an upload whose size Start does not declare."""
+    max_attachments: builtins.int
+    """Largest number of attachments of this purpose in one tenant, including sessions whose target can
+    still write; absent without a limit. `UploadUsage.purpose_attachments` is their number.
+    """
     @property
     def allowed_content_types(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Accepted media types, with `image/*` for all images; empty: every type."""
@@ -990,9 +995,11 @@ class UploadPolicy(google.protobuf.message.Message):
         routes: collections.abc.Iterable[global___UploadRoute] | None = ...,
         allow_empty: builtins.bool = ...,
         undeclared_size: global___UploadPolicy.UndeclaredSize.ValueType = ...,
+        max_attachments: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["default_ttl", b"default_ttl", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["allow_empty", b"allow_empty", "allowed_content_types", b"allowed_content_types", "checksum_required", b"checksum_required", "default_ttl", b"default_ttl", "delete_when_consumed", b"delete_when_consumed", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_size_bytes", b"max_size_bytes", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention", "purpose", b"purpose", "routes", b"routes", "size_required", b"size_required", "sniffing", b"sniffing", "terminal_on_mismatch", b"terminal_on_mismatch", "undeclared_size", b"undeclared_size"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_max_attachments", b"_max_attachments", "default_ttl", b"default_ttl", "max_attachments", b"max_attachments", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max_attachments", b"_max_attachments", "allow_empty", b"allow_empty", "allowed_content_types", b"allowed_content_types", "checksum_required", b"checksum_required", "default_ttl", b"default_ttl", "delete_when_consumed", b"delete_when_consumed", "max_attachments", b"max_attachments", "max_metadata_retention", b"max_metadata_retention", "max_object_retention", b"max_object_retention", "max_size_bytes", b"max_size_bytes", "max_ttl", b"max_ttl", "metadata_retention", b"metadata_retention", "min_ttl", b"min_ttl", "object_retention", b"object_retention", "purpose", b"purpose", "routes", b"routes", "size_required", b"size_required", "sniffing", b"sniffing", "terminal_on_mismatch", b"terminal_on_mismatch", "undeclared_size", b"undeclared_size"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_max_attachments", b"_max_attachments"]) -> typing.Literal["max_attachments"] | None: ...
 
 global___UploadPolicy = UploadPolicy
 
@@ -1008,6 +1015,9 @@ class UploadUsage(google.protobuf.message.Message):
     MAX_PENDING_SESSIONS_FIELD_NUMBER: builtins.int
     MAX_PENDING_BYTES_FIELD_NUMBER: builtins.int
     MAX_STORED_BYTES_FIELD_NUMBER: builtins.int
+    ATTACHMENTS_FIELD_NUMBER: builtins.int
+    MAX_ATTACHMENTS_FIELD_NUMBER: builtins.int
+    PURPOSE_ATTACHMENTS_FIELD_NUMBER: builtins.int
     pending_sessions: builtins.int
     """Sessions that are PENDING, or ended while their target can still write."""
     pending_bytes: builtins.int
@@ -1020,6 +1030,14 @@ class UploadUsage(google.protobuf.message.Message):
     """Largest number of pending bytes."""
     max_stored_bytes: builtins.int
     """Largest number of stored bytes, including pending bytes."""
+    attachments: builtins.int
+    """READY attachments, and sessions that are PENDING or ended while their target can still write."""
+    max_attachments: builtins.int
+    """Largest number of attachments."""
+    purpose_attachments: builtins.int
+    """Attachments of the requested purpose, of those in `attachments`. Their limit is
+    `UploadPolicy.max_attachments`.
+    """
     def __init__(
         self,
         *,
@@ -1029,9 +1047,14 @@ class UploadUsage(google.protobuf.message.Message):
         max_pending_sessions: builtins.int | None = ...,
         max_pending_bytes: builtins.int | None = ...,
         max_stored_bytes: builtins.int | None = ...,
+        attachments: builtins.int = ...,
+        max_attachments: builtins.int | None = ...,
+        purpose_attachments: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_max_pending_bytes", b"_max_pending_bytes", "_max_pending_sessions", b"_max_pending_sessions", "_max_stored_bytes", b"_max_stored_bytes", "max_pending_bytes", b"max_pending_bytes", "max_pending_sessions", b"max_pending_sessions", "max_stored_bytes", b"max_stored_bytes"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_max_pending_bytes", b"_max_pending_bytes", "_max_pending_sessions", b"_max_pending_sessions", "_max_stored_bytes", b"_max_stored_bytes", "max_pending_bytes", b"max_pending_bytes", "max_pending_sessions", b"max_pending_sessions", "max_stored_bytes", b"max_stored_bytes", "pending_bytes", b"pending_bytes", "pending_sessions", b"pending_sessions", "stored_bytes", b"stored_bytes"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_max_attachments", b"_max_attachments", "_max_pending_bytes", b"_max_pending_bytes", "_max_pending_sessions", b"_max_pending_sessions", "_max_stored_bytes", b"_max_stored_bytes", "max_attachments", b"max_attachments", "max_pending_bytes", b"max_pending_bytes", "max_pending_sessions", b"max_pending_sessions", "max_stored_bytes", b"max_stored_bytes"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max_attachments", b"_max_attachments", "_max_pending_bytes", b"_max_pending_bytes", "_max_pending_sessions", b"_max_pending_sessions", "_max_stored_bytes", b"_max_stored_bytes", "attachments", b"attachments", "max_attachments", b"max_attachments", "max_pending_bytes", b"max_pending_bytes", "max_pending_sessions", b"max_pending_sessions", "max_stored_bytes", b"max_stored_bytes", "pending_bytes", b"pending_bytes", "pending_sessions", b"pending_sessions", "purpose_attachments", b"purpose_attachments", "stored_bytes", b"stored_bytes"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_max_attachments", b"_max_attachments"]) -> typing.Literal["max_attachments"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_max_pending_bytes", b"_max_pending_bytes"]) -> typing.Literal["max_pending_bytes"] | None: ...
     @typing.overload

@@ -126,10 +126,13 @@ class InMemoryService:
         uploads = [u for u in self.uploads.values() if u.session.tenant_id == request.tenant_id]
         # The fake does not track the expiry of the target of a cancelled session.
         pending = [u.session for u in uploads if u.state not in _SETTLED]
+        stored = [u.session for u in uploads if u.state == "READY"]
         usage = sessions.UploadUsage(
             pending_sessions=len(pending),
             pending_bytes=sum(reserved_bytes(session) for session in pending),
-            stored_bytes=sum(u.session.size_bytes for u in uploads if u.state == "READY"),
+            stored_bytes=sum(session.size_bytes for session in stored),
+            attachments=len(pending + stored),
+            purpose_attachments=sum(s.purpose == "default" for s in pending + stored),
         )
         return sessions.GetUploadPolicyResponse(
             policy=default_policy(self._undeclared_size, allow_empty=self._allow_empty),

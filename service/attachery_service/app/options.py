@@ -84,6 +84,7 @@ def common_limits(settings: Settings) -> Limits:
         max_pending_sessions=settings.max_pending_sessions,
         max_pending_bytes=settings.max_pending_bytes,
         max_stored_bytes=settings.max_stored_bytes,
+        max_attachments=settings.max_attachments,
     )
 
 

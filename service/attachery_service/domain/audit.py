@@ -178,9 +178,10 @@ def _object_text(etag: str, size: int | None) -> str:
 
 
 def _usage_text(usage: Usage) -> str:
+    by_purpose = ", ".join(f"{name} {count}" for name, count in sorted(usage.by_purpose.items()))
     return (
         f"{usage.pending_sessions} pending sessions, {usage.pending_bytes} pending bytes, "
-        f"{usage.stored_bytes} stored bytes"
+        f"{usage.stored_bytes} stored bytes, {usage.attachments} attachments ({by_purpose})"
     )
 
 

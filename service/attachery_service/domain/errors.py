@@ -10,6 +10,7 @@ __all__ = [
     "AttacheryError",
     "AttachmentHeld",
     "AttachmentNotFound",
+    "AttachmentsLimit",
     "BatchAborted",
     "ChecksumMismatch",
     "ContentTypeMismatch",
@@ -256,6 +257,12 @@ class PendingSessionsLimit(ResourceExhausted):
 class StorageQuotaExceeded(ResourceExhausted):
     summary = "The tenant's pending or stored bytes would exceed its quota."
     reason = "STORAGE_QUOTA_EXCEEDED"
+    next_action = "RAISE_LIMIT"
+
+
+class AttachmentsLimit(ResourceExhausted):
+    summary = "The tenant has too many attachments; delete some, or wait for targets to end."
+    reason = "ATTACHMENTS_LIMIT"
     next_action = "RAISE_LIMIT"
 
 

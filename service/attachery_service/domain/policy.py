@@ -78,14 +78,16 @@ class Policy:
     """The limits and options of the sessions of one purpose. Sizes in bytes.
 
     `allowed_content_types`: `image/png`, or `image/*` for all image types; empty for any.
-    `allow_empty`: an object of 0 bytes is a valid upload. `terminal_on_mismatch` False: after a
-    mismatch, the session stays PENDING, and its target can replace the bytes; an object above
-    `max_size` is final nevertheless.
+    `max_attachments`: the attachments of this purpose that one tenant may have, including pending
+    sessions; None without a limit. `allow_empty`: an object of 0 bytes is a valid upload.
+    `terminal_on_mismatch` False: after a mismatch, the session stays PENDING, and its target can
+    replace the bytes; an object above `max_size` is final nevertheless.
     `delete_when_consumed`: releasing the last hold as consumed deletes the bytes. `routes`:
     recommended ways for a file to reach the system that uses this service, the smallest first.
     """
 
     max_size: int = DEFAULT_MAX_SIZE
+    max_attachments: int | None = None
     allow_empty: bool = False
     size_required: bool = False
     undeclared_size: UndeclaredSize = UndeclaredSize.FORM

@@ -81,6 +81,8 @@ def start_row(new: NewSession, request: RequestKey | None, limits: Limits) -> Js
         "max_pending_sessions": limits.max_pending_sessions,
         "max_pending_bytes": limits.max_pending_bytes,
         "max_stored_bytes": limits.max_stored_bytes,
+        "max_attachments": limits.max_attachments,
+        "max_of_purpose": command.policy.max_attachments,
         **request_row(request),
     }
     # PostgreSQL reads an absent value as NULL, and faster than a null.

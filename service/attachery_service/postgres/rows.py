@@ -66,6 +66,8 @@ def to_usage(row: Row) -> Usage:
         pending_sessions=row["pending_sessions"],
         pending_bytes=row["pending_bytes"],
         stored_bytes=row["stored_bytes"],
+        attachments=row["attachments"],
+        by_purpose=json.loads(row["by_purpose"]),
     )
 
 

@@ -5,6 +5,7 @@ max_size = "150MiB"             # or bytes
 
 [avatar]
 max_size = 5242880
+max_attachments = 1000         # of each tenant; no limit if omitted
 size_required = true
 undeclared_size = "form"       # or "put"
 allow_empty = false            # whether an upload of 0 bytes is good
@@ -32,6 +33,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from attachery_service.domain.content_types import is_media_type
 from attachery_service.domain.idempotency import REQUEST_ID_LIFETIME
 from attachery_service.domain.policy import DEFAULT_PURPOSE, Policy, Route, Sniffing, UndeclaredSize
+from attachery_service.domain.quota import MAX_LIMIT
 from attachery_service.settings.quantities import AnyCase, Bytes, duration
 from attachery_service.settings.toml import open_tables
 
@@ -57,6 +59,7 @@ class PurposeTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     max_size: Annotated[int, Field(gt=0, le=5 * 2**30), Bytes]
+    max_attachments: Annotated[int, Field(ge=0, le=MAX_LIMIT, strict=True)] | None
     allow_empty: bool
     size_required: bool
     undeclared_size: Annotated[UndeclaredSize, AnyCase]

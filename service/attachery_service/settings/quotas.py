@@ -2,6 +2,7 @@
 
 ["acme"]                            # the tenant's id; the quotes are needed if it has a dot
 max_pending_sessions = 1000
+max_attachments = 100000
 max_pending_bytes = "100GiB"         # or bytes
 max_stored_bytes = "unlimited"      # an omitted limit is that of the settings
 """
@@ -40,6 +41,7 @@ class QuotaTable(BaseModel):
     max_pending_sessions: _Limit
     max_pending_bytes: _SizeLimit
     max_stored_bytes: _SizeLimit
+    max_attachments: _Limit
 
     def limits(self) -> Limits:
         given = self.model_dump()

@@ -282,6 +282,11 @@ class Settings(ProcessSettings):
         None,
         description="Per tenant: bytes of attachments, including pending bytes.",
     )
+    max_attachments: Limit | None = Field(
+        None,
+        description="Per tenant: attachments, including pending sessions. A purpose can have a "
+        "limit of its own.",
+    )
     quotas: Path | None = Field(
         None,
         description="TOML file of tenants with their own limits.",

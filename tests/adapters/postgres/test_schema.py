@@ -54,6 +54,7 @@ async def test_an_impossible_row_cannot_be_stored(service: ServiceUnderTest, cha
         "pending_bytes = -1",
         "stored_bytes = -1",
         "pending_sessions = 0, pending_bytes = 1",
+        "attachments = -1",
         "shard = 16",
     ],
 )
@@ -98,6 +99,7 @@ async def test_every_table_of_tenants_is_keyed_by_tenant_first(service: ServiceU
         "connections/revoke",
         "connections/find_revoke_time",
         "usage/open",
+        "usage/open_purpose",
         "usage/release_due",
         "usage/find",
     ],

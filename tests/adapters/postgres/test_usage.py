@@ -13,16 +13,14 @@ import asyncpg
 import pytest
 
 from attachery_service.domain.checksums import Checksums
-from attachery_service.domain.declarations import Declaration, Disposition
 from attachery_service.domain.errors import AttacheryError, ResourceExhausted
 from attachery_service.domain.idempotency import RequestKey
 from attachery_service.domain.lookups import SessionLookup
-from attachery_service.domain.new_session import NewSession, StartCommand
+from attachery_service.domain.new_session import NewSession
 from attachery_service.domain.policy import Policy
 from attachery_service.domain.quota import Limits, Usage
 from attachery_service.domain.sessions import (
     Failure,
-    Seal,
     SealedObject,
 )
 from attachery_service.domain.transitions import Completion, Rejection
@@ -31,46 +29,28 @@ from attachery_service.postgres.repositories.batches import PostgresBatches
 from attachery_service.postgres.repositories.sessions import PostgresSessions
 from attachery_service.postgres.repositories.sweep import PostgresSweep
 from attachery_service.postgres.repositories.usage import PostgresUsage
+from support.new_sessions import new_session as new_session_of
 from support.service_fixtures import TENANT, age
 
 MAX_SIZE = 40
-LIMITS = Limits(max_pending_sessions=24, max_pending_bytes=400, max_stored_bytes=800)
+LIMITS = Limits(
+    max_pending_sessions=24, max_pending_bytes=400, max_stored_bytes=800, max_attachments=40
+)
+# No limit for the purpose `default`.
+MAX_OF_PURPOSE = {"few": 3, "some": 9}
 AT_ONCE = 24
 HOUR = timedelta(hours=1)
 REJECTION = Rejection(Failure("SIZE_MISMATCH", {}), ())
 
 
-def new_session(size: int | None) -> NewSession:
-    command = StartCommand(
-        tenant_id=TENANT,
-        request=None,
-        declaration=Declaration(
-            filename="a",
-            content_type="text/plain",
-            size=size,
-            checksums=Checksums(),
-            content_id=None,
-            disposition=Disposition.ATTACHMENT,
-            is_inline=False,
-            metadata={},
-        ),
-        purpose="default",
-        policy=Policy(max_size=MAX_SIZE, min_ttl=timedelta(minutes=1), max_ttl=HOUR),
-        ttl=HOUR,
-        expire_time=None,
-        object_retention=HOUR,
-        metadata_retention=HOUR,
-        auto_complete=False,
-        validate_only=False,
+def new_session(size: int | None, purpose: str = "default") -> NewSession:
+    policy = Policy(
+        max_size=MAX_SIZE,
+        max_attachments=MAX_OF_PURPOSE.get(purpose),
+        min_ttl=timedelta(minutes=1),
+        max_ttl=HOUR,
     )
-    return NewSession(
-        command=command,
-        attachment_id=uuid4(),
-        upload_key="k",
-        seal=Seal.COPY,
-        created_by="tester",
-        subject=None,
-    )
+    return new_session_of(size, tenant_id=TENANT, purpose=purpose, policy=policy)
 
 
 def completion(size: int) -> Completion:
@@ -111,7 +91,8 @@ class World:
         return event
 
     async def start(self) -> None:
-        new = new_session(self.chance.choice([None, 1, 7, MAX_SIZE]))
+        purpose = self.chance.choice(["default", *MAX_OF_PURPOSE])
+        new = new_session(self.chance.choice([None, 1, 7, MAX_SIZE]), purpose)
         request = self.chance.choice([None, self._request("Start")])
         dry_run = request is None and self.chance.random() < 0.1
         try:
@@ -178,42 +159,65 @@ async def world(database_url: str) -> AsyncIterator[World]:
         )
 
 
-async def counted(world: World) -> dict[int, tuple[int, int, int]]:
+Counts = dict[int, tuple[int, ...]]
+ByPurpose = dict[tuple[str, int], int]
+
+
+async def counted(world: World) -> tuple[Counts, ByPurpose]:
     rows = await world.raw.fetch(
-        "SELECT shard, pending_sessions, pending_bytes, stored_bytes FROM tenant_usage"
+        "SELECT shard, pending_sessions, pending_bytes, stored_bytes, attachments FROM tenant_usage"
     )
-    return {row[0]: (row[1], row[2], row[3]) for row in rows if any(tuple(row)[1:])}
+    counts = {row[0]: tuple(row)[1:] for row in rows if any(tuple(row)[1:])}
+    rows = await world.raw.fetch(
+        "SELECT purpose, shard, attachments FROM purpose_usage WHERE attachments <> 0"
+    )
+    return counts, {(row[0], row[1]): row[2] for row in rows}
 
 
-async def recomputed(world: World) -> dict[int, tuple[int, int, int]]:
+async def recomputed(world: World) -> tuple[Counts, ByPurpose]:
     rows = await world.raw.fetch(
         """
         SELECT usage_shard,
             count(*) FILTER (WHERE booking = 'pending'),
             coalesce(sum(coalesce(declared_size, max_size)) FILTER (WHERE booking = 'pending'), 0),
-            coalesce(sum(size) FILTER (WHERE state = 'ready' AND delete_time IS NULL), 0)
+            coalesce(sum(size) FILTER (WHERE state = 'ready' AND delete_time IS NULL), 0),
+            count(*) FILTER (WHERE booking IN ('pending', 'stored'))
         FROM upload_sessions GROUP BY usage_shard
         """
     )
-    return {row[0]: (row[1], row[2], row[3]) for row in rows if any(tuple(row)[1:])}
+    counts = {row[0]: tuple(map(int, tuple(row)[1:])) for row in rows if any(tuple(row)[1:])}
+    rows = await world.raw.fetch(
+        """
+        SELECT purpose, usage_shard, count(*) FROM upload_sessions
+        WHERE booking IN ('pending', 'stored') GROUP BY purpose, usage_shard
+        """
+    )
+    return counts, {(row[0], row[1]): row[2] for row in rows}
 
 
-async def there_is(world: World) -> Usage:
+async def there_is(world: World, purpose: str) -> Usage:
     """Computes a tenant's usage from its sessions alone."""
     row = await world.raw.fetchrow(
         """
         SELECT count(*) FILTER (WHERE alive) AS pending_sessions,
             coalesce(sum(coalesce(declared_size, max_size)) FILTER (WHERE alive), 0)::bigint
                 AS pending_bytes,
-            coalesce(sum(size) FILTER (WHERE delete_time IS NULL), 0)::bigint AS stored_bytes
+            coalesce(sum(size) FILTER (WHERE delete_time IS NULL), 0)::bigint AS stored_bytes,
+            count(*) FILTER (WHERE counts) AS attachments,
+            count(*) FILTER (WHERE counts AND purpose = $1) AS of_purpose
         FROM (
-            SELECT *, state <> 'ready' AND upload_url_expire_time > now() AS alive
-            FROM upload_sessions
+            SELECT *, alive OR state = 'ready' AND delete_time IS NULL AS counts
+            FROM (
+                SELECT *, state <> 'ready' AND upload_url_expire_time > now() AS alive
+                FROM upload_sessions
+            ) AS s
         ) AS s
-        """
+        """,
+        purpose,
     )
     assert row
-    return Usage(**dict(row))
+    values = dict(row)
+    return Usage(by_purpose={purpose: values.pop("of_purpose")}, **values)
 
 
 @pytest.mark.sample(1)
@@ -227,12 +231,16 @@ async def test_counters_equal_the_sums_over_sessions_after_any_interleaving(
         for outcome in await asyncio.gather(*events, return_exceptions=True):
             assert outcome is None, repr(outcome)
         assert await counted(world) == await recomputed(world)
-        used = await there_is(world)
-        assert await world.usage.of(TENANT) == used
-        counts = [sum(column) for column in zip(*(await counted(world)).values(), strict=True)]
-        assert counts[0] <= (LIMITS.max_pending_sessions or 0)
-        assert counts[1] <= (LIMITS.max_pending_bytes or 0)
-        assert counts[1] + counts[2] <= (LIMITS.max_stored_bytes or 0)
+        for purpose in ("default", *MAX_OF_PURPOSE):
+            assert await world.usage.of(TENANT, purpose) == await there_is(world, purpose)
+        counts, by_purpose = await counted(world)
+        sums = [sum(column) for column in zip(*counts.values(), strict=True)]
+        assert sums[0] <= (LIMITS.max_pending_sessions or 0)
+        assert sums[1] <= (LIMITS.max_pending_bytes or 0)
+        assert sums[1] + sums[2] <= (LIMITS.max_stored_bytes or 0)
+        assert sums[3] <= (LIMITS.max_attachments or 0)
+        for purpose, most in MAX_OF_PURPOSE.items():
+            assert sum(n for (name, _), n in by_purpose.items() if name == purpose) <= most
     assert world.refused, "the limits were never reached"
 
 
@@ -298,7 +306,7 @@ async def test_the_first_starts_of_a_tenant_may_come_all_at_once(world: World) -
         world.sessions.start(new_session(1), None, LIMITS, dry_run=False) for _ in range(AT_ONCE)
     )
     assert all(await asyncio.gather(*starts))
-    assert (await world.usage.of(TENANT)).pending_sessions == AT_ONCE
+    assert (await world.usage.of(TENANT, "default")).pending_sessions == AT_ONCE
 
 
 async def test_sessions_of_the_previous_release_are_not_counted(world: World) -> None:

@@ -52,10 +52,13 @@ async def _rebalance(database: Database, params: StartParams) -> Row:
 
 async def _make_room(database: Database, params: StartParams, room: Row) -> None:
     """Raises ResourceExhausted if there is none to make."""
-    usage, tenant_id = PostgresUsage(database), params.new.command.tenant_id
+    usage, command = PostgresUsage(database), params.new.command
+    tenant_id = command.tenant_id
     if not room["shards"]:
         await usage.open(tenant_id)
+    elif room["lacks_purpose"]:
+        await usage.open_purpose(tenant_id, command.purpose)
     elif room["is_due"] and await usage.release_due(tenant_id):
         return
-    elif refusal := to_usage(room).refusal(tenant_id, params.limits, params.new.reserved):
+    elif refusal := to_usage(room).refusal(params.new, params.limits):
         raise refusal

@@ -19,8 +19,8 @@ class PostgresUsage:
 
     database: Database
 
-    async def of(self, tenant_id: str) -> Usage:
-        row = await self.database.row(query("usage/find"), tenant_id=tenant_id)
+    async def of(self, tenant_id: str, purpose: str) -> Usage:
+        row = await self.database.row(query("usage/find"), tenant_id=tenant_id, purpose=purpose)
         if row is None:
             raise LookupError("the statement returns one row, always")
         return to_usage(row)
@@ -28,6 +28,10 @@ class PostgresUsage:
     async def open(self, tenant_id: str) -> None:
         """Creates the counters unless they exist."""
         await self.database.row(query("usage/open"), tenant_id=tenant_id)
+
+    async def open_purpose(self, tenant_id: str, purpose: str) -> None:
+        """Creates the counters of a purpose with a limit, unless they exist."""
+        await self.database.row(query("usage/open_purpose"), tenant_id=tenant_id, purpose=purpose)
 
     async def release_due(self, tenant_id: str, limit: int = _RELEASED_AT_ONCE) -> int:
         """Releases what sessions with expired targets have reserved. Returns their number."""

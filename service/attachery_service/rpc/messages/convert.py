@@ -92,6 +92,7 @@ def policy_message(purpose: str, policy: Policy) -> upload_sessions_pb2.UploadPo
     return _Policy(
         purpose=purpose,
         max_size_bytes=policy.max_size,
+        max_attachments=policy.max_attachments,
         allow_empty=policy.allow_empty,
         size_required=policy.size_required,
         undeclared_size=UNDECLARED_SIZES[policy.undeclared_size],
@@ -116,7 +117,7 @@ def route_message(policy: Policy, route: Route) -> upload_sessions_pb2.UploadRou
     return upload_sessions_pb2.UploadRoute(name=route.name, max_size_bytes=limit)
 
 
-def usage_message(usage: Usage, limits: Limits) -> upload_sessions_pb2.UploadUsage:
+def usage_message(usage: Usage, limits: Limits, purpose: str) -> upload_sessions_pb2.UploadUsage:
     return upload_sessions_pb2.UploadUsage(
         pending_sessions=usage.pending_sessions,
         pending_bytes=usage.pending_bytes,
@@ -124,6 +125,9 @@ def usage_message(usage: Usage, limits: Limits) -> upload_sessions_pb2.UploadUsa
         max_pending_sessions=limits.max_pending_sessions,
         max_pending_bytes=limits.max_pending_bytes,
         max_stored_bytes=limits.max_stored_bytes,
+        attachments=usage.attachments,
+        max_attachments=limits.max_attachments,
+        purpose_attachments=usage.by_purpose.get(purpose, 0),
     )
 
 

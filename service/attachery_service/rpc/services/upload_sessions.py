@@ -135,7 +135,7 @@ class UploadSessionServicer:
         found = await self._usecases.get_policy(policy_command(request, self._policies))
         return pb.GetUploadPolicyResponse(
             policy=policy_message(found.purpose, found.policy),
-            usage=usage_message(found.usage, found.limits),
+            usage=usage_message(found.usage, found.limits, found.purpose),
             route=route_message(found.policy, found.route) if found.route else None,
             total_size_bytes=found.total_size,
         )

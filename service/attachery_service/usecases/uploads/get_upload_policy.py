@@ -52,7 +52,7 @@ class GetUploadPolicy:
     async def __call__(self, command: PolicyCommand) -> UploadPolicy:
         """Raises DatabaseUnavailable."""
         policy, sizes = self.policies[command.purpose], command.sizes
-        used = await self.usage.of(command.tenant_id)
+        used = await self.usage.of(command.tenant_id, command.purpose)
         limits = self.quotas.of(command.tenant_id)
         if not sizes:
             return UploadPolicy(command.purpose, policy, None, limits, used, None)

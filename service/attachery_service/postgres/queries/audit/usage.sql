@@ -1,13 +1,15 @@
 -- A tenant's counters, then the totals of its sessions, at the same moment.
-SELECT
-    coalesce(sum(pending_sessions), 0)::bigint AS pending_sessions,
-    coalesce(sum(pending_bytes), 0)::bigint AS pending_bytes,
-    coalesce(sum(stored_bytes), 0)::bigint AS stored_bytes
-FROM tenant_usage WHERE tenant_id = :tenant_id
-UNION ALL
-SELECT
-    coalesce(sum(pending_sessions), 0)::bigint, coalesce(sum(pending_bytes), 0)::bigint,
-    coalesce(sum(stored_bytes), 0)::bigint
-FROM (
+WITH booked AS MATERIALIZED (
 {usage/booked}
-) AS booked
+), counted AS (
+    SELECT {usage/totals}
+    FROM tenant_usage AS u WHERE u.tenant_id = :tenant_id
+)
+SELECT counted.*, (
+    WITH u AS (SELECT * FROM purpose_usage WHERE tenant_id = :tenant_id)
+    {usage/by_purpose}
+) AS by_purpose
+FROM counted
+UNION ALL
+SELECT {usage/totals}, (WITH u AS (SELECT * FROM booked) {usage/by_purpose})
+FROM booked AS u

@@ -63,7 +63,7 @@ WITH released AS (
     SELECT tenant_id, attachment_id, revision, 'deleted', :actor,
         jsonb_build_object('cause', 'consumed', 'hold_id', :hold_id::uuid)
     FROM changed
-), {usage/give_back}
+), {usage/rebook}
 SELECT
 {holds/columns},
     {holds/attachment_count},

@@ -24,7 +24,7 @@ WITH found AS MATERIALIZED (
     SELECT tenant_id, attachment_id, revision, 'deleted', :actor, :request_id,
         jsonb_build_object('cause', 'request', 'force', :force::boolean)
     FROM changed
-), {usage/give_back}
+), {usage/rebook}
 SELECT
 {sessions/columns}
 FROM changed AS s CROSS JOIN {holds/end} AS held

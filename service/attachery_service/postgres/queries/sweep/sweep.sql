@@ -34,12 +34,12 @@ WITH due AS MATERIALIZED (
         END AS end_time
         OFFSET 0
     ) AS held
-), swept AS MATERIALIZED (
+), changed AS MATERIALIZED (
     -- The new values of each row.
     SELECT
         j.tenant_id, j.attachment_id, j.seal, j.upload_key, j.sealed_key, j.create_time,
         j.expire_time, j.upload_url_expire_time, j.metadata_purge_time, j.auto_complete,
-        j.usage_shard, j.reserved_bytes, j.size, j.booking AS booked, j.due_time AS was_due_time,
+        j.purpose, j.usage_shard, j.reserved_bytes, j.size, j.booking AS booked, j.due_time AS was_due_time,
         j.expires, j.purges, coalesce(j.is_over, false) AS is_over,
         j.revision + (j.expires OR j.purges)::int AS revision,
         CASE WHEN j.expires THEN 'expired' ELSE j.state END AS state,
@@ -58,7 +58,7 @@ WITH due AS MATERIALIZED (
             ELSE j.booking
         END AS booking
     FROM judged AS j
-), changed AS (
+), updated AS (
     UPDATE upload_sessions AS s
     SET state = n.state,
         revision = n.revision,
@@ -78,30 +78,23 @@ WITH due AS MATERIALIZED (
         disposed_time = CASE WHEN NOT n.purges THEN s.disposed_time END,
         booking = n.booking,
         due_time = {sweep/next_due}
-    FROM swept AS n
+    FROM changed AS n
     WHERE s.tenant_id = n.tenant_id AND s.attachment_id = n.attachment_id AND NOT n.is_over
 ), removed AS (
     DELETE FROM upload_sessions AS s
-    USING swept AS n
+    USING changed AS n
     WHERE s.tenant_id = n.tenant_id AND s.attachment_id = n.attachment_id AND n.is_over
 ), forgotten AS (
     DELETE FROM session_events AS e
-    USING swept AS n
+    USING changed AS n
     WHERE e.tenant_id = n.tenant_id AND e.attachment_id = n.attachment_id AND n.is_over
 ), history AS (
     INSERT INTO session_events (tenant_id, attachment_id, revision, state, actor, facts)
     SELECT tenant_id, attachment_id, revision,
         CASE WHEN expires THEN 'expired'::session_state ELSE 'deleted' END, :actor,
         CASE WHEN purges THEN '{"cause": "object_purge_time"}'::jsonb ELSE '{}' END
-    FROM swept WHERE expires OR purges
-), per_shard AS (
-    SELECT tenant_id, usage_shard,
-        -count(*) FILTER (WHERE booked = 'pending') AS pending_sessions,
-        -coalesce(sum(reserved_bytes) FILTER (WHERE booked = 'pending'), 0)::bigint AS pending_bytes,
-        (coalesce(sum(size) FILTER (WHERE booking = 'stored'), 0)
-            - coalesce(sum(size) FILTER (WHERE booked = 'stored'), 0))::bigint AS stored_bytes
-    FROM swept WHERE booked <> booking GROUP BY tenant_id, usage_shard
-), {usage/add}
+    FROM changed WHERE expires OR purges
+), {usage/rebook}
 SELECT n.tenant_id, n.attachment_id, n.revision, n.was_due_time AS due_time, now() AS sweep_time,
     n.expires, n.purges, n.booked = 'pending' AND n.booking = 'released' AS releases, n.is_over,
     CASE
@@ -115,4 +108,4 @@ SELECT n.tenant_id, n.attachment_id, n.revision, n.was_due_time AS due_time, now
     CASE WHEN n.state = 'ready' AND n.delete_time IS NULL THEN n.sealed_key END AS kept_key,
     n.seal = 'copy' AND n.upload_url_expire_time + :longest_upload::interval <= now() AS may_have_lost_copies,
     n.state = 'pending' AND n.auto_complete AND {sessions/auto_complete_time} <= now() AS auto_completes
-FROM swept AS n
+FROM changed AS n

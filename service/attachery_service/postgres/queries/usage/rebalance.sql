@@ -8,78 +8,90 @@ WITH wanted AS MATERIALIZED (
     SELECT w.*, coalesce(w.declared_size, w.max_size) AS reserved_bytes,
         {sessions/is_in_range} AS is_in_range
     FROM json_to_record(:session) AS w (
-        tenant_id text, declared_size bigint, max_size bigint, wanted_expire_time timestamptz,
-        ttl interval, min_ttl interval, max_ttl interval,
-        max_pending_sessions bigint, max_pending_bytes bigint, max_stored_bytes bigint
+        tenant_id text, purpose text, declared_size bigint, max_size bigint,
+        wanted_expire_time timestamptz, ttl interval, min_ttl interval, max_ttl interval,
+        max_pending_sessions bigint, max_pending_bytes bigint, max_stored_bytes bigint,
+        max_attachments bigint, max_of_purpose bigint
     )
 ), seen AS MATERIALIZED (
     SELECT u.* FROM wanted JOIN tenant_usage AS u USING (tenant_id)
+), seen_of_purpose AS MATERIALIZED (
+    SELECT v.* FROM wanted JOIN purpose_usage AS v USING (tenant_id, purpose)
 ), promising AS MATERIALIZED (
-    SELECT w.tenant_id
-    FROM wanted AS w, (
-        SELECT sum(pending_sessions) AS sessions, sum(pending_bytes) AS pending,
-            sum(pending_bytes + stored_bytes) AS stored
-        FROM seen
-    ) AS used
-    WHERE w.is_in_range
-        AND coalesce(used.sessions + 1 <= w.max_pending_sessions, true)
-        AND coalesce(used.pending + w.reserved_bytes <= w.max_pending_bytes, true)
-        AND coalesce(used.stored + w.reserved_bytes <= w.max_stored_bytes, true)
+    SELECT room.tenant_id
+    FROM (
+        SELECT {usage/room}
+        FROM wanted AS w, (SELECT {usage/totals} FROM seen AS u) AS used,
+            (SELECT {usage/of_purpose} FROM seen_of_purpose AS v) AS of_purpose
+    ) AS room
+    WHERE {usage/fits}
 ), locked AS MATERIALIZED (
     SELECT u.* FROM promising JOIN tenant_usage AS u USING (tenant_id)
     ORDER BY u.shard
     FOR UPDATE OF u
+), locked_of_purpose AS MATERIALIZED (
+    -- After the tenant's shards: the count takes all their locks first.
+    SELECT v.*
+    FROM wanted JOIN purpose_usage AS v USING (tenant_id, purpose),
+        (SELECT count(*) AS held FROM locked) AS locks
+    WHERE locks.held > 0
+    FOR UPDATE OF v
 ), used AS MATERIALIZED (
-    SELECT count(*) AS shards,
-        coalesce(sum(pending_sessions), 0)::bigint AS sessions,
-        coalesce(sum(pending_bytes), 0)::bigint AS pending,
-        coalesce(sum(stored_bytes), 0)::bigint AS stored
+    SELECT count(*) AS shards, {usage/totals}
     FROM (
         SELECT * FROM locked
         UNION ALL
         SELECT * FROM seen WHERE NOT EXISTS (SELECT FROM locked)
-    ) AS counted
-), room AS MATERIALIZED (
-    -- NULL without a limit. Bytes are divided in pieces of the session's size (1 byte for an empty
-    -- upload): 16 shards with less than one piece each would refuse a session that fits into the total.
-    SELECT w.*, greatest(w.reserved_bytes, 1) AS piece, floor(random() * 16)::int AS first_shard,
-        w.max_pending_sessions - used.sessions AS sessions,
-        w.max_pending_bytes - used.pending AS pending,
-        w.max_stored_bytes - used.pending - used.stored AS stored
-    FROM wanted AS w, used
+    ) AS u
+), of_purpose AS MATERIALIZED (
+    SELECT {usage/of_purpose}
+    FROM (
+        SELECT * FROM locked_of_purpose
+        UNION ALL
+        SELECT * FROM seen_of_purpose WHERE NOT EXISTS (SELECT FROM locked)
+    ) AS v
 ), fitting AS MATERIALIZED (
-    SELECT * FROM room
-    WHERE EXISTS (SELECT FROM locked) AND coalesce(sessions >= 1, true)
-        AND coalesce(least(pending, stored) >= reserved_bytes, true)
-), divided AS (
-    -- A random shard gets the first session, the first piece of each kind and the incomplete pieces.
-    UPDATE tenant_usage AS u
-    SET sessions_share = coalesce(
-            u.pending_sessions + room.sessions / 16 + (turn.number < room.sessions % 16)::int,
-            9223372036854775807),
-        pending_share = coalesce(
-            u.pending_bytes + (turn.number = 0)::int * (room.pending % room.piece)
-                + room.piece * (room.pending / room.piece / 16
-                    + (turn.number < room.pending / room.piece % 16)::int),
-            9223372036854775807),
-        stored_share = coalesce(
-            u.pending_bytes + u.stored_bytes
-                + (turn.number = 0)::int * (room.stored % room.piece)
-                + room.piece * (room.stored / room.piece / 16
-                    + (turn.number < room.stored / room.piece % 16)::int),
-            9223372036854775807),
-        max_pending_sessions = room.max_pending_sessions,
-        max_pending_bytes = room.max_pending_bytes,
-        max_stored_bytes = room.max_stored_bytes
+    SELECT room.*, floor(random() * 16)::int AS first_shard
+    FROM (SELECT {usage/room} FROM wanted AS w, used, of_purpose) AS room
+    WHERE EXISTS (SELECT FROM locked) AND {usage/fits}
+), portions AS MATERIALIZED (
+    -- A random shard gets the first session and the first piece of each kind.
+    SELECT room.*, n.shard,
+        (SELECT {usage/portion} FROM (VALUES (room.sessions, 1)) AS q (room, piece)) AS sessions_portion,
+        (SELECT {usage/portion} FROM (VALUES (room.pending, room.piece)) AS q (room, piece)) AS pending_portion,
+        (SELECT {usage/portion} FROM (VALUES (room.stored, room.piece)) AS q (room, piece)) AS stored_portion,
+        (SELECT {usage/portion} FROM (VALUES (room.attachments, 1)) AS q (room, piece)) AS attachments_portion,
+        (SELECT {usage/portion} FROM (VALUES (room.of_purpose, 1)) AS q (room, piece)) AS purpose_portion
     FROM fitting AS room, generate_series(0, 15) AS n (shard), LATERAL (
         SELECT (n.shard - room.first_shard + 16) % 16 AS number
     ) AS turn
-    WHERE u.tenant_id = room.tenant_id AND u.shard = n.shard
+), divided AS (
+    UPDATE tenant_usage AS u
+    SET sessions_share = coalesce(u.pending_sessions + p.sessions_portion, 9223372036854775807),
+        pending_share = coalesce(u.pending_bytes + p.pending_portion, 9223372036854775807),
+        stored_share = coalesce(
+            u.pending_bytes + u.stored_bytes + p.stored_portion, 9223372036854775807),
+        attachments_share = coalesce(u.attachments + p.attachments_portion, 9223372036854775807),
+        max_pending_sessions = p.max_pending_sessions,
+        max_pending_bytes = p.max_pending_bytes,
+        max_stored_bytes = p.max_stored_bytes,
+        max_attachments = p.max_attachments,
+        purpose_limits = (u.purpose_limits - p.purpose)
+            || jsonb_strip_nulls(jsonb_build_object(p.purpose, p.max_of_purpose))
+    FROM portions AS p
+    WHERE u.tenant_id = p.tenant_id AND u.shard = p.shard
+), divided_by_purpose AS (
+    UPDATE purpose_usage AS v
+    SET attachments_share = v.attachments + p.purpose_portion
+    FROM portions AS p
+    WHERE v.tenant_id = p.tenant_id AND v.purpose = p.purpose AND v.shard = p.shard
+        AND p.max_of_purpose IS NOT NULL
 )
-SELECT used.shards, used.sessions AS pending_sessions, used.pending AS pending_bytes,
-    used.stored AS stored_bytes, w.is_in_range,
+SELECT used.shards, used.pending_sessions, used.pending_bytes, used.stored_bytes, used.attachments,
+    jsonb_build_object(w.purpose, of_purpose.attachments) AS by_purpose,
+    w.max_of_purpose IS NOT NULL AND of_purpose.shards < 16 AS lacks_purpose, w.is_in_range,
     EXISTS (SELECT FROM fitting) AS has_room,
     EXISTS (
         SELECT FROM upload_sessions AS d WHERE d.tenant_id = w.tenant_id AND {usage/is_due}
     ) AS is_due
-FROM wanted AS w, used
+FROM wanted AS w, used, of_purpose

@@ -8,17 +8,11 @@ WITH due AS (
     ORDER BY d.upload_url_expire_time
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
-), released AS (
+), changed AS (
     UPDATE upload_sessions AS s
     SET booking = CASE WHEN s.state = 'ready' THEN 'stored'::booking ELSE 'released' END
     FROM due
     WHERE s.tenant_id = :tenant_id AND s.attachment_id = due.attachment_id
-    RETURNING s.tenant_id, s.usage_shard, s.reserved_bytes, s.size
-), per_shard AS (
-    SELECT tenant_id, usage_shard,
-        -count(*) AS pending_sessions,
-        -sum(reserved_bytes)::bigint AS pending_bytes,
-        coalesce(sum(size), 0)::bigint AS stored_bytes
-    FROM released GROUP BY tenant_id, usage_shard
-), {usage/add}
-SELECT count(*) AS released FROM released
+    RETURNING s.*, 'pending'::booking AS booked
+), {usage/rebook}
+SELECT count(*) AS released FROM changed
