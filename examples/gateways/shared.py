@@ -42,13 +42,14 @@ class Call(NamedTuple):
             raise refused(413, "BODY_TOO_LARGE", f"The body is larger than {limit} bytes.")
         if body and "application/json" not in self.request.headers.get("content-type", "").lower():
             raise refused(415, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json.")
-        try:
-            value = json.loads(body or "{}")
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise refused(400, "INVALID_BODY", "The body must be a JSON object.")
-        return value
+        return object_of(body or "{}")
+
+
+def object_of(text: bytes | str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise refused(400, "INVALID_BODY", "The body must be a JSON object.")
+    return value
 
 
 def value_of(body: Mapping[str, Any], name: str, kind: type[T], default: T | None = None) -> T:
@@ -106,11 +107,10 @@ class Gateway(NamedTuple):
         forms = {404: lambda *_: self.refusal(refused(404, "NO_SUCH_ROUTE", "No such route."), "")}
         app = Starlette(routes=routes, exception_handlers=forms, lifespan=partial(_ready, options))
         address = re.fullmatch(r"(.+):(\d{1,5})", options.listen) or parser.error("no HOST:PORT")
-        host, port = address.groups()
-        config = uvicorn.Config(app, host.strip("[]"), int(port), log_level="warning")
+        config = uvicorn.Config(app, address[1].strip("[]"), int(address[2]), log_level="warning")
         listener = config.bind_socket()
         listener.listen()
-        options.url = f"http://{host}:{listener.getsockname()[1]}"
+        options.url = f"http://{address[1]}:{listener.getsockname()[1]}"
         uvicorn.Server(config).run(sockets=[listener])
 
     async def _serve(self, options: Any, handler: Any, request: Request) -> Response:
@@ -124,7 +124,7 @@ class Gateway(NamedTuple):
             response: Response = await handler(Call(request, client, request_id))
         except AttacheryError as error:
             response = self.refusal(error, request_id)
-        except ValueError as error:  # no message can hold a value
+        except (ValueError, RecursionError) as error:  # no JSON, or a value that no message holds
             response = self.refusal(refused(400, "INVALID_VALUE", str(error)), request_id)
         response.headers.update(_headers(request_id, calls[-1] if calls else None))
         return response
