@@ -147,7 +147,8 @@ def refusal(error: AttacheryError, _: str) -> Response:
     status = status_of(error)
     status = STATUS_OF_REASON.get(error.reason) or SIMILAR_STATUS.get(status, status)
     first = error.violations[0] if error.violations else None
-    body = {"type": TYPES.get(status, "error"), "message": error.message}
+    message = error.message if error.reason else error.summary  # gRPC's own has addresses
+    body = {"type": TYPES.get(status, "error"), "message": message}
     if first is not None and first.description:
         body["message"] = first.description
     if status in (400, 422):

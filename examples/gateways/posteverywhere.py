@@ -117,8 +117,9 @@ def succeeded(call: Call, data: dict[str, object]) -> Response:
 def refusal(error: AttacheryError, request_id: str) -> Response:
     status = status_of(error)
     violations = {FIELDS.get(v.field, v.field): v.description for v in error.violations}
+    message = error.message if error.reason else error.summary  # gRPC's own has addresses
     failure = {
-        "message": next(iter(violations.values()), "") or error.message,
+        "message": next(iter(violations.values()), "") or message,
         "code": (error.reason or error.code.name).lower(),
         "retryable": error.retryable,
         "details": {**error.facts, "next_action": error.next_action, "fields": violations},

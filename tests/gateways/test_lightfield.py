@@ -393,6 +393,7 @@ async def test_a_service_that_does_not_answer_is_unavailable(tmp_path: Path) -> 
         with pytest.raises(lightfield.InternalServerError) as refused:
             await client.file.retrieve(UNKNOWN)
     assert refused.value.status_code == 503
+    assert "127.0.0.1" not in error_of(refused.value)["message"]
 
 
 async def serves_again(client: AsyncLightfield, file_id: str) -> None:
