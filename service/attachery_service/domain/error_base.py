@@ -9,6 +9,7 @@ name. `code` is the name of the gRPC status code, `http_status` the answer of an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
@@ -32,6 +33,12 @@ class AttacheryError(Exception):
     def __init__(self, **facts: object) -> None:
         super().__init__(self.summary)
         self.facts = {name: str(value) for name, value in facts.items() if value is not None}
+
+    def without(self, *names: str) -> Self:
+        """Copy the error without these facts."""
+        copied = copy(self)
+        copied.facts = {name: fact for name, fact in self.facts.items() if name not in names}
+        return copied
 
     def __copy__(self) -> Self:
         """Copy the error without its traceback, to raise it once more."""

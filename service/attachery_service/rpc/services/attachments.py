@@ -62,7 +62,7 @@ class AttachmentServicer:
     async def GetAttachment(
         self, request: pb.GetAttachmentRequest, context: CallContext
     ) -> pb.GetAttachmentResponse:
-        session = await self._usecases.get(attachment_ref(request))
+        session = await self._usecases.get(context.principal, attachment_ref(request))
         return pb.GetAttachmentResponse(attachment=self._view.message(session, context.principal))
 
     async def ResolveAttachments(
@@ -78,7 +78,9 @@ class AttachmentServicer:
     async def CreateDownloadUrl(
         self, request: pb.CreateDownloadUrlRequest, context: CallContext
     ) -> pb.CreateDownloadUrlResponse:
-        session, download = await self._usecases.create_download_url(download_command(request))
+        session, download = await self._usecases.create_download_url(
+            context.principal, download_command(request)
+        )
         return pb.CreateDownloadUrlResponse(
             url=download.url,
             expire_time=from_datetime(session.read_time + download.lifetime),

@@ -11,12 +11,13 @@ from attachery_service.domain.content_disposition import content_disposition
 from attachery_service.domain.content_types import OPAQUE, safe_to_serve
 from attachery_service.domain.declarations import Disposition
 from attachery_service.domain.errors import ObjectChanged, ObjectMissing
+from attachery_service.domain.identity import Principal
 from attachery_service.domain.sessions import ReadySession, SealedObject, require_bytes
 from attachery_service.domain.transfers import DownloadUrl
 from attachery_service.ports.objects import ObjectStore
 from attachery_service.ports.sessions import SessionStore
 from attachery_service.ports.signing import TargetSigner
-from attachery_service.usecases.uploads.lookup import AttachmentRef, find
+from attachery_service.usecases.uploads.lookup import AttachmentRef, find_attachment
 
 
 class DownloadCommand(Struct, frozen=True):
@@ -35,13 +36,15 @@ class CreateDownloadUrl:
     objects: ObjectStore
     signer: TargetSigner
 
-    async def __call__(self, command: DownloadCommand) -> tuple[ReadySession, DownloadUrl]:
+    async def __call__(
+        self, principal: Principal, command: DownloadCommand
+    ) -> tuple[ReadySession, DownloadUrl]:
         """Signs a URL for a READY attachment.
 
         Raises AttachmentNotFound, UploadNotReady and the errors of closed sessions, ObjectPurged,
         ObjectMissing, ObjectChanged, Unavailable, StorageMisconfigured.
         """
-        session = require_bytes((await find(self.sessions, command.ref)).session)
+        session = require_bytes(await find_attachment(self.sessions, command.ref, principal))
         await self._require_unchanged(session.sealed)
         download = await sign_download(self.signer, session, command.lifetime, command.disposition)
         return session, download

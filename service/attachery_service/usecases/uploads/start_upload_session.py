@@ -9,8 +9,9 @@ from uuid import UUID
 from msgspec import Struct
 
 from attachery_service.domain.declarations import Declaration
-from attachery_service.domain.errors import InvalidRequest, Violation
+from attachery_service.domain.errors import InvalidRequest, ResourceExhausted, Violation
 from attachery_service.domain.identity import Principal
+from attachery_service.domain.lookups import SessionLookup
 from attachery_service.domain.new_session import NewSession, StartCommand
 from attachery_service.domain.policy import Policy
 from attachery_service.domain.quota import Quotas
@@ -49,10 +50,7 @@ class StartUploadSession:
         Raises InvalidRequest, RequestIdReused, ResourceExhausted, DatabaseUnavailable,
         StorageMisconfigured.
         """
-        request, limits = command.request, self.quotas.of(command.tenant_id)
-        found = await self.sessions.start(
-            self._new_session(principal, command), request, limits, dry_run=command.validate_only
-        )
+        request, found = command.request, await self._start(principal, command)
         if found is None:
             raise _deadline_out_of_range(command.policy)
         if request is not None and found.replayed_outcome is not None:
@@ -64,6 +62,18 @@ class StartUploadSession:
         # A second credential would outlive the revocation of a connection token.
         token = None if principal.connection else await self.tokens.issue(session)
         return Started(session, target, token)
+
+    async def _start(self, principal: Principal, command: StartCommand) -> SessionLookup | None:
+        new, limits = self._new_session(principal, command), self.quotas.of(command.tenant_id)
+        try:
+            return await self.sessions.start(
+                new, command.request, limits, dry_run=command.validate_only
+            )
+        except ResourceExhausted as refusal:
+            if principal.connection is None:
+                raise
+            # A participant does not see how much the others of its tenant have uploaded.
+            raise refusal.without("limit", "used") from None
 
     def _new_session(self, principal: Principal, command: StartCommand) -> NewSession:
         attachment_id = self.new_id()
