@@ -46,6 +46,18 @@ async def test_a_key_that_expires(shared_service: ServiceUnderTest) -> None:
     assert timedelta(minutes=59) < left < timedelta(hours=1)
 
 
+async def test_a_key_that_is_revoked_later_expires_then(shared_service: ServiceUnderTest) -> None:
+    """As the first one of a rotation."""
+    key = await shared_service.new_key(ttl=timedelta(hours=2))
+    revoke_time = await shared_service.database.fetchval(
+        "UPDATE api_keys SET revoke_time = now() + interval '1 hour' WHERE key_id = $1 "
+        "RETURNING revoke_time",
+        key.split("_")[1],
+    )
+    found = await caller(shared_service, key)
+    assert found.expire_time.ToDatetime(UTC) == revoke_time
+
+
 async def test_a_key_without_any_scope(shared_service: ServiceUnderTest) -> None:
     found = await caller(shared_service, await shared_service.new_key(scopes=()))
     assert (found.name, list(found.scopes)) == ("tester", [])

@@ -1,2 +1,2 @@
--- Whether a key is valid: neither revoked nor expired. Both times may be in the future, or NULL.
-least(revoke_time, expire_time, 'infinity') > now()
+-- Whether a key is valid: neither revoked nor expired.
+coalesce({keys/end_time}, 'infinity') > now()
