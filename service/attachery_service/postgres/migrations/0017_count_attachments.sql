@@ -23,3 +23,5 @@ UPDATE tenant_usage AS u
 SET attachments = c.attachments
 FROM counted AS c, (SELECT count(*) AS held FROM locked) AS locks
 WHERE u.tenant_id = c.tenant_id AND u.shard = c.shard AND locks.held > 0;
+
+ALTER TABLE tenant_usage VALIDATE CONSTRAINT attachments_are_not_negative;
