@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from nylas.models.errors import NylasApiError
 
 from attachery_service.domain.identity import Scope
 from support.gateway_fixtures import FragileService, MakeGateway, RunningGateway
@@ -17,6 +18,7 @@ from support.nylas_calls import (
     Caller,
     caller_of,
     calls_of,
+    file,
     httpx_of,
     id_of,
     ids_of,
@@ -95,6 +97,19 @@ async def test_a_session_is_completed_once(caller: Caller) -> None:
     error = await refused(409, caller.complete(attachment_id))
     assert str(error) == "upload session is already complete"
     assert (await session_at(caller, attachment_id))["status"] == "ready"
+
+
+@pytest.mark.exhaustive
+@pytest.mark.requirement("N7")
+async def test_one_of_many_completions_at_a_time_succeeds(caller: Caller) -> None:
+    session = await caller.create_session(size=len(BODY))
+    assert await put(session) == 200
+    calls = [caller.complete(id_of(session)) for _ in range(8)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    refusals = [answer for answer in answers if isinstance(answer, NylasApiError)]
+    assert [refusal.status_code for refusal in refusals] == [409] * 7
+    (completed,) = [one for one in answers if not isinstance(one, BaseException)]
+    assert completed.status == "ready"
 
 
 @pytest.mark.exhaustive
@@ -190,6 +205,7 @@ async def test_an_id_of_another_tenant_is_like_an_unknown_one(
     draft = await caller.create_draft(attachments=[{"id": attachment_id}])
     own = await stranger.create_draft(subject="Mine")
     others = [(attachment_id, id_of(draft)), (UNKNOWN, "draft-" + UNKNOWN), ("unknown", "unknown")]
+    others += [("é", "draft-é"), ("x" * 200, "draft-" + "x" * 200)]
     for unknown, unknown_draft in others:
         for call in calls_of(stranger, unknown, unknown_draft):
             await refused(404, call)
@@ -248,6 +264,7 @@ async def test_an_outage_is_an_internal_error_and_loses_nothing(
     for dependency in (fragile_service.storage, fragile_service.database):
         dependency.cut()
         await refused(500, caller.complete(id_of(session)))
+        await refused(500, caller.create_draft(attachments=[file(b"hi")]))
         dependency.release()
         async with asyncio.timeout(30), httpx_of(caller) as http:  # until it counts as healthy
             while (await http.get(f"/attachment-uploads/{id_of(session)}")).status_code != 200:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from base64 import b64encode
 from datetime import timedelta
@@ -81,6 +82,7 @@ async def test_a_draft_belongs_to_the_principal_that_created_it(
 
 
 @pytest.mark.exhaustive
+@pytest.mark.requirement("A3")
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     "attachments",
@@ -92,6 +94,7 @@ async def test_a_draft_belongs_to_the_principal_that_created_it(
         [{}],
         [{"id": 1}],
         [{"id": None}],
+        [{"url": "https://drive.example/file"}],
         [{"content": "aGk="}],
         [{"content": "aGk=", "filename": "a.txt"}],
         [{"content": "aGk=", "filename": "", "content_type": "text/plain"}],
@@ -245,6 +248,18 @@ async def test_an_update_changes_only_the_fields_that_it_has(caller: Caller) -> 
     emptied = await caller.update_draft(id_of(draft), attachments=[])
     assert (emptied.subject, emptied.attachments) == ("New", [])
     assert await caller.find_draft(id_of(draft)) == emptied
+
+
+@pytest.mark.exhaustive
+@pytest.mark.requirement("A7")
+async def test_of_updates_at_a_time_one_list_remains(caller: Caller) -> None:
+    draft = await caller.create_draft(attachments=[{"id": await caller.ready()}])
+    lists = [[await caller.ready(), await caller.ready()] for _ in range(4)]
+    updates = [
+        caller.update_draft(id_of(draft), attachments=[{"id": one} for one in ids]) for ids in lists
+    ]
+    await asyncio.gather(*updates)
+    assert ids_of(await caller.find_draft(id_of(draft))) in lists
 
 
 @pytest.mark.exhaustive
