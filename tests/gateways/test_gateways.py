@@ -131,11 +131,14 @@ async def test_make_gateways_runs_all_of_them_and_leaves_no_process(tmp_path: Pa
             urls.update(re.findall(r"^(\w+) +(http://[^/\s]+)$", output.read_text(), re.MULTILINE))
             return process.has_ended or set(urls) == names
 
-        await eventually(all_run, within=60)
-        async with httpx.AsyncClient() as http:
-            for url in urls.values():
-                assert (await http.get(url)).status_code == 404
-        processes = family(process.pid)
-        assert len(processes) > len(names)
-        assert await process.stopped(signal.SIGINT) == 0
+        try:
+            await eventually(all_run, within=60)
+            async with httpx.AsyncClient() as http:
+                for url in urls.values():
+                    assert (await http.get(url)).status_code == 404
+            processes = family(process.pid)
+            assert len(processes) > len(names)
+        finally:  # a failed test leaves no process either
+            code = await process.stopped(signal.SIGINT)
+        assert code == 0
     assert not [pid for pid in processes if is_alive(pid)]
