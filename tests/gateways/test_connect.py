@@ -349,7 +349,7 @@ async def test_throttling_and_an_exhausted_quota_are_told_apart(
         await throttled.start()
     assert int(refused.value.response["ResponseMetadata"]["HTTPHeaders"]["retry-after"]) > 0
 
-    full = await make_service(purposes=PURPOSES, max_pending_sessions=1)
+    full = await make_service(purposes=PURPOSES, max_attachments=1)
     async with running_gateway(tmp_path, "connect", full.target) as gateway:
         visitor = await connected(gateway, await participant_key(full))
         await visitor.start()
