@@ -37,9 +37,10 @@ class Call(NamedTuple):
 
     async def json(self, limit: int = 1 << 20) -> dict[str, Any]:
         """The JSON object of the body; no body is an empty object. Raises AttacheryError."""
-        body = await self.request.body()
-        if len(body) > limit:
-            raise refused(413, "BODY_TOO_LARGE", f"The body is larger than {limit} bytes.")
+        body = b""
+        async for chunk in self.request.stream():
+            if len(body := body + chunk) > limit:
+                raise refused(413, "BODY_TOO_LARGE", f"The body is larger than {limit} bytes.")
         if body and "application/json" not in self.request.headers.get("content-type", "").lower():
             raise refused(415, "UNSUPPORTED_MEDIA_TYPE", "The body must be application/json.")
         return object_of(body or "{}")
@@ -102,8 +103,9 @@ class Gateway(NamedTuple):
         parser.add_argument("--api-key", metavar="KEY", help="for calls without a credential")
         parser.add_argument("--ready-file", type=Path, metavar="FILE", help="written when ready")
         options = parser.parse_args()
-        serve = partial(self._serve, options)
-        routes = [Route(p, partial(serve, h), methods=[m]) for m, p, h in self.routes]
+        routes = [
+            Route(p, partial(self._serve, options, h), methods=[m]) for m, p, h in self.routes
+        ]
         forms = {404: lambda *_: self.refusal(refused(404, "NO_SUCH_ROUTE", "No such route."), "")}
         app = Starlette(routes=routes, exception_handlers=forms, lifespan=partial(_ready, options))
         address = re.fullmatch(r"(.+):(\d{1,5})", options.listen) or parser.error("no HOST:PORT")

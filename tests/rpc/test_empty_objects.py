@@ -225,3 +225,19 @@ async def test_the_fake_accepts_empty_uploads_if_configured() -> None:
     async with FakeAttachery() as fake:
         with pytest.raises(errors.InvalidRequest):
             await fake.upload(b"", tenant_id=TENANT, filename="a.txt")
+
+
+async def test_a_size_of_0_and_no_size_are_different_payloads_of_a_request_id(
+    service: ServiceUnderTest,
+) -> None:
+    started = await service.start(purpose="note", size_bytes=0, request_id="start")
+    reused = await failure(service.start(purpose="note", request_id="start"))
+    assert reused.reason == "REQUEST_ID_REUSED"
+    again = await service.start(purpose="note", size_bytes=0, request_id="start")
+    assert again.session.attachment_id == started.session.attachment_id
+
+    assert await service.send(started.target, b"") < 300
+    attachment_id = started.session.attachment_id
+    await service.complete(attachment_id, size_bytes=0, request_id="complete")
+    reused = await failure(service.complete(attachment_id, request_id="complete"))
+    assert reused.reason == "REQUEST_ID_REUSED"

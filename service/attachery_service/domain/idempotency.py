@@ -12,7 +12,7 @@ from msgspec import Struct
 from attachery_service.domain.checks import Check
 from attachery_service.domain.errors import RequestIdReused
 
-_NOT_GIVEN: tuple[object, ...] = (None, "", False, {})
+_NOT_GIVEN: tuple[object, ...] = (None, "", {})
 
 REQUEST_ID_LIFETIME = timedelta(hours=24)
 
@@ -59,5 +59,9 @@ def request_key(
 
 
 def given(payload: Mapping[str, object]) -> dict[str, object]:
-    """Returns the fields that are not empty, of a payload or of its parts."""
-    return {name: value for name, value in payload.items() if value not in _NOT_GIVEN}
+    """Returns the fields that are not empty, of a payload or of its parts. A size of 0 is given."""
+    return {
+        name: value
+        for name, value in payload.items()
+        if value is not False and value not in _NOT_GIVEN
+    }
