@@ -149,7 +149,7 @@ async def test_a_bug_after_its_caller_has_left_is_logged(
     attachment_id = (await service.start(size_bytes=6)).session.attachment_id
     left = asyncio.Event()
 
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         await left.wait()
         raise KeyError("the bug")
 

@@ -82,6 +82,13 @@ async def test_every_method_can_be_called_with_the_contract_it_brings(dev: Dev) 
             f"{ATTACHMENTS}/ResolveAttachments", attachment_ids=[named["attachment_id"]]
         )
         assert resolved["results"][0]["attachment"] == found
+        updated = caller.call(
+            f"{ATTACHMENTS}/UpdateAttachment",
+            filename="b.txt",
+            update_mask={"paths": ["filename"]},
+            **named,
+        )
+        assert updated["attachment"]["filename"] == "b.txt"
         download = caller.call(f"{ATTACHMENTS}/CreateDownloadUrl", **named)
         async with http.get(download["url"]) as answer:
             assert await answer.read() == BODY
