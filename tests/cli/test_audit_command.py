@@ -95,6 +95,7 @@ async def test_a_consistent_system_is_one_line(service: ServiceUnderTest, audit:
     assert done == Done(0, summary, "")
 
 
+@pytest.mark.exhaustive
 async def test_safe_repairs_are_made_and_the_rest_is_reported(
     service: ServiceUnderTest, audit: RunAudit
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from attachery_service.postgres.migrate import known_migrations
 from support.process_fixtures import RunHere
@@ -32,6 +33,7 @@ async def scans_of(connection: asyncpg.Connection[asyncpg.Record]) -> dict[str, 
     return {row["relname"]: row["seq_scan"] for row in await connection.fetch(_SCANS)}
 
 
+@pytest.mark.exhaustive
 async def test_six_at_once_apply_each_migration_once(
     empty_database_url: str, new_folder: NewFolder
 ) -> None:

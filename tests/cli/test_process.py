@@ -31,6 +31,7 @@ async def told(serve: Serve, **settings: object) -> tuple[object, ...]:
     return tuple(line[name] for name in names)
 
 
+@pytest.mark.exhaustive
 async def test_all_is_on_unless_switched_off(serve: Serve) -> None:
     on = dict.fromkeys(OFF, True)
     permitted = hasattr(os, "SCHED_BATCH")

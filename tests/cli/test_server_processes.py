@@ -121,6 +121,7 @@ async def test_settings_in_lower_case_are_the_supervisors_own_too(
         assert await process.stopped() == 0
 
 
+@pytest.mark.exhaustive
 async def test_the_former_flag_stays_valid_with_a_warning(
     tmp_path: Path, settings: ServeSettings
 ) -> None:
@@ -208,6 +209,7 @@ async def test_calls_at_work_finish_in_all_of_them(
         assert not any(is_alive(pid) for pid in workers)
 
 
+@pytest.mark.exhaustive
 async def test_no_worker_outlives_a_supervisor_that_was_killed(
     tmp_path: Path, settings: ServeSettings
 ) -> None:
@@ -220,6 +222,7 @@ async def test_no_worker_outlives_a_supervisor_that_was_killed(
         await eventually(lambda: not any(is_alive(pid) for pid in workers))
 
 
+@pytest.mark.exhaustive
 async def test_a_signal_to_all_of_them_is_no_second_one(
     tmp_path: Path, settings: ServeSettings
 ) -> None:
@@ -233,6 +236,7 @@ async def test_a_signal_to_all_of_them_is_no_second_one(
         assert process.errors.count('"server process ended"') <= len(workers)
 
 
+@pytest.mark.exhaustive
 async def test_a_port_in_use_is_refused_even_if_it_could_be_shared(
     tmp_path: Path, settings: ServeSettings, new_folder: Callable[[], Path]
 ) -> None:
@@ -248,6 +252,7 @@ async def test_a_port_in_use_is_refused_even_if_it_could_be_shared(
             ]
 
 
+@pytest.mark.exhaustive
 async def test_workers_that_cannot_start_end_it_all(
     tmp_path: Path, settings: ServeSettings
 ) -> None:

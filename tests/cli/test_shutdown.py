@@ -152,6 +152,7 @@ async def steady_calls(client: AttacheryClient, attachment_id: str) -> AsyncIter
         ended.set()
 
 
+@pytest.mark.exhaustive
 async def test_no_call_of_our_client_fails_while_servers_restart_one_by_one(
     serve_settings: ServeSettings, database_url: str, new_folder: Callable[[], Path], rounds: int
 ) -> None:

@@ -127,6 +127,7 @@ async def test_calls_at_work_finish_and_new_ones_are_refused(
     assert completes == ["OK"]
 
 
+@pytest.mark.exhaustive
 async def test_of_calls_that_keep_coming_each_is_answered_or_refused_at_the_stop(
     serve: Serve,
 ) -> None:
@@ -157,6 +158,7 @@ async def test_of_calls_that_keep_coming_each_is_answered_or_refused_at_the_stop
     assert {caller.result() for caller in callers} == {grpc.StatusCode.UNAVAILABLE}
 
 
+@pytest.mark.exhaustive
 async def test_calls_without_a_message_are_refused_with_a_reason_at_the_stop(serve: Serve) -> None:
     # gRPC's own server ends such calls with the connection, and without a reason.
     serving = await serve(drain_time=NEVER, grpc_accept_prefetch=True)
@@ -172,6 +174,7 @@ async def test_calls_without_a_message_are_refused_with_a_reason_at_the_stop(ser
     assert [(await failure(call)).reason for call in calls] == ["SHUTTING_DOWN"] * 3
 
 
+@pytest.mark.exhaustive
 async def test_streams_without_an_end_do_not_hold_up_the_stop(serve: Serve) -> None:
     serving = await serve(drain_time=NEVER)
     watch, unknown = await watching(serving), await watching(serving, "liveness")
@@ -208,6 +211,7 @@ async def test_while_calls_finish_connected_callers_are_refused_with_a_reason(
     assert serving.process.events("calls refused")[0]["shutdown"] == 1
 
 
+@pytest.mark.exhaustive
 async def test_a_slow_call_of_one_caller_does_not_keep_the_connections_of_others(
     serve: Serve, slow_store: Proxy, behind_slow_store: ServeSettings
 ) -> None:
@@ -246,6 +250,7 @@ async def test_a_second_signal_ends_it_at_once(
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.exhaustive
 async def test_a_call_that_takes_longer_than_the_drain_is_ended_and_may_be_repeated(
     serve: Serve, slow_store: Proxy, behind_slow_store: ServeSettings
 ) -> None:

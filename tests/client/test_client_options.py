@@ -71,6 +71,7 @@ async def test_a_call_is_reported_with_request_id_rate_limit_and_attempts(
         assert call.attempts == caught.attempts
 
 
+@pytest.mark.exhaustive
 async def test_attempts_are_counted(
     make_service: MakeService, object_store: StoreUnderTest
 ) -> None:

@@ -126,6 +126,7 @@ async def test_pages_of_this_machine_may_upload(dev: Dev, origin: str, allowed: 
         assert ("Access-Control-Allow-Origin" in answer.headers) is allowed
 
 
+@pytest.mark.exhaustive
 async def test_operators_commands_find_it_from_the_folder_above(
     dev: Dev, new_folder: Callable[[], Path], database_url: str
 ) -> None:
@@ -143,6 +144,7 @@ async def test_operators_commands_find_it_from_the_folder_above(
     assert "using the settings of the environment" in done.err
 
 
+@pytest.mark.exhaustive
 async def test_a_ready_file_of_a_killed_run_is_reported(
     dev: Dev, new_folder: Callable[[], Path]
 ) -> None:
@@ -178,6 +180,7 @@ def at_terminal(folder: Path, until: str) -> str:
     return shown.replace("\r\n", "\n")
 
 
+@pytest.mark.exhaustive
 async def test_at_a_terminal_it_logs_for_humans_and_ends_with_one_line(
     new_folder: Callable[[], Path],
 ) -> None:
@@ -342,6 +345,7 @@ async def test_a_stopped_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"out.txt", "err.txt"}
 
 
+@pytest.mark.exhaustive
 async def test_a_demo_refuses_a_file_it_cannot_use_before_it_starts_anything(
     tmp_path: Path, new_folder: Callable[[], Path]
 ) -> None:
@@ -362,6 +366,7 @@ async def test_a_demo_refuses_a_file_it_cannot_use_before_it_starts_anything(
         assert names_in(folder) == {"out.txt", "err.txt"}
 
 
+@pytest.mark.exhaustive
 async def test_a_demo_streams_and_separates_passed_from_reported_checks(
     tmp_path: Path,
 ) -> None:
@@ -420,6 +425,7 @@ async def test_given_servers_replace_the_embedded_ones(
         assert await running.process.stopped() == 0
 
 
+@pytest.mark.exhaustive
 async def test_operator_errors_are_reported_in_one_line(
     dev: Dev, new_folder: Callable[[], Path], object_store: StoreUnderTest
 ) -> None:

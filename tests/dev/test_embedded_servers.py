@@ -314,6 +314,7 @@ async def test_taken_port_is_tried_elsewhere(
     assert not ports
 
 
+@pytest.mark.exhaustive
 async def test_object_store_keeps_objects_and_key_over_a_restart(store_dir: Path) -> None:
     async with running_object_store(store_dir) as first, s3(first) as client:
         await client.create_bucket(Bucket=BUCKET)
@@ -344,6 +345,7 @@ async def test_object_store_refuses_a_wrong_secret(store_dir: Path) -> None:
             await client.list_buckets()
 
 
+@pytest.mark.exhaustive
 async def test_key_is_renewed_when_the_store_forgot_it(store_dir: Path) -> None:
     async with running_object_store(store_dir) as first:
         pass
@@ -428,6 +430,7 @@ async def test_killed_server_is_started_again_on_its_folder(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")
+@pytest.mark.exhaustive
 async def test_works_as_root_in_a_folder_closed_to_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

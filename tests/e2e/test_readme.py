@@ -113,6 +113,7 @@ def test_the_settings_files_are_valid(tmp_path: Path) -> None:
     assert "spiffe://example.org/mailer" in read_peers(tmp_path / "peers")
 
 
+@pytest.mark.exhaustive
 def test_every_command_and_flag_exists() -> None:
     commands = sorted({tuple(words) for words in _commands()})
     assert commands

@@ -105,6 +105,7 @@ async def test_callers_with_uncached_keys_share_one_read_and_its_failure(
     assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
 
 
+@pytest.mark.exhaustive
 async def test_callers_with_different_unknown_keys_are_all_refused_in_time(
     make_service: MakeService, own_postgres: OwnPostgres
 ) -> None:
@@ -193,6 +194,7 @@ async def test_every_kind_of_call_waits_one_database_timeout_and_no_longer(
     assert (await failure(service.get(UNKNOWN))).reason == "ATTACHMENT_NOT_FOUND"
 
 
+@pytest.mark.exhaustive
 async def test_a_call_does_not_wait_for_the_answer_to_its_rollback(
     make_service: MakeService, own_postgres: OwnPostgres
 ) -> None:

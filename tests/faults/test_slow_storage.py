@@ -133,6 +133,7 @@ async def test_an_atomic_batch_with_a_failed_item_completes_nothing_when_the_ser
 
 
 @pytest.mark.parametrize("batched", [False, True], ids=["single", "batch"])
+@pytest.mark.exhaustive
 async def test_reading_an_object_again_takes_none_of_the_database_budget(
     make_service: MakeService, object_store: StoreUnderTest, batched: bool
 ) -> None:
@@ -162,6 +163,7 @@ async def test_reading_an_object_again_takes_none_of_the_database_budget(
         assert await service.events(attachment_id) == ["pending", "ready", "ready"]
 
 
+@pytest.mark.exhaustive
 async def test_wrong_bytes_are_reported_though_two_reads_take_longer_than_one_may(
     make_service: MakeService, object_store: StoreUnderTest
 ) -> None:

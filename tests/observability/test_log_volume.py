@@ -62,6 +62,7 @@ def require_little(serving: Serving, text: str, calls: int) -> list[dict[str, An
 
 
 @pytest.mark.parametrize("outage", ["cut", "silent"])
+@pytest.mark.exhaustive
 async def test_a_database_that_is_down_costs_a_line_per_call_and_few_tracebacks(
     serve: Serve, database_proxy: Proxy, database_url: str, outage: str
 ) -> None:
@@ -89,6 +90,7 @@ async def test_a_database_that_is_down_costs_a_line_per_call_and_few_tracebacks(
     assert len(faults) + counted == CALLS
 
 
+@pytest.mark.exhaustive
 async def test_an_object_storage_that_is_down_costs_a_line_per_call_and_few_tracebacks(
     serve: Serve, store_proxy: Proxy, object_store: StoreUnderTest
 ) -> None:

@@ -179,6 +179,7 @@ async def test_a_server_that_drains_is_alive_and_not_ready(
     await process.ended()
 
 
+@pytest.mark.exhaustive
 async def test_many_processes_are_ready_while_one_of_them_is(
     serve_settings: ServeSettings, tmp_path: Path, database_url: str, database_proxy: Proxy
 ) -> None:
@@ -222,6 +223,7 @@ async def test_processes_that_hang_are_discounted_and_replaced(
         assert await process.stopped() == 0
 
 
+@pytest.mark.exhaustive
 async def test_processes_that_drain_by_themselves_report_it(
     tmp_path: Path, serve_settings: ServeSettings
 ) -> None:
@@ -234,6 +236,7 @@ async def test_processes_that_drain_by_themselves_report_it(
         assert process.events("server process ended") == []
 
 
+@pytest.mark.exhaustive
 async def test_serve_and_worker_share_one_environment(
     serve_settings: ServeSettings,
     processes: ExitStack,

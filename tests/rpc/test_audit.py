@@ -222,6 +222,7 @@ async def test_an_attachment_deleted_during_the_audit_is_no_finding(
     assert (part.sessions, part.objects, part.findings) == (1, 0, [])
 
 
+@pytest.mark.exhaustive
 async def test_a_part_ends_where_time_or_the_answer_runs_short(
     service: ServiceUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

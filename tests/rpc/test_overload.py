@@ -241,6 +241,7 @@ async def until_refused_by_grpc(service: ServiceUnderTest, attachment_id: str) -
             pass
 
 
+@pytest.mark.exhaustive
 async def test_refused_calls_count_for_a_while_only_though_others_are_refused(
     make_service: MakeService,
 ) -> None:

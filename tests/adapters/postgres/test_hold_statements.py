@@ -241,6 +241,7 @@ async def test_calls_of_one_owner_at_once_share_one_hold(world: World) -> None:
     assert {await world.held_until(i) for i in ids} == {last.expire_time}
 
 
+@pytest.mark.exhaustive
 async def test_replacements_of_one_owner_at_once_leave_exactly_one_of_their_lists(
     world: World,
 ) -> None:
