@@ -6,7 +6,6 @@ subject has started. A subject's tokens can be revoked together, so each names i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,7 +28,6 @@ DEFAULT_TTL: Final = timedelta(hours=1)
 
 # Scopes that a token may have beyond those of every token.
 _MORE_SCOPES: Final = frozenset({Scope.ATTACHMENTS_READ})
-_SUBJECT: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class ConnectionClaims(Struct, frozen=True, array_like=True, kw_only=True):
@@ -62,13 +60,6 @@ def connection_claims(token: SignedToken, key: TokenKey) -> ConnectionClaims | N
     """Returns the claims of a token, or None if it was not signed with this key."""
     claims = token.claims(key)
     return None if claims is None else msgspec.msgpack.decode(claims, type=ConnectionClaims)
-
-
-def subject(validator: Validator, value: str) -> str:
-    if not _SUBJECT.fullmatch(value):
-        rule = "must be 1 to 128 printable ASCII characters without spaces"
-        validator.reject("subject", "INVALID_SUBJECT", rule)
-    return value
 
 
 def purposes(

@@ -18,7 +18,7 @@ from attachery_service.domain.validation import RuleViolation, Validator
 MAX_SIZE: Final = 5 * 2**40
 
 _LONGEST_REQUEST_ID: Final = 500
-_HOLD_OWNER: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_OWN_NAME: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _HEX: Final = re.compile(r"[0-9a-f]*")
 
 _REJECTED_ID: Final = UUID(int=0)
@@ -50,10 +50,11 @@ def request_id(validator: Validator, value: str) -> str | None:
 
 def hold_owner(validator: Validator, value: str) -> str:
     """Returns an empty text for a hold without an owner."""
-    if value and not _HOLD_OWNER.fullmatch(value):
-        rule = "must be 1 to 128 printable ASCII characters without spaces"
-        validator.reject("hold_owner", "INVALID_HOLD_OWNER", rule)
-    return value
+    return _own_name(validator, value, "hold_owner", "INVALID_HOLD_OWNER") if value else value
+
+
+def subject(validator: Validator, value: str) -> str:
+    return _own_name(validator, value, "subject", "INVALID_SUBJECT")
 
 
 def checksums(validator: Validator, field: str, sent: Mapping[Algorithm, str]) -> Checksums:
@@ -117,6 +118,14 @@ def _uuid(validator: Validator, value: str, field: str, reason: str) -> UUID:
     except RuleViolation as error:
         validator.reject(field, reason, str(error))
         return _REJECTED_ID
+
+
+def _own_name(validator: Validator, value: str, field: str, reason: str) -> str:
+    """Checks a name that the caller chooses."""
+    if not _OWN_NAME.fullmatch(value):
+        rule = "must be 1 to 128 printable ASCII characters without spaces"
+        validator.reject(field, reason, rule)
+    return value
 
 
 def _digest(validator: Validator, field: str, digits: int, value: str) -> str:

@@ -43,4 +43,4 @@ def _read_subject_ref(
     request: access_pb2.CreateConnectionTokenRequest | access_pb2.RevokeConnectionTokensRequest,
 ) -> SubjectRef:
     tenant_id = inputs.tenant_id(validator, request.tenant_id)
-    return SubjectRef(tenant_id, connection_tokens.subject(validator, request.subject))
+    return SubjectRef(tenant_id, inputs.subject(validator, request.subject))
